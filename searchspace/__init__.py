@@ -1,0 +1,77 @@
+"""What can be built, as plain data: spaces, architectures, their cost in closed form, budgets with units."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+
+from searchspace.architecture import Architecture, Block, Head, Layer, Position, Stem, squeeze_width
+from searchspace.budget import Budget, format_quantity
+from searchspace.clip import Clip, Kernel
+from searchspace.cost import Cost, cost
+from searchspace.decisions import Choices, Decision, Decisions, Probabilities
+from searchspace.published import published, published_names
+from searchspace.schema import nearest, parse_yaml, read_text
+from searchspace.space import BlockSpace, Nearest, Space, read_space
+from searchspace.tables import CostModel, Term
+from searchspace.tabulate import SpaceCosts
+
+__all__ = [
+    "Architecture",
+    "Block",
+    "BlockSpace",
+    "Budget",
+    "Choices",
+    "Clip",
+    "Cost",
+    "CostModel",
+    "Decision",
+    "Decisions",
+    "Head",
+    "Kernel",
+    "Layer",
+    "Nearest",
+    "Position",
+    "Probabilities",
+    "Space",
+    "SpaceCosts",
+    "Stem",
+    "Term",
+    "cost",
+    "format_quantity",
+    "load",
+    "names",
+    "published",
+    "published_names",
+    "squeeze_width",
+]
+
+
+def names() -> tuple[str, ...]:
+    """Names of the built-in spaces."""
+    folder = resources.files("searchspace").joinpath("spaces")
+    return tuple(sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")))
+
+
+def load(space: str | os.PathLike[str]) -> Space:
+    """Loads a search space.
+
+    Args:
+        space: the name of a built-in one (`"movinet"`), or the path of a YAML file (with a `.yaml` or `.yml` ending
+            or a folder in it).
+
+    Raises:
+        ValueError: no such space, or a file that is not one; names key, value and what is allowed.
+    """
+    text = os.fspath(space)
+    if text in names():
+        where = f"{text}.yaml"
+        content = resources.files("searchspace").joinpath("spaces", where).read_text(encoding="utf-8")
+        return read_space(parse_yaml(content, where), where)
+    if not Path(text).exists() and not text.endswith((".yaml", ".yml")) and os.sep not in text:
+        raise ValueError(
+            f"space {text!r} is not built in{nearest(text, names())}; "
+            f"known: {', '.join(names())}, or the path of a YAML file"
+        )
+    return read_space(parse_yaml(read_text(text, "space YAML"), text), text)

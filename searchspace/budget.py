@@ -1,0 +1,81 @@
+"""Budgets with units, as people write them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import numpy as np
+import numpy.typing as npt
+
+from searchspace.clip import Clip
+from searchspace.cost import Cost
+from searchspace.decisions import Choices
+from searchspace.tables import CostModel
+
+_BUDGET = re.compile(r"(\d+(?:\.\d+)?(?:e\d+)?)\s*([kmgt]?)(flops|macs|params|b|ms|s)?(/frame)?", re.IGNORECASE)
+_SCALE = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
+FORMS = "600MFLOPs, 600M, 0.6G, 75MFLOPs/frame, 3Mparams, 64MB"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Budget:
+    """What a network may cost.
+
+    Attributes:
+        quantity: `"macs"`, `"params"` or `"activation_bytes"`; FLOPs mean multiply-accumulates, as in the papers.
+        amount: the number, in single units, per clip or per frame.
+        per_frame: whether `amount` is for one frame of the clip.
+        text: as it was written.
+    """
+
+    quantity: str
+    amount: float
+    per_frame: bool
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> Budget:
+        """Reads `600MFLOPs`, `600M`, `0.6G`, `75MFLOPs/frame`, `3Mparams` or `64MB` (1 MB = 10^6 bytes).
+
+        Raises:
+            ValueError: not of this form, zero, or a time (which needs a measured device).
+        """
+        match = _BUDGET.fullmatch(text.strip()) if isinstance(text, str) and len(text) <= 40 else None
+        if match is None:
+            raise ValueError(f"budget {text!r} cannot be read; write it like one of {FORMS}")
+        number, prefix, unit, frame = match.groups()
+        unit = (unit or "").lower()
+        if unit in ("ms", "s"):
+            raise ValueError(f"budget {text!r} is a time, which needs a measured device; give MACs, such as 600MFLOPs")
+        quantity = {"": "macs", "flops": "macs", "macs": "macs", "params": "params", "b": "activation_bytes"}[unit]
+        if frame and quantity != "macs":
+            raise ValueError(f"budget {text!r}: only multiply-accumulates are counted per frame; drop '/frame'")
+        amount = float(number) * _SCALE[prefix.lower()]
+        if not 0 < amount < 1e18:
+            raise ValueError(f"budget {text!r} is {amount:g}; it must be above 0, such as 600MFLOPs")
+        return cls(quantity, amount, bool(frame), text.strip())
+
+    def limit(self, clip: Clip) -> float:
+        """The budget for one clip, in MACs, parameters or bytes."""
+        return self.amount * clip.frames if self.per_frame else self.amount
+
+    def of(self, cost: Cost) -> int:
+        """The quantity of a cost that this budget limits."""
+        return int(getattr(cost, self.quantity))
+
+    def of_choices(self, model: CostModel, choices: Choices) -> npt.NDArray[np.int64]:
+        """The quantity of each row of choices, int8 [N, D] -> int64 [N]."""
+        return model.of(self.quantity, choices)
+
+    def echo(self, clip: Clip) -> str:
+        """The budget as it was understood, for people."""
+        return f"{format_quantity(self.quantity, self.limit(clip))}" + (f" per clip {clip}" * (self.quantity == "macs"))
+
+
+def format_quantity(quantity: str, value: float) -> str:
+    """Renders a cost with its unit: `600.0 M multiply-accumulates`, `5.2 M parameters`, `64.0 MB`."""
+    prefix, scale = next(((p, s) for p, s in (("G", 1e9), ("M", 1e6), ("k", 1e3)) if value >= s), ("", 1.0))
+    number = f"{value / scale:.1f} {prefix}" if prefix else f"{value:.0f} "
+    unit = {"macs": "multiply-accumulates", "params": "parameters", "activation_bytes": "B"}[quantity]
+    return f"{number}{unit}" if quantity == "activation_bytes" else f"{number.strip()} {unit}"

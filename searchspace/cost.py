@@ -1,0 +1,139 @@
+"""Cost of a network in closed form, from its data alone.
+
+Conventions, and their weakness. *MACs* are multiply-accumulates of convolutions and linear layers for one clip;
+BatchNorm, activations, pooling, gating and additions are not counted (the MoViNet papers print this number as
+"FLOPs"; fvcore counts the same plus BatchNorm, torch's flop counter twice the same). *Parameters* are the trainable
+ones. *Activation bytes* are the peak of live float32 tensors while one clip runs through the network in inference,
+the clip included, weights and temporaries inside a library call not: see `_layer_activation`. Time on a device
+follows none of them exactly.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from searchspace.architecture import Architecture, Layer
+from searchspace.clip import Clip, Kernel
+
+FLOAT_BYTES = 4
+RGB = 3
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cost:
+    """Cost of one architecture on one clip.
+
+    Attributes:
+        macs: multiply-accumulates per clip.
+        params: trainable parameters.
+        activation_bytes: peak of live float32 activations for one clip.
+        state_bytes: memory carried from frame to frame; 0 for a network that does not stream.
+        clip: the clip that was counted.
+    """
+
+    macs: int
+    params: int
+    activation_bytes: int
+    state_bytes: int
+    clip: Clip
+
+    @property
+    def macs_per_frame(self) -> float:
+        """MACs divided by the clip's frames."""
+        return self.macs / self.clip.frames
+
+    def __add__(self, other: Cost) -> Cost:
+        """Cost of two parts that run one after the other: sums, and the larger peak."""
+        return Cost(
+            self.macs + other.macs,
+            self.params + other.params,
+            max(self.activation_bytes, other.activation_bytes),
+            self.state_bytes + other.state_bytes,
+            self.clip,
+        )
+
+
+def halve(size: int, stride: int) -> int:
+    """Output size of SAME padding: ceil(size / stride)."""
+    return -(-size // stride)
+
+
+def cost(architecture: Architecture, clip: Clip | None = None) -> Cost:
+    """Counts an architecture.
+
+    Args:
+        architecture: what to count.
+        clip: frames, height and width to count at; by default the architecture's own.
+
+    Returns:
+        MACs per clip, parameters, peak activation bytes and state bytes.
+    """
+    clip = clip or architecture.clip
+    total = stem_cost(architecture.stem.width, architecture.stem.kernel, clip)
+    height, width = halve(clip.height, 2), halve(clip.width, 2)
+    channels = architecture.stem.width
+    for position in architecture.layers():
+        total += layer_cost(position.layer, position.in_width, position.width, clip, height, width)
+        height, width = halve(height, position.layer.stride), halve(width, position.layer.stride)
+        channels = position.width
+    return total + head_cost(
+        channels, architecture.head.width, architecture.head.hidden, architecture.classes, clip, height, width
+    )
+
+
+def stem_cost(width: int, kernel: Kernel, clip: Clip) -> Cost:
+    """Convolution with spatial stride 2, BatchNorm, activation."""
+    positions = clip.frames * halve(clip.height, 2) * halve(clip.width, 2)
+    weights = RGB * width * kernel.taps
+    return Cost(
+        macs=positions * weights,
+        params=weights + 2 * width,
+        activation_bytes=_clip_bytes(clip) + FLOAT_BYTES * 2 * positions * width,
+        state_bytes=0,
+        clip=clip,
+    )
+
+
+def layer_cost(layer: Layer, in_width: int, out_width: int, clip: Clip, height: int, width: int) -> Cost:
+    """One bottleneck whose input map is `height` x `width` (spec: order of operations of the reference network)."""
+    before = clip.frames * height * width
+    after = clip.frames * halve(height, layer.stride) * halve(width, layer.stride)
+    expand, taps, squeeze = layer.expand, layer.kernel.taps, layer.squeeze
+    projected = layer.stride != 1 or in_width != out_width
+    macs = before * in_width * expand + after * expand * taps + 2 * expand * squeeze + after * expand * out_width
+    params = in_width * expand + expand * taps + expand * out_width
+    params += 2 * expand + 2 * expand + 2 * out_width + 1  # three BatchNorms and the residual scalar
+    if squeeze:
+        params += 2 * expand * squeeze + squeeze + expand
+    if projected:
+        macs += after * in_width * out_width
+        params += in_width * out_width + 2 * out_width
+    return Cost(macs, params, _layer_activation(layer, in_width, out_width, before, after, clip), 0, clip)
+
+
+def _layer_activation(layer: Layer, in_width: int, out_width: int, before: int, after: int, clip: Clip) -> int:
+    """Peak of live activations in a bottleneck: the clip, the layer's input (kept for the skip), and the step's own.
+
+    A step holds what it reads and what it writes: BatchNorm and activation after the expansion hold two tensors of
+    `expand` channels at input size; the depthwise convolution one at input and one at output size; the projection
+    one of `expand` and one of `out_width` channels. The pooled vectors of squeeze-excitation are left out.
+    """
+    wide_in, wide_out, narrow = layer.expand * before, layer.expand * after, out_width * after
+    own = max(2 * wide_in, wide_in + wide_out, 2 * wide_out, wide_out + narrow, 3 * narrow)
+    return _clip_bytes(clip) + FLOAT_BYTES * (in_width * before + own)
+
+
+def head_cost(in_width: int, head: int, hidden: int, classes: int, clip: Clip, height: int, width: int) -> Cost:
+    """Pointwise convolution, BatchNorm, global pool, dense layer with bias, classifier with bias."""
+    positions = clip.frames * height * width
+    return Cost(
+        macs=positions * in_width * head + head * hidden + hidden * classes,
+        params=in_width * head + 2 * head + head * hidden + hidden + hidden * classes + classes,
+        activation_bytes=_clip_bytes(clip) + FLOAT_BYTES * positions * max(in_width + head, 2 * head),
+        state_bytes=0,
+        clip=clip,
+    )
+
+
+def _clip_bytes(clip: Clip) -> int:
+    return FLOAT_BYTES * RGB * clip.frames * clip.height * clip.width

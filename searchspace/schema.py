@@ -1,0 +1,244 @@
+"""Reading files that people write: strict, bounded, and with errors that name key, value and remedy.
+
+Both file formats of this room, arch.json and space YAML, go through `Fields`; nothing is read past it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+MAX_FILE_BYTES = 1_000_000
+_MISSING = object()
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Says which known word was probably meant: `"; did you mean 'depth'?"`, or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def show(value: object) -> str:
+    """Renders a value for an error message, on one line and never long."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+class Fields:
+    """One mapping of a file, read key by key; `done()` refuses the keys that nobody asked for.
+
+    Every method raises `ValueError` naming the key, the value, and what is allowed.
+    """
+
+    def __init__(self, data: object, where: str) -> None:
+        if not isinstance(data, dict):
+            raise ValueError(f"{where} is {show(data)}; it must be a mapping of keys to values")
+        for key in data:
+            if not isinstance(key, str):
+                raise ValueError(f"{where}: key {show(key)} is not text; quote it")
+        self._data: dict[str, Any] = data
+        self._asked: set[str] = set()
+        self.where = where
+
+    def _get(self, key: str, default: object) -> object:
+        self._asked.add(key)
+        value = self._data.get(key, default)
+        if value is _MISSING:
+            near = nearest(key, self._data)
+            raise ValueError(f"{self.where}: key '{key}' is missing{near.replace('mean', 'misspell it as')}")
+        return value
+
+    def refuse(self, key: str, value: object, allowed: str) -> ValueError:
+        """Builds (not raises) the error for a value that is not allowed."""
+        return ValueError(f"{self.where}.{key} is {show(value)}; allowed: {allowed}")
+
+    def integer(self, key: str, low: int, high: int, default: object = _MISSING) -> int:
+        """Reads a whole number in [low, high]; true and 3.0 are not whole numbers."""
+        value = self._get(key, default)
+        if type(value) is not int or not low <= value <= high:
+            raise self.refuse(key, value, f"a whole number from {low} to {high}")
+        return value
+
+    def number(self, key: str, low: float, high: float, default: object = _MISSING) -> float:
+        """Reads a finite number in [low, high]."""
+        value = self._get(key, default)
+        if type(value) not in (int, float) or not low <= value <= high:  # type: ignore[operator]  # NaN compares false
+            raise self.refuse(key, value, f"a number from {low:g} to {high:g}")
+        return float(value)  # type: ignore[arg-type]  # checked in the line above
+
+    def boolean(self, key: str, default: object = _MISSING) -> bool:
+        """Reads true or false."""
+        value = self._get(key, default)
+        if not isinstance(value, bool):
+            raise self.refuse(key, value, "true or false")
+        return value
+
+    def text(self, key: str, default: object = _MISSING, longest: int = 200) -> str:
+        """Reads a printable text of at most `longest` characters."""
+        value = self._get(key, default)
+        if not isinstance(value, str) or len(value) > longest or not value.isprintable():
+            raise self.refuse(key, value, f"printable text of at most {longest} characters")
+        return value
+
+    def one_of(self, key: str, allowed: Iterable[str], default: object = _MISSING) -> str:
+        """Reads one of a few words."""
+        words = list(allowed)
+        value = self._get(key, default)
+        if not isinstance(value, str) or value not in words:
+            near = nearest(value, words) if isinstance(value, str) else ""
+            raise self.refuse(key, value, ", ".join(words) + near)
+        return value
+
+    def items(self, key: str, longest: int, default: object = _MISSING) -> list[Any]:
+        """Reads a list of 1 to `longest` items."""
+        value = self._get(key, default)
+        if not isinstance(value, list) or not 1 <= len(value) <= longest:
+            raise self.refuse(key, value, f"a list of 1 to {longest} items")
+        return value
+
+    def fields(self, key: str, default: object = _MISSING) -> Fields:
+        """Reads a nested mapping."""
+        return Fields(self._get(key, default), f"{self.where}.{key}")
+
+    def raw(self, key: str, default: object = _MISSING) -> Any:
+        """Reads a value of any kind; the caller checks it."""
+        return self._get(key, default)
+
+    def has(self, key: str) -> bool:
+        """Says whether the file has the key."""
+        return key in self._data
+
+    def done(self) -> None:
+        """Refuses keys that were never asked for."""
+        for key in self._data:
+            if key not in self._asked:
+                near = nearest(key, self._asked)
+                raise ValueError(
+                    f"{self.where}: unknown key '{key[:60]}'{near} (known: {', '.join(sorted(self._asked))})"
+                )
+
+
+def read_text(path: str | os.PathLike[str], kind: str) -> str:
+    """Reads a small UTF-8 file; `kind` names it in errors (`"arch.json"`)."""
+    file = Path(path)
+    try:
+        if file.stat().st_size > MAX_FILE_BYTES:
+            raise ValueError(f"{file} is over {MAX_FILE_BYTES:,} bytes, too large for a {kind} file")
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ValueError(f"{file}: no such file; give the path of a {kind} file") from None
+    except IsADirectoryError:
+        raise ValueError(f"{file} is a folder; give the path of a {kind} file") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{file} is not UTF-8 text, so not a {kind} file") from None
+
+
+def parse_json(text: str, where: str) -> object:
+    """Parses strict JSON: no duplicate keys, no NaN or infinity."""
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key, value in items:
+            if key in result:
+                raise ValueError(f"{where}: key '{key[:60]}' stands twice; remove one")
+            result[key] = value
+        return result
+
+    def constant(name: str) -> object:
+        raise ValueError(f"{where}: {name} is not a JSON number; give a finite one")
+
+    def finite(text: str) -> float:
+        value = float(text)
+        if not math.isfinite(value):
+            raise ValueError(f"{where}: {text[:40]} is out of range; give a finite number")
+        return value
+
+    if len(text) > MAX_FILE_BYTES:
+        raise ValueError(f"{where}: over {MAX_FILE_BYTES:,} characters, too large for this format")
+    try:
+        return json.loads(text, object_pairs_hook=pairs, parse_constant=constant, parse_float=finite)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where}: not JSON at line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except RecursionError:
+        raise ValueError(f"{where}: nested too deeply to be one of our files") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML without duplicate keys and without aliases (which can make a small file huge)."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.events.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs leave it out
+            raise ValueError(f"line {event.start_mark.line + 1}: aliases (*name) are not allowed; write the value out")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            key = str(key_node.value)
+            if key in seen:
+                line = key_node.start_mark.line + 1
+                raise ValueError(f"line {line}: key '{key[:60]}' stands twice; remove one")
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def parse_yaml(text: str, where: str) -> object:
+    """Parses strict, safe YAML: no duplicate keys, no aliases, no tags that build objects."""
+    if len(text) > MAX_FILE_BYTES:
+        raise ValueError(f"{where}: over {MAX_FILE_BYTES:,} characters, too large for this format")
+    try:
+        return yaml.load(text, Loader=_Loader)  # a subclass of SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        at = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", None) or "cannot be read"
+        raise ValueError(f"{where}: not YAML{at}: {problem}") from None
+    except RecursionError:
+        raise ValueError(f"{where}: nested too deeply to be one of our files") from None
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Writes a file so that a reader, or a crash, sees the old content or the new, never half of it."""
+    target = Path(path)
+    data = content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def plain(value: object, where: str, depth: int = 0) -> Any:
+    """Checks that a value is plain JSON data (text, finite numbers, booleans, lists, mappings), and copies it."""
+    if depth > 8:
+        raise ValueError(f"{where}: nested too deeply; at most 8 levels")
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{where} is {value}; give a finite number")
+        return value
+    if isinstance(value, (list, tuple)):
+        return [plain(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        return {str(key): plain(item, f"{where}.{key}", depth + 1) for key, item in value.items()}
+    raise ValueError(
+        f"{where} is {show(value)}; allowed: text, numbers, true, false, null, lists and mappings of these"
+    )

@@ -1,0 +1,351 @@
+"""A search space: a YAML file, the decisions that its walker finds in it, and the way to concrete layers and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import yaml
+
+from searchspace.architecture import (
+    MAX_BLOCKS,
+    MAX_CLASSES,
+    MAX_EXPAND,
+    MAX_LAYERS,
+    MAX_WIDTH,
+    Architecture,
+    Block,
+    Head,
+    Layer,
+    Stem,
+    squeeze_width,
+)
+from searchspace.clip import Clip, Kernel
+from searchspace.decisions import Choices, Decision, Decisions
+from searchspace.schema import Fields, show
+from searchspace.tabulate import SpaceCosts, tabulate
+
+MAX_CHOICES = 36
+MAX_TABLE = 20_000
+
+
+def round_width(exact: float) -> int:
+    """Multiple of 8 by floor(x / 8 + 0.5) * 8, at least 8; fits every width of the released A2."""
+    return max(8, math.floor(exact / 8 + 0.5) * 8)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BlockSpace:
+    """What can be chosen in one block; widths and expansions are channels, rounded and merged.
+
+    Attributes:
+        base: the unmultiplied width.
+        stride: spatial stride of the first layer.
+        widths: output widths.
+        depths: numbers of layers, ascending.
+        kernels: of the depthwise convolutions.
+        expansions: channels between the pointwise convolutions.
+        squeezes: whether a layer has squeeze-excitation.
+    """
+
+    base: int
+    stride: int
+    widths: tuple[int, ...]
+    depths: tuple[int, ...]
+    kernels: tuple[Kernel, ...]
+    expansions: tuple[int, ...]
+    squeezes: tuple[bool, ...]
+
+    @property
+    def layer_choices(self) -> int:
+        """Number of different layers."""
+        return len(self.kernels) * len(self.expansions) * len(self.squeezes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Nearest:
+    """The point of a space closest to an architecture.
+
+    Attributes:
+        choices: int8 [D].
+        architecture: the point itself.
+        changes: one line for each thing that differs, as `path: was -> is`.
+    """
+
+    choices: Choices
+    architecture: Architecture
+    changes: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """A MoViNet-like search space.
+
+    Attributes:
+        name: for people and provenance.
+        clip: the shape at which cost is counted unless another is asked for.
+        classes: outputs of the classifier.
+        stem: fixed.
+        blocks: what each block offers.
+        heads: widths of the head's pointwise convolution.
+        hidden: width of the dense layer.
+        dropout, drop_path: of the networks that come out.
+        source: the file's content, from which a copy can be saved.
+    """
+
+    name: str
+    clip: Clip
+    classes: int
+    stem: Stem
+    blocks: tuple[BlockSpace, ...]
+    heads: tuple[int, ...]
+    hidden: int
+    dropout: float
+    drop_path: float
+    source: dict[str, Any] = dataclasses.field(repr=False, compare=False)
+
+    @functools.cached_property
+    def decisions(self) -> Decisions:
+        """The walk of the space, cached."""
+        return Decisions.of(self.walk())
+
+    def walk(self) -> Iterator[Decision]:
+        """Yields every decision, a block's width and depth before its layers."""
+        for b, block in enumerate(self.blocks):
+            depth = f"blocks/{b}/depth"
+            yield Decision(f"blocks/{b}/width", block.widths)
+            yield Decision(depth, block.depths)
+            for index in range(block.depths[-1]):
+                least = next(i for i, value in enumerate(block.depths) if value > index)
+                parent = (depth, least) if least > 0 else (None, 0)
+                layer = f"blocks/{b}/layers/{index}"
+                yield Decision(f"{layer}/kernel", block.kernels, *parent)
+                yield Decision(f"{layer}/expansion", block.expansions, *parent)
+                yield Decision(f"{layer}/se", block.squeezes, *parent)
+        yield Decision("head/width", self.heads)
+
+    def with_classes(self, classes: int) -> Space:
+        """The same space for another number of classes (1 to 1,000,000)."""
+        if not 1 <= classes <= MAX_CLASSES:
+            raise ValueError(f"{classes} classes: must be from 1 to {MAX_CLASSES:,}")
+        return dataclasses.replace(self, classes=classes)
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """All kernels of all blocks, each once, in order of appearance."""
+        return tuple(dict.fromkeys(kernel for block in self.blocks for kernel in block.kernels))
+
+    def encodings(self) -> int:
+        """Number of rows of choices, inactive decisions counted."""
+        return math.prod(int(size) for size in self.decisions.sizes)
+
+    def networks(self) -> int:
+        """Number of distinct networks: inactive decisions not counted, equal choices merged."""
+        total = len(self.heads)
+        for block in self.blocks:
+            total *= len(block.widths) * sum(block.layer_choices**depth for depth in block.depths)
+        return total
+
+    def architecture(self, choices: Choices, name: str = "", **provenance: Any) -> Architecture:
+        """The network that a row of choices (int8 [D]) stands for; keyword arguments become its provenance."""
+        assert choices.shape == (len(self.decisions),), f"choices {choices.shape}, {len(self.decisions)} decisions"
+        picked = iter([values[int(c)] for values, c in zip(self.decisions.values, choices, strict=True)])
+        blocks = []
+        for block in self.blocks:
+            width, depth = next(picked), next(picked)
+            layers = []
+            for index in range(block.depths[-1]):
+                kernel, expand, squeeze = next(picked), next(picked), next(picked)
+                stride = block.stride if index == 0 else 1
+                layers.append(Layer(kernel, stride, expand, squeeze_width(expand) if squeeze else 0))
+            blocks.append(Block(width, tuple(layers[:depth])))
+        return Architecture(
+            name=name or f"{self.name}-point",
+            clip=self.clip,
+            classes=self.classes,
+            stem=self.stem,
+            blocks=tuple(blocks),
+            head=Head(next(picked), self.hidden),
+            dropout=self.dropout,
+            drop_path=self.drop_path,
+            provenance={"space": self.name, **provenance},
+        )
+
+    def choices(self, architecture: Architecture) -> Choices:
+        """The row of choices of an architecture of this space; raises `ValueError` where it is not a point of it."""
+        found = self.nearest(architecture)
+        if found.changes:
+            more = f" and {len(found.changes) - 1} more" if len(found.changes) > 1 else ""
+            raise ValueError(
+                f"architecture {architecture.name!r} is not a point of space {self.name!r}: {found.changes[0]}{more}; "
+                "space.nearest() gives the closest point"
+            )
+        return found.choices
+
+    def nearest(self, architecture: Architecture) -> Nearest:
+        """The closest point: decision by decision the closest value, ties to the smaller.
+
+        Raises:
+            ValueError: the architecture has another number of blocks.
+        """
+        if len(architecture.blocks) != len(self.blocks):
+            raise ValueError(
+                f"architecture {architecture.name!r} has {len(architecture.blocks)} blocks, space {self.name!r} "
+                f"{len(self.blocks)}; only networks of as many blocks can be compared"
+            )
+        changes: list[str] = []
+
+        def pick(path: str, values: tuple[Any, ...], wanted: Any, distances: list[float]) -> int:
+            best = int(np.argmin(distances))
+            if values[best] != wanted:
+                changes.append(f"{path}: {wanted} -> {values[best]}")
+            return best
+
+        def close(path: str, values: tuple[int, ...], wanted: int) -> int:
+            return pick(path, values, wanted, [abs(value - wanted) for value in values])
+
+        row: list[int] = []
+        for b, (block, theirs) in enumerate(zip(self.blocks, architecture.blocks, strict=True)):
+            row.append(close(f"blocks/{b}/width", block.widths, theirs.width))
+            row.append(close(f"blocks/{b}/depth", block.depths, len(theirs.layers)))
+            depth = block.depths[row[-1]]
+            for index in range(block.depths[-1]):
+                if index >= depth:
+                    row += [0, 0, 0]
+                    continue
+                path = f"blocks/{b}/layers/{index}"
+                layer = theirs.layers[min(index, len(theirs.layers) - 1)]
+                stride = block.stride if index == 0 else 1
+                if index < len(theirs.layers) and layer.stride != stride:
+                    changes.append(f"{path}/stride: {layer.stride} -> {stride}")
+                row.append(pick(f"{path}/kernel", block.kernels, layer.kernel, _kernel_distances(block, layer.kernel)))
+                row.append(close(f"{path}/expansion", block.expansions, layer.expand))
+                row.append(close(f"{path}/se", block.squeezes, layer.squeeze > 0))
+                expand, here = block.expansions[row[-2]], 0
+                if block.squeezes[row[-1]]:
+                    here = squeeze_width(expand)
+                if here and layer.squeeze and expand == layer.expand and here != layer.squeeze:
+                    changes.append(f"{path}/squeeze: {layer.squeeze} -> {here}")
+        row.append(close("head/width", self.heads, architecture.head.width))
+        fixed = {"stem": (architecture.stem, self.stem), "head/hidden": (architecture.head.hidden, self.hidden)}
+        changes += [f"{path}: {was} -> {now}" for path, (was, now) in fixed.items() if was != now]
+        choices = self.decisions.canonical(np.array(row, dtype=np.int8))
+        return Nearest(choices, self.architecture(choices, f"nearest-{architecture.name}"), changes)
+
+    def costs(self, clip: Clip | None = None) -> SpaceCosts:
+        """Costs of all its networks at a clip shape, by default the space's own; built once per shape."""
+        wanted = clip or self.clip
+        if wanted not in self._costs:
+            self._costs[wanted] = tabulate(self, wanted)
+        return self._costs[wanted]
+
+    @functools.cached_property
+    def _costs(self) -> dict[Clip, SpaceCosts]:
+        return {}
+
+    def largest(self) -> Choices:
+        """The row with the widest and deepest choice everywhere and the last kernel, int8 [D]."""
+        return (self.decisions.sizes - 1).astype(np.int8)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of the space's YAML file."""
+        return self.source
+
+    def to_yaml(self) -> str:
+        """The space's YAML file; reading it gives an equal space."""
+        return yaml.safe_dump(self.source, sort_keys=False, allow_unicode=True, width=110)
+
+
+def _kernel_distances(block: BlockSpace, wanted: Kernel) -> list[float]:
+    return [sum(abs(a - b) for a, b in zip(kernel, wanted, strict=True)) for kernel in block.kernels]
+
+
+def read_space(data: object, where: str) -> Space:
+    """Builds a space from the content of its YAML file.
+
+    Raises:
+        ValueError: names the key, the value and what is allowed.
+    """
+    top = Fields(data, where)
+    name = top.text("name", longest=60)
+    clip = Clip.parse(top.text("clip"))
+    classes = top.integer("classes", 1, MAX_CLASSES, 600)
+    stem_fields = top.fields("stem")
+    stem = Stem(stem_fields.integer("width", 1, MAX_WIDTH), _read_kernels(stem_fields, [stem_fields.raw("kernel")])[0])
+    if stem.kernel.t != 1:
+        raise stem_fields.refuse("kernel", str(stem.kernel), "a spatial kernel, such as 1x3x3")
+    stem_fields.done()
+    shared = top.fields("choices", {})
+    blocks = tuple(
+        _read_block(Fields(item, f"{where}.blocks[{b}]"), shared)
+        for b, item in enumerate(top.items("blocks", MAX_BLOCKS))
+    )
+    for key in ("multipliers", "depth", "kernel", "expansion", "se"):
+        shared.raw(key, None)
+    shared.done()
+    head = top.fields("head")
+    base = head.integer("width", 1, MAX_WIDTH)
+    heads = _rounded(head, "multipliers", base, head.items("multipliers", MAX_CHOICES, [1]), MAX_WIDTH)
+    hidden = head.integer("hidden", 1, MAX_EXPAND)
+    head.done()
+    dropout, drop_path = top.number("dropout", 0, 0.99, 0.2), top.number("drop_path", 0, 0.99, 0.2)
+    top.done()
+    assert isinstance(data, dict)
+    return Space(name, clip, classes, stem, blocks, heads, hidden, dropout, drop_path, data)
+
+
+def _read_block(fields: Fields, shared: Fields) -> BlockSpace:
+    def offered(key: str) -> tuple[Fields, list[Any]]:
+        source = fields if fields.has(key) or not shared.has(key) else shared
+        return source, source.items(key, MAX_CHOICES)
+
+    base = fields.integer("width", 1, MAX_WIDTH)
+    stride = fields.integer("stride", 1, 2)
+    multiplier_source, multipliers = offered("multipliers")
+    source, depths = offered("depth")
+    for depth in depths:
+        if type(depth) is not int or not 1 <= depth <= MAX_LAYERS:
+            raise source.refuse("depth", depths, f"a list of whole numbers from 1 to {MAX_LAYERS}")
+    kernel_source, kernels = offered("kernel")
+    expansion_source, expansions = offered("expansion")
+    se_source, squeezes = offered("se")
+    if any(type(value) is not bool for value in squeezes):
+        raise se_source.refuse("se", squeezes, "[false, true], [true] or [false]")
+    result = BlockSpace(
+        base=base,
+        stride=stride,
+        widths=_rounded(multiplier_source, "multipliers", base, multipliers, MAX_WIDTH),
+        depths=tuple(sorted(set(depths))),
+        kernels=tuple(dict.fromkeys(_read_kernels(kernel_source, kernels))),
+        expansions=_rounded(expansion_source, "expansion", base, expansions, MAX_EXPAND),
+        squeezes=tuple(sorted(set(squeezes))),
+    )
+    fields.done()
+    if len(result.widths) ** 2 * result.layer_choices > MAX_TABLE:
+        raise ValueError(
+            f"{fields.where} offers {len(result.widths)} widths and {result.layer_choices} different layers; "
+            f"allowed: widths squared x layers up to {MAX_TABLE:,}; offer fewer kernels or expansions"
+        )
+    return result
+
+
+def _read_kernels(fields: Fields, texts: list[Any]) -> list[Kernel]:
+    try:
+        return [Kernel.parse(text) for text in texts]
+    except ValueError as error:
+        raise ValueError(f"{fields.where}.{error}") from None
+
+
+def _rounded(fields: Fields, key: str, base: int, ratios: list[Any], most: int) -> tuple[int, ...]:
+    """Channels of each ratio, rounded, ascending, equal ones merged."""
+    for ratio in ratios:
+        if type(ratio) not in (int, float) or not 0 < ratio <= 64 or base * ratio > most:
+            raise ValueError(
+                f"{fields.where}.{key} holds {show(ratio)}; allowed: numbers above 0 and at most 64 "
+                f"whose channels (x {base}) are at most {most}"
+            )
+    return tuple(sorted({round_width(base * ratio) for ratio in ratios}))
