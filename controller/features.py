@@ -1,0 +1,84 @@
+"""Architectures as rows of numbers for a linear model.
+
+* One-hots of every active decision.
+* Products of the one-hots of neighbouring decisions: where some decisions depend on others, those of one owner
+  (kernel x expansion x squeeze-excitation of a layer, width x depth of a block); in a flat table, adjacent decisions.
+* Counts over layers: how many active layers of a block, and of the network, chose each value. They say nothing that
+  the one-hots do not, but under a ridge penalty what many layers share is learned from few looks.
+* The number of active decisions.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import defaultdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from controller.arrays import Choices
+from searchspace.decisions import Decisions
+
+
+class Features:
+    """The features of one space.
+
+    Attributes:
+        count: F.
+    """
+
+    def __init__(self, decisions: Decisions) -> None:
+        self.decisions = decisions
+        sizes = decisions.sizes
+        self._offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.intp)
+        self.pairs = _pairs(decisions)
+        at = int(sizes.sum())
+        self._pair_offsets = []
+        for i, j in self.pairs:
+            self._pair_offsets.append(at)
+            at += int(sizes[i] * sizes[j])
+        self._pools: list[tuple[int, list[int]]] = []
+        for members in _pools(decisions):
+            self._pools.append((at, members))
+            at += int(sizes[members[0]])
+        self.count = at + 1
+
+    def __call__(self, choices: Choices) -> NDArray[np.float32]:
+        """Features [N, F] of canonical choices [N, D]."""
+        count = len(choices)
+        rows = np.arange(count)
+        index = choices.astype(np.intp)
+        active = self.decisions.active(choices)
+        result = np.zeros((count, self.count), dtype=np.float32)
+        result[rows[:, None], self._offsets + index] = active
+        for (i, j), at in zip(self.pairs, self._pair_offsets, strict=True):
+            result[rows, at + index[:, i] * self.decisions.sizes[j] + index[:, j]] = active[:, i] & active[:, j]
+        for at, members in self._pools:
+            for member in members:
+                result[rows, at + index[:, member]] += active[:, member] / np.sqrt(len(members))
+        result[:, -1] = active.sum(axis=1) / np.sqrt(len(self.decisions))
+        return result
+
+
+def _pairs(decisions: Decisions) -> list[tuple[int, int]]:
+    if all(condition is None for condition in decisions.conditions):
+        return [(i, i + 1) for i in range(len(decisions) - 1)]
+    owners: dict[str, list[int]] = defaultdict(list)
+    for index, path in enumerate(decisions.paths):
+        owner, slash, _ = path.rpartition("/")
+        if slash:
+            owners[owner].append(index)
+    return [pair for members in owners.values() for pair in itertools.combinations(members, 2)]
+
+
+def _pools(decisions: Decisions) -> list[list[int]]:
+    """Decisions that differ in their last number only, and in any number, where they have equally many choices."""
+    groups: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for index, path in enumerate(decisions.paths):
+        size = int(decisions.sizes[index])
+        patterns = {re.sub(r"\d+(?=\D*$)", "*", path), re.sub(r"\d+", "*", path)} - {path}
+        for pattern in sorted(patterns):
+            groups[pattern, size].append(index)
+    distinct = {tuple(members): None for members in groups.values() if len(members) > 1}
+    return [list(members) for members in distinct]

@@ -1,0 +1,138 @@
+"""REINFORCE over independent categoricals, as in TuNAS, optionally conditioned on a window of costs as in TabNAS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from controller.adam import Adam, Schedule
+from controller.arrays import Choices, Flags, Floats, generator
+from controller.policy import Policy
+from controller.repair import repair
+from controller.searcher import Searcher, rejection
+from controller.window import Window
+from searchspace.decisions import Decisions
+
+# Accepted samples that estimate the gradient of log P(window); more cost little, each is a row of arrays.
+_ENOUGH = 64
+
+
+class Baseline:
+    """Exponential moving average without the bias of its start: a moving sum over a moving sum of weights.
+
+    It is updated with a step's own mean reward before use, as in TuNAS.
+    """
+
+    def __init__(self, momentum: float = 0.95) -> None:
+        self.momentum = momentum
+        self.numerator = self.denominator = 0.0
+
+    def update(self, value: float) -> float:
+        """Takes a value in and gives the average."""
+        self.numerator = self.momentum * self.numerator + (1 - self.momentum) * value
+        self.denominator = self.momentum * self.denominator + (1 - self.momentum)
+        return self.numerator / self.denominator
+
+
+class Reinforce(Searcher):
+    """The policy gradient: -(R - baseline) * grad log pi, through `Adam` at the rate of `schedule`.
+
+    With a window, samples outside it are rejected, so that what is sampled is pi(a) / P(window); its gradient
+    subtracts grad log P(window), estimated from the accepted samples: P(window) = sum of pi(a) over accepted a, so
+    grad log P(window) = mean of grad log pi over samples of pi that are accepted (TabNAS). What is still missing after
+    the bounded number of draws is repaired; the decisions that the repair changed have no gradient, since the policy
+    did not choose them, just as decisions that a warm-up replaced.
+
+    Args:
+        decisions, seed, start, window: see `Searcher`.
+        schedule: the rate over the search.
+    """
+
+    name: ClassVar[str] = "reinforce"
+
+    def __init__(
+        self,
+        decisions: Decisions,
+        *,
+        seed: int,
+        schedule: Schedule,
+        start: Sequence[Floats] | None = None,
+        window: Window | None = None,
+    ) -> None:
+        super().__init__(decisions, seed=seed, start=start, window=window)
+        self.schedule = schedule
+        self._policy = Policy(decisions)
+        self._policy.logits = self.start.logits.copy()
+        self.adam = Adam(self._policy.logits.shape)
+        self.baseline = Baseline()
+
+    @property
+    def policy(self) -> Policy:
+        """The learned policy."""
+        return self._policy
+
+    def favourite(self) -> Choices:
+        """The argmax of every decision."""
+        return self._policy.argmax()
+
+    def samples(self, rng: np.random.Generator, count: int) -> Choices:
+        """Samples of the policy, before any rejection."""
+        return self._policy.sample(rng, count)
+
+    def _propose(self, count: int) -> Choices:
+        return self._draw(count)[0]
+
+    def _draw(self, count: int) -> tuple[Choices, Flags, Choices]:
+        """(choices, decisions changed by repair, accepted samples); a function of seed, step and policy."""
+        rng = generator(self.seed, self.name, self.step)
+        if self.window is None:
+            choices = self._policy.sample(rng, count)
+            return choices, np.zeros(choices.shape, dtype=bool), choices[:0]
+        accepted, _ = rejection(self._policy, rng, count, self.window, max(count, _ENOUGH))
+        choices = accepted[:count]
+        changed = np.zeros(choices.shape, dtype=bool)
+        if len(choices) < count:
+            raw = self._policy.sample(rng, count - len(choices))
+            mended = repair(self.decisions, raw, self.window, prefer=self._policy.preference).choices
+            choices = np.concatenate([choices, mended])
+            changed = np.concatenate([changed, mended != raw])
+        return choices, changed, accepted
+
+    def _learn(
+        self, choices: Choices, quality: Floats, reward: Floats, progress: float, replaced: Flags
+    ) -> None:
+        advantage = reward - self.baseline.update(float(reward.mean()))
+        rate = self.schedule.rate(progress)
+        if rate == 0:
+            # Our choice: TuNAS's second moment learns during the delay too. Its delay is long; in a short one the
+            # gradients of replaced decisions, zeros, would leave it far too small for the first real steps.
+            return
+        counted, correction = ~replaced, np.zeros(1)
+        if self.window is not None:
+            # Drawn again rather than kept, so that a state between ask and tell holds no arrays.
+            _, changed, accepted = self._draw(len(choices))
+            counted &= ~changed
+            if len(accepted):
+                correction = self._policy.gradient(accepted).mean(axis=0) * counted[..., None]
+        gradient = self._policy.gradient(choices, counted) - correction
+        step = self.adam.step(-advantage[:, None, None] * gradient, rate)
+        self._policy.logits = self._policy.logits + np.where(self._policy.valid, step, 0.0)
+
+    def _state(self) -> dict[str, Any]:
+        rows = zip(self._policy.logits, self.decisions.sizes, strict=True)
+        return {
+            "logits": [row[:size].tolist() for row, size in rows],
+            "adam": self.adam.state(),
+            "baseline": [self.baseline.numerator, self.baseline.denominator],
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        rows = state["logits"]
+        if [len(row) for row in rows] != self.decisions.sizes.tolist():
+            raise ValueError(f"state of {len(rows)} decisions does not fit a space of {len(self.decisions)}")
+        for index, row in enumerate(rows):
+            self._policy.logits[index, : len(row)] = row
+        self.adam.restore(state["adam"])
+        self.baseline.numerator, self.baseline.denominator = state["baseline"]

@@ -1,0 +1,112 @@
+"""Bring architectures into a window of costs by few greedy changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from controller.arrays import Choices, Cost, Flags, Floats, Score
+from controller.neighbours import changes, expand
+from controller.window import Window
+from searchspace.decisions import Decisions
+
+# A change that lands in the window is found within a few rounds in all but contrived spaces.
+_ROUNDS = 64
+# Rows whose neighbours are held in memory at once: 64 x some 400 neighbours x 161 decisions is 4 MB.
+_CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What a repair did.
+
+    Attributes:
+        choices: [N, D]; rows that could not be repaired stand at the closest architecture that was met.
+        changes: number of decisions changed in each row, [N].
+        inside: whether each row ended inside the window, [N].
+    """
+
+    choices: Choices
+    changes: NDArray[np.int64]
+    inside: Flags
+
+
+def try_repair(decisions: Decisions, choices: Choices, window: Window, *, prefer: Score | None = None) -> Repaired:
+    """Like `repair`, but says in `inside` what failed instead of raising."""
+    start = decisions.canonical(choices)
+    current = start.copy()
+    outside, _ = window.measure(current, np.arange(len(current)))
+    best, best_outside = current.copy(), outside.copy()
+    visited: list[set[bytes]] = [set() for _ in current]
+    for _ in range(_ROUNDS):
+        rows = np.flatnonzero(best_outside > 0)
+        if not len(rows):
+            break
+        for chunk in (rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK)):
+            for row in chunk:
+                visited[row].add(current[row].tobytes())
+            found, owner = expand(decisions, current[chunk])
+            order, outside = _ranked(found, chunk[owner], window, prefer)
+            ends = np.cumsum(np.bincount(owner, minlength=len(chunk)))[:-1]
+            for row, members in zip(chunk, np.split(order, ends), strict=True):
+                # The best change even when it is no progress, but never back: this leaves local minima.
+                step = next((m for m in members if found[m].tobytes() not in visited[row]), None)
+                if step is None:
+                    continue
+                current[row] = found[step]
+                if outside[step] < best_outside[row]:
+                    best[row], best_outside[row] = found[step], outside[step]
+    return Repaired(best, changes(decisions, start, best), best_outside == 0)
+
+
+def repair(decisions: Decisions, choices: Choices, window: Window, *, prefer: Score | None = None) -> Repaired:
+    """Changes one decision after the other until every row lies inside the window.
+
+    Each change is the one that brings the row nearest to the window. Among changes that reach it, the one that
+    `prefer` scores highest wins, then the one nearest to the middle of the first limit, then the first: deterministic.
+
+    Args:
+        decisions: the space.
+        choices: [N, D].
+        window: where to go; bounds per row are allowed.
+        prefer: for example `Policy.preference`, so that what the policy is least sure of changes.
+
+    Raises:
+        ValueError: a row does not reach the window within a bounded number of changes.
+    """
+    result = try_repair(decisions, choices, window, prefer=prefer)
+    if not result.inside.all():
+        row = int(np.flatnonzero(~result.inside)[0])
+        got = [f"{limit.name} {float(limit.cost(result.choices[row : row + 1])[0]):.6g}" for limit in window.limits]
+        raise ValueError(
+            f"no architecture within {describe(window, row)} found near the given one; closest: {', '.join(got)}: "
+            "widen the window or change the budget"
+        )
+    return result
+
+
+def describe(window: Window, row: int = 0) -> str:
+    """The limits of one row, for messages."""
+    def pick(bound: float | Floats) -> float:
+        return float(np.ravel(bound)[row if np.ndim(bound) else 0])
+
+    return ", ".join(f"{limit.name} {pick(limit.low):.6g}..{pick(limit.high):.6g}" for limit in window.limits)
+
+
+def _ranked(
+    found: Choices, rows: NDArray[np.intp], window: Window, prefer: Score | None
+) -> tuple[NDArray[np.intp], Floats]:
+    """Order of the neighbours, grouped by row and best first, and how far outside each one is."""
+    outside, middle = window.measure(found, rows)
+    liked = np.zeros(len(found)) if prefer is None else np.where(outside == 0, prefer(found), 0.0)
+    return np.lexsort((middle, -liked, outside, rows)), outside
+
+
+def repair_to(
+    decisions: Decisions, choices: Choices, name: str, cost: Cost, targets: NDArray[Any], within: float = 0.005
+) -> Repaired:
+    """Brings each row to a cost of its own, [N]: for comparisons at equal cost. See `Repaired.inside` for failures."""
+    return try_repair(decisions, choices, Window.around(name, cost, targets, within, within))

@@ -1,0 +1,50 @@
+"""The searchers by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from controller.adam import Schedule
+from controller.arrays import Floats
+from controller.evolution import Evolution
+from controller.random_search import RandomSearch
+from controller.reinforce import Reinforce
+from controller.searcher import Searcher
+from controller.window import Window
+from searchspace.decisions import Decisions
+
+NAMES = (Reinforce.name, RandomSearch.name, Evolution.name)
+
+
+def create(
+    name: str,
+    decisions: Decisions,
+    *,
+    seed: int,
+    schedule: Schedule,
+    start: Sequence[Floats] | None = None,
+    window: Window | None = None,
+) -> Searcher:
+    """A searcher by name.
+
+    Args:
+        name: `reinforce`, `random` or `evolution`.
+        decisions: the space.
+        seed: of everything random in it.
+        schedule: the rate of the policy; only `reinforce` has one.
+        start: the distribution to start from, uniform by default.
+        window: costs that every architecture asked for must have.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    if name == Reinforce.name:
+        return Reinforce(decisions, seed=seed, schedule=schedule, start=start, window=window)
+    if name == RandomSearch.name:
+        return RandomSearch(decisions, seed=seed, start=start, window=window)
+    if name == Evolution.name:
+        return Evolution(decisions, seed=seed, start=start, window=window)
+    near = difflib.get_close_matches(name, NAMES, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"searcher {name!r}: must be one of {', '.join(NAMES)}{hint}")
