@@ -1,0 +1,1 @@
+"""The one trainer that search, scaling and retraining share."""

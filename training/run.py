@@ -1,0 +1,183 @@
+"""A run is a folder: its name, its lock, its configuration, and the rules for going on with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import os
+import platform
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from searchspace.schema import nearest, parse_json, read_text, write_atomically
+
+SUMMARY = "summary.json"
+
+
+class RunFolder:
+    """A locked run folder; use it as a context manager.
+
+    The lock belongs to the process (an advisory lock on `lock`), so a dead process's lock is free by itself.
+
+    Attributes:
+        path: the folder.
+        config: its resolved configuration.
+        resumed: whether the folder was there before.
+    """
+
+    def __init__(self, path: Path, config: dict[str, Any], resumed: bool) -> None:
+        self.path, self.config, self.resumed = path, config, resumed
+        self._lock: int | None = None
+
+    def __enter__(self) -> RunFolder:
+        handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(handle, 200).decode(errors="replace").strip() or "another process"
+            os.close(handle)
+            raise ValueError(
+                f"{self.path} is in use by {owner}; wait for it, stop it, or start another run with --name"
+            ) from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        self._lock = handle
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            os.close(self._lock)  # closing releases
+            self._lock = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end."""
+        return (self.path / SUMMARY).exists()
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Writes a JSON file of the run atomically."""
+        write_atomically(self.path / name, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Reads a JSON file of the run; raises `ValueError` where it is missing or damaged."""
+        return read_json(self.path / name)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON mapping; raises `ValueError` where it is missing or damaged."""
+    content = parse_json(read_text(path, "run"), str(path))
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} does not hold a JSON mapping; restore it or start a new run")
+    return content
+
+
+def create(runs: Path, name: str | None, prefix: str, config: Mapping[str, Any]) -> RunFolder:
+    """Starts a new run folder; never overwrites one.
+
+    Args:
+        runs: the folder of all runs; made if missing.
+        name: the run's name, or None for the first free `<prefix>-<number>`.
+        prefix: the command's name.
+        config: the resolved configuration, plain data.
+
+    Raises:
+        ValueError: a run of this name exists, or the name is not one path component.
+    """
+    if name is not None and (not name or Path(name).name != name or name.startswith(".")):
+        raise ValueError(f"run name {name!r}: must be a single folder name, such as first-try")
+    runs.mkdir(parents=True, exist_ok=True)
+    if name is not None:
+        path = runs / name
+        try:
+            path.mkdir()
+        except FileExistsError:
+            raise ValueError(f"{path} exists; go on with it by --resume, or choose another --name") from None
+    else:
+        number = 1
+        while True:
+            path = runs / f"{prefix}-{number}"
+            try:
+                path.mkdir()
+                break
+            except FileExistsError:
+                number += 1
+    folder = RunFolder(path, dict(config), resumed=False)
+    folder.write_json("config.json", {"command": prefix, **config})
+    folder.write_json("environment.json", environment())
+    return folder
+
+
+def resume(runs: Path, name: str | None, prefix: str, given: Mapping[str, Any]) -> RunFolder | None:
+    """Finds the run to go on with.
+
+    Args:
+        runs: the folder of all runs.
+        name: the run's name, or None for the newest of this command.
+        prefix: the command's name.
+        given: options that the user gave; each must equal the run's own.
+
+    Returns:
+        The folder, or None where there is none yet, so that a new run can begin.
+
+    Raises:
+        ValueError: an option differs (names each with both values), or the folder is not a run of this command.
+    """
+    if name is None:
+        candidates = [p for p in runs.glob("*/config.json")] if runs.is_dir() else []
+        ours = [p for p in candidates if read_json(p).get("command") == prefix]
+        if not ours:
+            return None
+        path = max(ours, key=lambda p: (p.stat().st_mtime_ns, p.parent.name)).parent
+    else:
+        path = runs / name
+        if not path.exists():
+            return None
+    if not (path / "config.json").exists():
+        if not path.is_dir() or any(item.name not in ("lock",) for item in path.iterdir()):
+            raise ValueError(f"{path} is not a run of nas {prefix} (it has no config.json); give another --name")
+        return None
+    config = read_json(path / "config.json")
+    if config.pop("command", None) != prefix:
+        raise ValueError(f"{path} is not a run of nas {prefix}; give the --name of one")
+    for key in given:
+        if key not in config:
+            raise ValueError(f"{path}: its configuration has no {key!r}{nearest(key, config)}")
+    changed = [f"{key}: {config[key]} in the run, {value} now" for key, value in given.items() if config[key] != value]
+    if changed:
+        raise ValueError(
+            f"{path} was started with another configuration ({'; '.join(changed)}); leave these options out"
+        )
+    return RunFolder(path, config, resumed=True)
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, for the record."""
+    from importlib import metadata
+
+    packages = ("movinas", "torch", "numpy", "av", "safetensors")
+    versions = {}
+    for package in packages:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "python": sys.version.split()[0],
+        "versions": versions,
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "cpus": os.cpu_count() or 1,
+    }
+
+
+def replace_fields(config: Any, **changes: Any) -> Any:
+    """`dataclasses.replace`, with the nearest name for an unknown field (raises `ValueError`)."""
+    known = [field.name for field in dataclasses.fields(config)]
+    for key in changes:
+        if key not in known:
+            raise ValueError(f"unknown setting {key!r}{nearest(key, known)}; known: {', '.join(known)}")
+    return dataclasses.replace(config, **changes)

@@ -1,0 +1,205 @@
+"""Everything that decides a search, resolved: the configuration that a run folder stores and a resume compares."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from searchspace import Budget, Clip
+from searchspace.schema import Fields, nearest
+
+LONG_STEPS = 10_000
+"""From this many steps on, `recipe="auto"` means TuNAS's own settings."""
+
+RECIPES: dict[str, dict[str, Any]] = {
+    # What learns in minutes: nested kernels, one network first and the others growing out of it, the policy started
+    # at the budget (benchmarks/README.md has the measurements).
+    "short": {
+        "paths": 1,
+        "micro_batch": 16,
+        "look_clips": 64,
+        "warmup": "boot",
+        "warmup_fraction": 0.35,
+        "delay": 0.35,
+        "kernels": "nested",
+        "residual": 0.5,
+        "optimizer": "sgd",
+        "learning_rate": 0.1,
+        "rate_warmup": 0.02,
+        "rate_floor": 0.15,
+        "weight_decay": 5e-4,
+        "clip_norm": 5.0,
+        "start": "budget",
+        "controller_rate": 100.0,
+    },
+    # TuNAS (Bender et al., CVPR 2020, and its released code): weight rate 2.64 for 4,096 items a step, scaled down
+    # linearly; controller rates that sum to 381. The residual scalar is our choice, TuNAS's networks have none.
+    "tunas": {
+        "paths": 8,
+        "micro_batch": 16,
+        "look_clips": 64,
+        "warmup": "tunas",
+        "warmup_fraction": 0.25,
+        "delay": 0.25,
+        "kernels": "separate",
+        "residual": 0.5,
+        "optimizer": "rmsprop",
+        "learning_rate": 2.64 * 8 * 16 / 4096,
+        "rate_warmup": 0.025,
+        "rate_floor": 0.0,
+        "weight_decay": 4e-5,
+        "clip_norm": 0.0,
+        "start": "uniform",
+        "controller_rate": 381.0,
+    },
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """Settings of a search; `resolve` fills what a recipe decides.
+
+    Attributes:
+        budgets: the first is the target, further ones are caps.
+        space: name of a built-in space or path of a YAML file.
+        clip: shape at which budgets are counted.
+        search_resolution: shorter side in pixels at which the supernet trains.
+        data: folder of videos, or None for the built-in motion data.
+        group: regular expression whose first group names the person or recording of a file.
+        steps: optimiser steps of the supernet.
+        searcher: `reinforce`, `random` or `evolution`.
+        seed: of everything random.
+        recipe: `short` or `tunas`; decides every setting below that was not given.
+        paths: architectures a step, each with its own micro-batch (K).
+        micro_batch: clips that one architecture trains on in a step.
+        look_clips: held-out clips that one architecture is scored on in a step.
+        warmup: `boot`, `tunas`, `sandwich` or `uniform`.
+        warmup_fraction: share of the steps over which warm-up fades out.
+        delay: share of the steps before the controller learns; at least `warmup_fraction`.
+        kernels: `nested` or `separate` depthwise weights.
+        residual: starting value of the residual scalars.
+        optimizer: `sgd`, `adamw` or `rmsprop`.
+        learning_rate: peak; linear warm-up over `rate_warmup` of the steps, then cosine down to `rate_floor` of it.
+        rate_warmup: share of the steps.
+        rate_floor: share of the peak.
+        weight_decay: coefficient of the L2 term of active kernels.
+        clip_norm: largest gradient norm; 0 for no clipping.
+        label_smoothing: of the training loss.
+        start: `budget` (largest entropy at the budget) or `uniform`.
+        reward: `absolute`, `soft` or `hard`.
+        beta: weight of the cost in the reward, negative.
+        window: samples further than this share from the target are rejected; 0 for none.
+        controller_rate: sum of the controller's rates over the steps after the delay; 0 freezes the policy.
+        checkpoint_every: steps between checkpoints.
+        device: `cpu` or `cuda`.
+        threads: of torch.
+        workers: processes that decode videos.
+    """
+
+    budgets: tuple[str, ...] = ("600MFLOPs",)
+    space: str = "movinet"
+    clip: str = "8x128x128@5"
+    search_resolution: int = 32
+    data: str | None = None
+    group: str | None = None
+    steps: int = 1000
+    searcher: str = "reinforce"
+    seed: int = 0
+    recipe: str = "auto"
+    paths: int = 1
+    micro_batch: int = 16
+    look_clips: int = 64
+    warmup: str = "boot"
+    warmup_fraction: float = 0.35
+    delay: float = 0.35
+    kernels: str = "nested"
+    residual: float = 0.5
+    optimizer: str = "sgd"
+    learning_rate: float = 0.1
+    rate_warmup: float = 0.02
+    rate_floor: float = 0.15
+    weight_decay: float = 5e-4
+    clip_norm: float = 5.0
+    label_smoothing: float = 0.1
+    start: str = "budget"
+    reward: str = "absolute"
+    beta: float = -0.1
+    window: float = 0.0
+    controller_rate: float = 100.0
+    checkpoint_every: int = 50
+    device: str = "cpu"
+    threads: int = 2
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        fields = Fields(dataclasses.asdict(self), "setting")
+        if not self.budgets:
+            raise ValueError("no budget given; write one, such as 600MFLOPs")
+        for budget in self.budgets:
+            Budget.parse(budget)
+        clip = Clip.parse(self.clip)
+        fields.integer("search_resolution", 8, min(clip.height, clip.width))
+        fields.integer("steps", 1, 100_000_000)
+        fields.integer("seed", 0, 2**31 - 1)
+        fields.integer("paths", 1, 256)
+        fields.integer("micro_batch", 2, 4096)
+        fields.integer("look_clips", 2, 65536)
+        fields.integer("checkpoint_every", 1, 1_000_000)
+        fields.integer("threads", 1, 1024)
+        fields.integer("workers", 0, 256)
+        fields.number("warmup_fraction", 0, 1)
+        fields.number("delay", 0, 1)
+        fields.number("residual", 0, 2)
+        fields.number("learning_rate", 0, 100)
+        fields.number("rate_warmup", 0, 1)
+        fields.number("rate_floor", 0, 1)
+        fields.number("weight_decay", 0, 1)
+        fields.number("clip_norm", 0, 1e6)
+        fields.number("label_smoothing", 0, 0.9)
+        fields.number("beta", -100, 0)
+        fields.number("window", 0, 1)
+        fields.number("controller_rate", 0, 1e5)
+        fields.one_of("searcher", ["reinforce", "random", "evolution"])
+        fields.one_of("recipe", ["auto", *RECIPES])
+        fields.one_of("warmup", ["boot", "tunas", "sandwich", "uniform"])
+        fields.one_of("kernels", ["nested", "separate"])
+        fields.one_of("optimizer", ["sgd", "adamw", "rmsprop"])
+        fields.one_of("start", ["budget", "uniform"])
+        fields.one_of("reward", ["absolute", "soft", "hard"])
+        fields.one_of("device", ["cpu", "cuda"])
+        if self.delay < self.warmup_fraction:
+            raise ValueError(
+                f"delay {self.delay} is shorter than warm-up {self.warmup_fraction}: the controller would be paid for "
+                f"architectures that warm-up replaced; set delay={self.warmup_fraction} or more"
+            )
+
+    @classmethod
+    def resolve(cls, **given: Any) -> SearchConfig:
+        """Builds a configuration: what is given, then what the recipe decides, then the defaults.
+
+        Raises:
+            ValueError: an unknown setting (names the nearest), or a value that is not allowed.
+        """
+        known = {field.name: field for field in dataclasses.fields(cls)}
+        for key in given:
+            if key not in known:
+                raise ValueError(f"unknown setting {key!r}{nearest(key, known)}; known: {', '.join(known)}")
+        recipe = given.get("recipe", "auto")
+        if recipe == "auto":
+            steps = given.get("steps", cls.steps)
+            recipe = "tunas" if isinstance(steps, int) and steps >= LONG_STEPS else "short"
+        if recipe not in RECIPES:
+            raise ValueError(f"recipe {recipe!r} is not known; allowed: auto, {', '.join(RECIPES)}")
+        settings = {**RECIPES[recipe], **given, "recipe": recipe}
+        steps = settings.get("steps", cls.steps)
+        if "checkpoint_every" not in given and isinstance(steps, int):
+            settings["checkpoint_every"] = max(1, min(500, steps // 20))
+        if "delay" not in given:
+            settings["delay"] = max(settings["delay"], settings["warmup_fraction"])
+        if "budgets" in settings:
+            settings["budgets"] = tuple(settings["budgets"])
+        return cls(**settings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for config.json."""
+        return {**dataclasses.asdict(self), "budgets": list(self.budgets)}
