@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 from controller.arrays import Choices
 from searchspace.decisions import Decisions
 
+PAIR = 0.4
+"""Scale of the products (our choice, from planted effects on the MoViNet space): a penalty shrinks them more."""
+
 
 class Features:
     """The features of one space.
@@ -53,7 +56,7 @@ class Features:
         result = np.zeros((count, self.count), dtype=np.float32)
         result[rows[:, None], self._offsets + index] = active
         for (i, j), at in zip(self.pairs, self._pair_offsets, strict=True):
-            result[rows, at + index[:, i] * self.decisions.sizes[j] + index[:, j]] = active[:, i] & active[:, j]
+            result[rows, at + index[:, i] * self.decisions.sizes[j] + index[:, j]] = PAIR * active[:, i] * active[:, j]
         for at, members in self._pools:
             for member in members:
                 result[rows, at + index[:, member]] += active[:, member] / np.sqrt(len(members))

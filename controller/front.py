@@ -123,4 +123,5 @@ def wilson(accuracy: NDArray[Any] | float, samples: NDArray[Any] | int, z: float
     p, n = np.asarray(accuracy, dtype=np.float64), np.asarray(samples, dtype=np.float64)
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    return np.asarray(np.maximum(centre - half, 0.0)), np.asarray(np.minimum(centre + half, 1.0))
+    # At 0 and 1 one end is the proportion itself, but for rounding.
+    return np.clip(centre - half, 0.0, p), np.clip(centre + half, p, 1.0)

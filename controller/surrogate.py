@@ -68,7 +68,7 @@ class Surrogate:
             picked = np.unique(np.linspace(0, len(looks) - 1, min(len(looks), _TUNED_ON)).astype(np.intp))
             part = _Projection(basis[picked], weight[picked])
             matrix = part.residual(features(looks.choices[picked]).astype(np.float64))
-            penalty = _cross_validated(matrix, part.residual(quality[picked, None])[:, 0])
+            penalty = _cross_validated(matrix, part.residual(quality[picked, None])[:, 0], part.taken)
         coefficients = _ridge(features, looks.choices, quality, project, penalty)
         rest = quality - _predict(features, looks.choices, coefficients)
         knots = project.coefficients(rest)
@@ -81,13 +81,18 @@ class Surrogate:
 
 
 class _Projection:
-    """Weighted least squares on the unpenalised basis, and what it leaves, scaled by the root of the weights."""
+    """Weighted least squares on the unpenalised basis, and what it leaves, scaled by the root of the weights.
+
+    Attributes:
+        taken: number of directions that it takes out.
+    """
 
     def __init__(self, basis: Floats, weight: Floats) -> None:
         self.root = np.sqrt(weight)[:, None]
         self.basis = basis * self.root
         # Knots without looks nearby would be singular; they fall back to 0 there, which nothing reads but early ones.
         self.gram = self.basis.T @ self.basis + 1e-6 * np.eye(basis.shape[1])
+        self.taken = float(np.trace(np.linalg.solve(self.gram, self.basis.T @ self.basis)))
 
     def residual(self, values: Floats) -> Floats:
         """Weighted rows [N, C] less their projection."""
@@ -99,15 +104,25 @@ class _Projection:
         return np.asarray(np.linalg.solve(self.gram, self.basis.T @ (values * self.root[:, 0])))
 
 
-def _cross_validated(matrix: Floats, target: Floats) -> float:
-    """The penalty of least generalised cross-validation error, by one eigendecomposition."""
+def _cross_validated(matrix: Floats, target: Floats, taken: float) -> float:
+    """The penalty of least generalised cross-validation error, by one eigendecomposition.
+
+    Args:
+        matrix: weighted features less their projection, [N, F].
+        target: the same of the qualities, [N].
+        taken: number of directions that the projection took out.
+    """
     values, vectors = np.linalg.eigh(matrix @ matrix.T)
-    rotated = vectors.T @ target
-    values = np.maximum(values, 0.0)
+    kept = values > 1e-9 * values.max()
+    rotated, values = (vectors.T @ target)[kept], values[kept]
+    # What no feature reaches stays in the residual; the directions that the projection took out are no freedom at all,
+    # and counting them would make small penalties look good.
+    beyond = max(0.0, float(target @ target) - float(rotated @ rotated))
+    freedom = len(target) - len(values) - taken
 
     def error(penalty: float) -> float:
         left = penalty / (values + penalty)
-        return float(((left * rotated) ** 2).mean() / left.mean() ** 2)
+        return (float(((left * rotated) ** 2).sum()) + beyond) / (float(left.sum()) + freedom) ** 2
 
     return min(_PENALTIES, key=error)
 

@@ -49,5 +49,5 @@ def test_few_steps_are_bounded_and_zero_is_zero():
     assert max(few.rate(step / 20) for step in range(20)) == pytest.approx(2)
     assert few.sum() < 100
     assert Schedule(20, total=0).rate(0.9) == 0
-    with pytest.raises(ValueError, match="delay 1.5"):
+    with pytest.raises(ValueError, match=r"delay 1\.5"):
         Schedule(10, delay=1.5)

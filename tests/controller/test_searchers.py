@@ -42,7 +42,7 @@ class Conformance:
         for seed in range(3):
             found = self.run(toy, self.make(toy, seed), STEPS).favourite()[None]
             regrets.append(true.max() - REWARD(toy.quality(found), toy.cost(found))[0])
-        assert np.median(regrets) < self.regret < true.std() / 2
+        assert np.median(regrets) < self.regret < (true.max() - true.mean()) / 2
 
     def test_asks_for_canonical_choices(self, toy):
         searcher = self.make(toy)
@@ -157,7 +157,7 @@ class TestReinforceInAWindow(Conformance):
 
 
 class TestRandom(Conformance):
-    regret = 0.03
+    regret = 0.065  # one step below the optimum: three of 2,457 are better
     noise = 0.005  # a single look decides: it must say something
 
     def make(self, toy, seed=0, **options):
