@@ -67,6 +67,7 @@ class Reinforce(Searcher):
         self._policy.logits = self.start.logits.copy()
         self.adam = Adam(self._policy.logits.shape)
         self.baseline = Baseline()
+        self._drawn: tuple[int, tuple[Choices, Flags, Choices]] | None = None
 
     @property
     def policy(self) -> Policy:
@@ -82,7 +83,8 @@ class Reinforce(Searcher):
         return self._policy.sample(rng, count)
 
     def _propose(self, count: int) -> Choices:
-        return self._draw(count)[0]
+        self._drawn = (self.step, self._draw(count))
+        return self._drawn[1][0]
 
     def _draw(self, count: int) -> tuple[Choices, Flags, Choices]:
         """(choices, decisions changed by repair, accepted samples); a function of seed, step and policy."""
@@ -111,8 +113,9 @@ class Reinforce(Searcher):
             return
         counted, correction = ~replaced, np.zeros(1)
         if self.window is not None:
-            # Drawn again rather than kept, so that a state between ask and tell holds no arrays.
-            _, changed, accepted = self._draw(len(choices))
+            # Drawn again after a restore between ask and tell, so that no state holds these arrays.
+            kept = self._drawn
+            _, changed, accepted = kept[1] if kept and kept[0] == self.step else self._draw(len(choices))
             counted &= ~changed
             if len(accepted):
                 correction = self._policy.gradient(accepted).mean(axis=0) * counted[..., None]
@@ -132,6 +135,7 @@ class Reinforce(Searcher):
         rows = state["logits"]
         if [len(row) for row in rows] != self.decisions.sizes.tolist():
             raise ValueError(f"state of {len(rows)} decisions does not fit a space of {len(self.decisions)}")
+        self._drawn = None
         for index, row in enumerate(rows):
             self._policy.logits[index, : len(row)] = row
         self.adam.restore(state["adam"])

@@ -32,9 +32,9 @@ from controller.arrays import Floats
 from controller.policy import Policy, activity
 from searchspace.decisions import Decisions
 
-_DAMPING = 0.6
+_DAMPING = 0.8
 _ITERATIONS = 60
-_CLOSE = 1e-5
+_CLOSE = 1e-4
 _LEAST_ACTIVITY = 1e-6
 
 
@@ -180,7 +180,7 @@ class _Tilt:
             wanted, _ = self.update(matrix, price)
             change = float(np.abs(wanted - matrix).max())
             matrix = matrix + _DAMPING * (wanted - matrix)
-            if change < 1e-6:
+            if change < 1e-5:
                 break
         return matrix, self.mean(matrix)
 

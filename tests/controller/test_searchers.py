@@ -144,8 +144,13 @@ class TestReinforce(Conformance):
 
 class TestReinforceInAWindow(Conformance):
     def make(self, toy, seed=0, **options):
-        options.setdefault("window", None)
+        options.setdefault("window", Window.around("macs", toy.cost, TARGET, 0.05, 0.05))
         return Reinforce(toy.decisions, seed=seed, schedule=Schedule(STEPS, delay=0.0), **options)
+
+    def test_starts_where_told(self, toy):
+        start = largest_entropy(toy.decisions, toy.costs, "macs", 8_000)
+        cost = toy.cost(self.make(toy, start=start.probabilities).samples(np.random.default_rng(0), 4000))
+        assert cost.mean() == pytest.approx(8_000, rel=0.02)  # before rejection
 
     def test_comes_near_the_optimum(self, toy):
         window = Window.around("macs", toy.cost, TARGET, 0.02, 0.02)

@@ -15,8 +15,8 @@ def _mean(toy, probabilities):
 @pytest.mark.parametrize("budget", [5_000, 9_000, 16_000, 25_000])
 def test_mean_cost_is_the_budget(toy, budget):
     start = largest_entropy(toy.decisions, toy.costs, "macs", budget)
-    assert start.cost == pytest.approx(budget, rel=1e-4)
-    assert _mean(toy, start.probabilities) == pytest.approx(budget, rel=1e-4)  # by enumeration
+    assert start.cost == pytest.approx(budget, rel=2e-4)
+    assert _mean(toy, start.probabilities) == pytest.approx(budget, rel=2e-4)  # by enumeration
     uniform = _mean(toy, toy.decisions.uniform())
     assert np.sign(start.price) == np.sign(uniform - budget)
 
@@ -69,13 +69,13 @@ def test_out_of_reach_says_the_range(toy):
         with pytest.raises(ValueError, match=f"from {cost.min():.6g} to {cost.max():.6g}"):
             largest_entropy(toy.decisions, toy.costs, "macs", budget)
     for budget in (cost.min(), cost.max()):
-        assert largest_entropy(toy.decisions, toy.costs, "macs", budget).cost == pytest.approx(budget, rel=1e-4)
+        assert largest_entropy(toy.decisions, toy.costs, "macs", budget).cost == pytest.approx(budget, rel=2e-4)
 
 
 def test_another_base_is_left_least(toy):
     base = [np.array([0.8, 0.1, 0.1]) if i == 2 else p for i, p in enumerate(toy.decisions.uniform())]
     start = largest_entropy(toy.decisions, toy.costs, "macs", 9_000, base)
-    assert _mean(toy, start.probabilities) == pytest.approx(9_000, rel=1e-4)
+    assert _mean(toy, start.probabilities) == pytest.approx(9_000, rel=2e-4)
     assert start.probabilities[2][0] > 0.75
     assert entropy(toy.decisions, start.probabilities, base) > entropy(
         toy.decisions, largest_entropy(toy.decisions, toy.costs, "macs", 9_000).probabilities, base
