@@ -1,0 +1,87 @@
+"""Command-line parsing that answers mistakes in one line and names what was probably meant."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
+
+
+class UsageError(ValueError):
+    """A command line that cannot be understood."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Names the nearest known word as `; did you mean X?`, or nothing where none is near."""
+    close = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises `UsageError` instead of printing its usage and exiting."""
+
+    def __init__(self, prog: str, description: str, example: str = "", **kwargs: Any) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=f"example:\n{example}" if example else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,  # a shortened flag would change its meaning when another is added
+            **kwargs,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Raises the parser's complaint."""
+        raise UsageError(f"{message} ({self.prog} --help lists what there is)")
+
+    def parse(self, words: list[str]) -> argparse.Namespace:
+        """Parses everything; raises `UsageError`, with the nearest flag where one is unknown."""
+        args, unknown = self.parse_known_args(words)
+        for word in unknown:
+            if word.startswith("-"):
+                flag = word.split("=")[0]
+                flags = sorted(set(re.findall(r"--[a-z][a-z-]*", self.format_usage())))
+                self.error(f"unknown flag {flag}{did_you_mean(flag, flags)}")
+            self.error(f"unexpected {word!r}")
+        return args
+
+
+def one_of(*words: str) -> dict[str, Any]:
+    """Keyword arguments of `add_argument` for a choice among words, refused with the nearest one."""
+
+    def check(text: str) -> str:
+        if text not in words:
+            raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(words)}{did_you_mean(text, words)}")
+        return text
+
+    return {"type": check, "metavar": "{" + ",".join(words) + "}"}
+
+
+def whole(least: int, most: int = 2**31) -> Callable[[str], int]:
+    """The type of a whole-number flag in [least, most]."""
+
+    def check(text: str) -> int:
+        try:
+            value = int(text.replace("_", ""))
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if not least <= value <= most:
+            allowed = f"at least {least}" if most == 2**31 else f"from {least} to {most}"
+            raise argparse.ArgumentTypeError(f"{text} must be {allowed}")
+        return value
+
+    return check
+
+
+def read_by(reader: Callable[[str], Any]) -> Callable[[str], Any]:
+    """The type of a flag that one of our readers reads, with the reader's own complaint."""
+
+    def check(text: str) -> Any:
+        try:
+            return reader(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return check

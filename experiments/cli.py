@@ -1,0 +1,108 @@
+"""`nas`: finds the command, runs it, and turns every foreseeable failure into one line.
+
+Exit codes: 0 done, 2 the user's mistake (usage, budget, data, disk, memory), 130 interrupted.
+Only the command that runs is imported, and nothing heavy here: `nas --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+from experiments.arguments import Parser, UsageError, did_you_mean
+from experiments.errors import explain
+
+COMMANDS = {
+    "search": "search for an architecture within a budget",
+    "space": "size, decisions and costs of a search space",
+    "show": "an architecture, a published network or a run; two side by side",
+    "cost": "multiply-accumulates, parameters and memory of an architecture",
+    "plot": "the fronts of several runs in one picture",
+    "data demo": "write the built-in data as a folder of video files",
+    "data check": "check a folder of videos: what decodes, classes, how it would be split",
+    "doctor": "versions, devices, memory, and what is missing for which feature",
+}
+
+HELP = """usage: nas COMMAND ...
+
+Search for video networks that fit a budget.
+
+commands:
+{commands}
+
+  nas COMMAND --help    the flags of a command, and an example
+  nas --version
+
+start with:
+  nas search --budget 600MFLOPs
+"""
+
+
+def main(words: list[str] | None = None) -> int:
+    """Runs `nas` with these words, by default the process's own; returns the exit code."""
+    # Worker processes must not find a user's own package `video` or `training` in the working directory.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
+    words = sys.argv[1:] if words is None else words
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+        return code
+    except SystemExit as stop:  # argparse ends --help this way
+        return int(stop.code or 0)
+    except BrokenPipeError:  # `nas space movinet | head`: the reader has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except BaseException as error:
+        found = explain(error)
+        if found is None:
+            raise
+        line, code = found
+        print(line, file=sys.stderr)
+        return code
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(HELP.format(commands=_listed(COMMANDS)), end="")
+        return 0
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"nas {version('movinas')}")
+        return 0
+    name, rest = _find(words)
+    if not name:
+        return 0
+    command = importlib.import_module(f"experiments.{name.replace(' ', '_')}")
+    parser = Parser(f"nas {name}", command.__doc__ or "", command.EXAMPLE)
+    command.add_arguments(parser)
+    code: int = command.run(parser.parse(rest))
+    return code
+
+
+def _find(words: list[str]) -> tuple[str, list[str]]:
+    """Splits the words into a command's name and its arguments; no name where only help was asked for."""
+    first = words[0]
+    if first in COMMANDS:
+        return first, words[1:]
+    actions = {name.split()[1]: name for name in COMMANDS if name.startswith(f"{first} ")}
+    if not actions:
+        kind = "flag" if first.startswith("-") else "command"
+        known = ["--help", "--version"] if kind == "flag" else sorted({name.split()[0] for name in COMMANDS})
+        raise UsageError(f"unknown {kind} {first!r}{did_you_mean(first, known)} (nas --help lists what there is)")
+    if len(words) == 1 or words[1] in ("-h", "--help"):
+        print(_listed({name: COMMANDS[name] for name in actions.values()}))
+        return "", []
+    if words[1] not in actions:
+        near = did_you_mean(words[1], actions)
+        raise UsageError(f"unknown command {first + ' ' + words[1]!r}{near} (nas {first} --help lists what there is)")
+    return actions[words[1]], words[2:]
+
+
+def _listed(commands: dict[str, str]) -> str:
+    return "\n".join(f"  {name:<10} {text}" for name, text in commands.items())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

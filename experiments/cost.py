@@ -1,0 +1,51 @@
+"""Cost of an architecture: multiply-accumulates, parameters, memory, beside the published networks at the same clip."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+
+from experiments import tables
+from experiments.arguments import read_by
+from experiments.targets import resolve_architecture
+from searchspace import Clip, cost, published, published_names
+
+EXAMPLE = """  nas cost a2 --clip 8x128x128@5
+  nas cost runs/search-1 --json"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `nas cost`."""
+    parser.add_argument("architecture", metavar="ARCH", help="a published name (a2), an arch.json, or a run")
+    parser.add_argument(
+        "--clip",
+        type=read_by(Clip.parse),
+        metavar="TxHxW@FPS",
+        help="count at this clip, not at the one it is meant for",
+    )
+    parser.add_argument("--json", action="store_true", help="for scripts")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the cost."""
+    architecture = resolve_architecture(args.architecture)
+    counted = cost(architecture, args.clip)
+    if args.json:
+        data = dataclasses.asdict(counted) | {"clip": str(counted.clip), "macs_per_frame": counted.macs_per_frame}
+        tables.print_json({"name": architecture.name, "key": architecture.key(), **data})
+        return 0
+    rows = [
+        ("clip", f"{counted.clip} (frames x height x width @ frames per second)"),
+        ("multiply-accumulates", tables.macs(counted)),
+        ("parameters", f"{tables.millions(counted.params)} ({counted.params:,})"),
+        ("activation memory", f"{tables.megabytes(counted.activation_bytes)} at its peak, one clip, float32"),
+    ]
+    tables.show(tables.facts(rows), f"{architecture.name} ({architecture.key()})")
+    others = [(name, cost(published(name), counted.clip)) for name in published_names()]
+    rows_others = [
+        (name, tables.millions(other.macs), f"{counted.macs / other.macs:.2f} x", tables.millions(other.params))
+        for name, other in others
+    ]
+    tables.show(tables.grid(("published", "MACs here", "this / it", "parameters"), rows_others, right=(1, 2, 3)))
+    print(f"next: nas show {args.architecture}")
+    return 0

@@ -1,0 +1,62 @@
+"""What a failure means to the person at the keyboard: one line, and an exit code."""
+
+from __future__ import annotations
+
+import errno
+
+from training.interrupt import Interrupted
+
+USERS_MISTAKE, INTERRUPTED = 2, 130
+
+_DISK = {
+    errno.ENOSPC: "the disk is full: free some room, then run the same command again (a search: with --resume)",
+    errno.EDQUOT: "your disk quota is used up: free some room, then run the command again (a search: with --resume)",
+    errno.EACCES: "no permission: choose a folder that you may write to and read from",
+    errno.EPERM: "not permitted: choose a folder that you may write to and read from",
+    errno.EROFS: "the disk is read-only: choose another folder",
+    errno.ENOENT: "no such file or folder",
+    errno.ENOTDIR: "not a folder",
+    errno.EISDIR: "a folder, where a file is needed",
+    errno.EEXIST: "there already: choose another name",
+    errno.EMFILE: "too many open files: lower --workers, or raise the limit with ulimit -n",
+    errno.ENAMETOOLONG: "the name is too long",
+}
+_MEMORY = "out of memory: lower --search-resolution, --workers, or the frames of --clip; a search goes on with --resume"
+
+
+def explain(error: BaseException) -> tuple[str, int] | None:
+    """The line to print and the exit code; None for a bug of ours, which deserves its traceback."""
+    if isinstance(error, Interrupted):
+        return f"nas: {error}", error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return "nas: interrupted", INTERRUPTED
+    if _is_memory(error):
+        return f"nas: error: {_MEMORY}", USERS_MISTAKE
+    if isinstance(error, ValueError):
+        return f"nas: error: {_one_line(str(error))}", USERS_MISTAKE
+    if isinstance(error, ModuleNotFoundError) and not _is_ours(error.name or ""):
+        return f"nas: error: {error.name} is not installed: pip install {error.name}, or make search", USERS_MISTAKE
+    if isinstance(error, OSError) and error.errno in _DISK:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return f"nas: error: {where}{_DISK[error.errno]}", USERS_MISTAKE
+    return None
+
+
+def _is_memory(error: BaseException) -> bool:
+    """Python's own, torch's on a GPU (known by name: torch is not imported here), torch's on the CPU, the system's."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    return isinstance(error, RuntimeError) and any(
+        sign in str(error) for sign in ("can't allocate memory", "not enough memory", "CUDA out of memory")
+    )
+
+
+def _is_ours(module: str) -> bool:
+    rooms = ("searchspace", "networks", "supernet", "controller", "video", "training", "experiments")
+    return module.split(".")[0] in rooms
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,195 @@
+"""An architecture as a table of its layers, or a run in short; two of them stand side by side."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from experiments import tables
+from experiments.arguments import read_by
+from experiments.describe import Row, rows
+from experiments.run_files import Run
+from experiments.targets import resolve
+from searchspace import Architecture, Clip, cost
+
+EXAMPLE = """  nas show a2
+  nas show search-1            a run in runs/, by name or path
+  nas show search-1 a2 --clip 8x128x128@5"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `nas show`."""
+    parser.add_argument(
+        "things", metavar="ARCH|RUN", nargs="+", help="a published name (a2), an arch.json, or a run; at most two"
+    )
+    parser.add_argument(
+        "--clip", type=read_by(Clip.parse), metavar="TxHxW@FPS", help="count at this clip (default: each one's own)"
+    )
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are looked for")
+    parser.add_argument("--json", action="store_true", help="for scripts")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints one thing, or two side by side."""
+    if len(args.things) > 2:
+        raise ValueError(f"{len(args.things)} things to show; give one, or two to compare")
+    found = [resolve(word, args.runs) for word in args.things]
+    if args.json:
+        data = [_data(thing, args.clip) for thing in found]
+        tables.print_json(data[0] if len(data) == 1 else data)
+        return 0
+    for thing in found:
+        if isinstance(thing, Run):
+            tables.show(tables.facts(run_facts(thing)), f"run {thing.name}")
+            print()
+    architectures = [_architecture(thing) for thing in found]
+    known = [architecture for architecture in architectures if architecture is not None]
+    if len(known) == 2:
+        for name, lines in _compared(known[0], known[1], args.clip):
+            tables.show(tables.grid(("", known[0].name, known[1].name), lines), name)
+    elif known:
+        _print_one(known[0], args.clip or known[0].clip)
+    print(f"next: {_next(found, args.things)}")
+    return 0
+
+
+def run_facts(found: Run) -> list[tuple[str, Any]]:
+    """What there is to know about a run, finished or not, in short lines."""
+    config = found.config
+    metrics = found.metrics()
+    done = int(metrics[-1]["step"]) if metrics else 0
+    facts: list[tuple[str, Any]] = [
+        ("folder", found.folder),
+        ("budget", f"{', '.join(config['budgets'])} at clip {config['clip']}"),
+        ("search", f"{config['searcher']}, space {config['space']}, data {config['data'] or 'built-in motion'}"),
+        ("training", f"{done:,} of {config['steps']:,} steps at {found.clip.at(config['search_resolution'])}"),
+    ]
+    if not found.finished:
+        return [*facts, ("state", f"not finished; go on with: nas search --resume --name {found.name}")]
+    winner = found.summary["winner"]
+    share = winner["cost_over_target"] - 1
+    facts.append(
+        (
+            "winner",
+            f"accuracy {winner['accuracy']:.1%} on {winner['clips']:,} clips that neither weights nor controller saw "
+            f"({winner['times_chance']:.1f} x chance), {tables.millions(winner['macs'])}, {share:+.1%} of the target",
+        )
+    )
+    held_out = found.summary.get("validation")
+    if held_out:
+        accuracy = f"accuracy {held_out['accuracy']:.1%} on {held_out['clips']:,} clips"
+        facts.append(("validation", f"{accuracy} of val/, touched only at the end"))
+    uniform = found.summary["controls"]["uniform_at_budget"]
+    facts.append(
+        (
+            "chance search",
+            f"{uniform['count']} uniform samples repaired to the same budget: mean accuracy {uniform['accuracy']:.1%}; "
+            f"the winner has a lower loss than {uniform['beaten_by_winner']} of them",
+        )
+    )
+    front = [point for point in found.front if point.on_front]
+    facts.append(("front", f"{len(front)} of {len(found.front)} scored networks: {found.folder / 'pareto.html'}"))
+    minutes = sum(found.summary["seconds"].values()) / 60
+    return [*facts, ("took", f"{minutes:.1f} minutes")]
+
+
+def _data(thing: Architecture | Run, clip: Clip | None) -> dict[str, Any]:
+    if isinstance(thing, Run):
+        return {
+            "run": str(thing.folder),
+            "finished": thing.finished,
+            "config": thing.config,
+            "summary": thing.summary if thing.finished else None,
+        }
+    counted = cost(thing, clip)
+    return {
+        "architecture": thing.to_dict(),
+        "key": thing.key(),
+        "cost": {
+            "clip": str(counted.clip),
+            "macs": counted.macs,
+            "params": counted.params,
+            "activation_bytes": counted.activation_bytes,
+        },
+    }
+
+
+def _architecture(thing: Architecture | Run) -> Architecture | None:
+    if isinstance(thing, Architecture):
+        return thing
+    return thing.best if thing.finished else None
+
+
+def _print_one(architecture: Architecture, clip: Clip) -> None:
+    parts = rows(architecture, clip)
+    most = max(part.macs for part in parts)
+    lines = [
+        (
+            part.part,
+            part.layer,
+            part.channels,
+            part.size,
+            f"{part.macs / 1e6:.2f}",
+            tables.bar(part.macs / most, 10),
+            f"{part.params / 1e3:,.1f}",
+        )
+        for part in parts
+    ]
+    headers = ("layer", "kernel", "channels", "output", "M MACs", "", "k params")
+    tables.show(tables.grid(headers, lines, right=(4, 6)), f"{architecture.name} ({architecture.key()}) at {clip}")
+    tables.show(tables.facts(_totals(architecture, clip)))
+
+
+def _totals(architecture: Architecture, clip: Clip) -> list[tuple[str, str]]:
+    total = cost(architecture, clip)
+    return [
+        ("multiply-accumulates", tables.macs(total)),
+        ("parameters", f"{tables.millions(total.params)} with {architecture.classes} classes"),
+        ("activation memory", tables.megabytes(total.activation_bytes)),
+        ("layers", f"{architecture.depth} bottlenecks in {len(architecture.blocks)} blocks"),
+    ]
+
+
+def _compared(
+    first: Architecture, second: Architecture, clip: Clip | None
+) -> list[tuple[str, list[tuple[Any, Any, Any]]]]:
+    """Totals, then layer beside layer; what differs stands out."""
+    clips = (clip or first.clip, clip or second.clip)
+    totals: list[tuple[Any, Any, Any]] = [("clip", str(clips[0]), str(clips[1]))]
+    for (name, left), (_, right) in zip(_totals(first, clips[0]), _totals(second, clips[1]), strict=True):
+        totals.append((name, left, right))
+    lefts, rights = ({row.part: row for row in rows(a, c)} for a, c in zip((first, second), clips, strict=True))
+    parts = sorted({*lefts, *rights}, key=_order)
+    layers: list[tuple[Any, Any, Any]] = []
+    for part in parts:
+        left, right = _cell(lefts.get(part)), _cell(rights.get(part))
+        style = "" if left == right else "bold yellow"
+        layers.append((part, Text(left, style), Text(right, style)))
+    return [("", totals), ("layer by layer (what differs is marked)", [_marked(line) for line in layers])]
+
+
+def _marked(line: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+    """A mark that a log without colours shows too."""
+    name, left, right = line
+    return (f"{name} *" if left.plain != right.plain else name), left, right
+
+
+def _cell(row: Row | None) -> str:
+    return "-" if row is None else f"{row.layer}  {row.channels}"
+
+
+def _order(part: str) -> tuple[int, int]:
+    if part in ("stem", "head"):
+        return (0 if part == "stem" else 10**6, 0)
+    block, layer = part.split(".")
+    return int(block), int(layer)
+
+
+def _next(found: list[Architecture | Run], words: list[str]) -> str:
+    for thing, word in zip(found, words, strict=True):
+        if isinstance(thing, Run):
+            return f"nas plot {word}" if thing.finished else f"nas search --resume --name {thing.name}"
+    return f"nas cost {words[0]}"
