@@ -4,8 +4,9 @@ Conventions, and their weakness. *MACs* are multiply-accumulates of convolutions
 BatchNorm, activations, pooling, gating and additions are not counted (the MoViNet papers print this number as
 "FLOPs"; fvcore counts the same plus BatchNorm, torch's flop counter twice the same). *Parameters* are the trainable
 ones. *Activation bytes* are the peak of live float32 tensors while one clip runs through the network in inference,
-the clip included, weights and temporaries inside a library call not: see `_layer_activation`. Time on a device
-follows none of them exactly.
+the clip included, weights and temporaries inside a library call not: see `_layer_activation`. It is what the
+network holds in its CPU formulations; the plain library calls of other devices copy a map to pad it unevenly, which
+adds up to a fifth at 128 pixels. Time on a device follows none of these exactly.
 """
 
 from __future__ import annotations
@@ -114,12 +115,24 @@ def layer_cost(layer: Layer, in_width: int, out_width: int, clip: Clip, height: 
 def _layer_activation(layer: Layer, in_width: int, out_width: int, before: int, after: int, clip: Clip) -> int:
     """Peak of live activations in a bottleneck: the clip, the layer's input (kept for the skip), and the step's own.
 
-    A step holds what it reads and what it writes: BatchNorm and activation after the expansion hold two tensors of
-    `expand` channels at input size; the depthwise convolution one at input and one at output size; the projection
-    one of `expand` and one of `out_width` channels. The pooled vectors of squeeze-excitation are left out.
+    Each step reads one tensor and writes one, and keeps what a later step needs:
+
+    - expansion, BatchNorm, activation: two tensors of `expand` channels at input size;
+    - depthwise, BatchNorm, activation: the expanded input, and two of `expand` channels at output size;
+    - squeeze-excitation: two of `expand` channels at output size, the plain and the gated one, of which the plain one
+      lives to the end of the layer;
+    - projection and BatchNorm: its input and two of `out_width` channels;
+    - sum: the plain `expand` channels, branch, skip and their sum (the identity skip is the input), and the pooled
+      input where the layer is strided.
+
+    The pooled vectors of squeeze-excitation are left out.
     """
     wide_in, wide_out, narrow = layer.expand * before, layer.expand * after, out_width * after
-    own = max(2 * wide_in, wide_in + wide_out, 2 * wide_out, wide_out + narrow, 3 * narrow)
+    gated = 2 * wide_out if layer.squeeze else wide_out
+    joined = wide_out + 2 * narrow
+    if layer.stride != 1 or in_width != out_width:
+        joined += narrow + (in_width * after if layer.stride != 1 else 0)
+    own = max(2 * wide_in, wide_in + 2 * wide_out, gated + 2 * narrow, joined)
     return _clip_bytes(clip) + FLOAT_BYTES * (in_width * before + own)
 
 
@@ -129,7 +142,7 @@ def head_cost(in_width: int, head: int, hidden: int, classes: int, clip: Clip, h
     return Cost(
         macs=positions * in_width * head + head * hidden + hidden * classes,
         params=in_width * head + 2 * head + head * hidden + hidden + hidden * classes + classes,
-        activation_bytes=_clip_bytes(clip) + FLOAT_BYTES * positions * max(in_width + head, 2 * head),
+        activation_bytes=_clip_bytes(clip) + FLOAT_BYTES * positions * (in_width + 2 * head),
         state_bytes=0,
         clip=clip,
     )

@@ -1,0 +1,229 @@
+"""Costs: another formula, other people's counters, all choices at once, expectations, extremes."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+
+import searchspace
+from searchspace import Clip, Cost, cost
+from searchspace.tables import QUANTITIES
+from tests.searchspace.util import USERS, counted, every, random_architecture, random_space, read
+
+
+def _equal_to_formula(architecture: searchspace.Architecture, clip: Clip) -> None:
+    macs, params = counted(architecture, clip)
+    result = cost(architecture, clip)
+    assert result.macs == sum(macs.values())
+    assert result.params == sum(params.values())
+    assert result.clip == clip
+
+
+def test_random_architectures_by_another_formula() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        architecture = random_architecture(rng)
+        _equal_to_formula(architecture, architecture.clip)
+        _equal_to_formula(architecture, Clip(*(int(size) for size in rng.integers(1, 300, 3))))
+    space = searchspace.load("movinet")
+    for row in space.decisions.sample(rng, 100):
+        _equal_to_formula(space.architecture(row), space.clip)
+
+
+def test_one_layer_by_hand() -> None:
+    """Two frames of 6x5, stem 4 at 3x3; expansion 8, 3x1x1, stride 2 -> 2x2; SE 5; 7 out."""
+    layer = searchspace.Layer(searchspace.Kernel(3, 1, 1), 2, 8, 5)
+    architecture = searchspace.Architecture(
+        "hand",
+        Clip(2, 6, 5),
+        3,
+        searchspace.Stem(4),
+        (searchspace.Block(7, (layer,)),),
+        searchspace.Head(10, 11),
+    )
+    stem, dense = 18 * 4 * 27, 10 * 11 + 11 * 3
+    branch = 18 * 4 * 8 + 8 * 8 * 3 + 2 * 8 * 5 + 8 * 8 * 7
+    assert cost(architecture).macs == stem + branch + 8 * 4 * 7 + 8 * 7 * 10 + dense
+    weights = 4 * 27 + 4 * 8 + 8 * 3 + 8 * 7 + 4 * 7 + 7 * 10
+    norms, squeeze = 2 * (4 + 8 + 8 + 7 + 7 + 10), 8 * 5 + 5 + 5 * 8 + 8
+    assert cost(architecture).params == weights + norms + squeeze + 1 + (10 * 11 + 11) + (11 * 3 + 3)
+
+
+def test_costs_add_up() -> None:
+    clip = Clip(1, 2, 3)
+    assert Cost(1, 2, 30, 4, clip) + Cost(10, 20, 5, 40, clip) == Cost(11, 22, 30, 44, clip)
+
+
+# ---------------------------------------------------------------------------------------------- other people's counters
+
+
+def _networks(count: int, seed: int) -> list[searchspace.Architecture]:
+    space = searchspace.load("movinet")
+    return [space.architecture(row) for row in space.decisions.sample(np.random.default_rng(seed), count)]
+
+
+def test_fifty_networks_by_torch() -> None:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    import networks
+
+    clip = Clip(5, 90, 75)
+    for architecture in _networks(50, seed=1):
+        with torch.device("meta"):
+            network = networks.create(architecture).eval()
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            network(torch.empty(1, 3, clip.frames, clip.height, clip.width, device="meta"))
+        result = cost(architecture, clip)
+        assert counter.get_total_flops() == 2 * result.macs
+        assert sum(p.numel() for p in network.parameters() if p.requires_grad) == result.params
+
+
+def _counted_by_fvcore(architecture: searchspace.Architecture, clip: Clip) -> int:
+    import torch
+
+    import networks
+
+    network = networks.create(architecture).eval()
+    with warnings.catch_warnings(), torch.no_grad(), networks.formulation("reference"):
+        warnings.simplefilter("ignore")  # of the counter's import and its tracer
+        from fvcore.nn import FlopCountAnalysis
+
+        counter = FlopCountAnalysis(network, torch.zeros(1, 3, clip.frames, clip.height, clip.width))
+        counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+        found = counter.by_operator()
+        assert set(found) <= {"conv", "linear", "batch_norm"}, "everything that multiplies is counted"
+    return int(found["conv"] + found["linear"])
+
+
+def test_networks_by_fvcore() -> None:
+    clip = Clip(2, 24, 31)
+    for architecture in _networks(4, seed=2):
+        assert _counted_by_fvcore(architecture, clip) == cost(architecture, clip).macs
+
+
+@pytest.mark.slow
+def test_fifty_networks_by_fvcore() -> None:
+    clip = Clip(3, 32, 27)
+    for architecture in _networks(50, seed=1):
+        assert _counted_by_fvcore(architecture, clip) == cost(architecture, clip).macs
+
+
+# ------------------------------------------------------------------------------------------------------- all at once
+
+
+@pytest.mark.parametrize("name", ["movinet", "mine"])
+@pytest.mark.parametrize("clip", [None, Clip(3, 50, 61)])
+def test_all_at_once_equals_one_at_a_time(name: str, clip: Clip | None) -> None:
+    space = searchspace.load("movinet") if name == "movinet" else read(USERS)
+    rows = space.decisions.sample(np.random.default_rng(3), 300)
+    model = space.costs(clip)
+    one_by_one = [cost(space.architecture(row), clip) for row in rows]
+    for quantity in QUANTITIES:
+        np.testing.assert_array_equal(model.of(quantity, rows), [getattr(result, quantity) for result in one_by_one])
+    np.testing.assert_array_equal(model.macs(rows), model.of("macs", rows))
+    np.testing.assert_array_equal(model.params(rows), model.of("params", rows))
+    np.testing.assert_array_equal(model.activation_bytes(rows), model.of("activation_bytes", rows))
+    assert space.costs(clip) is model, "tables are built once a shape"
+
+
+def test_inactive_choices_cost_nothing() -> None:
+    space = read(USERS)
+    rng = np.random.default_rng(4)
+    free = rng.integers(0, space.decisions.sizes, (200, len(space.decisions))).astype(np.int8)
+    for quantity in QUANTITIES:
+        of = space.costs().of
+        np.testing.assert_array_equal(of(quantity, free), of(quantity, space.decisions.canonical(free)))
+
+
+def test_wrong_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"shape \(161,\)"):
+        searchspace.load("movinet").costs().macs(np.zeros(161, dtype=np.int8))
+
+
+def test_uncountable_costs_are_refused() -> None:
+    """A sum beyond 64 bits would come out negative, the cheapest network of all."""
+    text = USERS.replace("12x90x70@12.5", "4096x4096x4096").replace("[2, 5, 3]", "[64]").replace("[1, 3, 6]", "[64]")
+    space = read(text.replace("width: 40", "width: 250, kernel: [15x15x15]").replace("kernel: [1x3x3, 9x1x1], ", ""))
+    with pytest.raises(ValueError, match="give a smaller clip"):
+        space.costs()
+
+
+def test_uniform_sampling_of_the_movinet_space() -> None:
+    """Of the default clip: mean 983 M, standard deviation 233 M, 4.5 % below 600 M, within sampling error."""
+    space = searchspace.load("movinet")
+    macs = space.costs().macs(space.decisions.sample(np.random.default_rng(5), 40_000)) / 1e6
+    assert macs.mean() == pytest.approx(983, abs=4)  # three standard errors
+    assert macs.std() == pytest.approx(233, abs=3)
+    assert (macs < 600).mean() == pytest.approx(0.045, abs=0.004)
+
+
+# ------------------------------------------------------------------------------------------------------ expectations
+
+
+def _random_probabilities(space: searchspace.Space, rng: np.random.Generator) -> list[np.ndarray]:
+    return [rng.dirichlet(np.ones(size)) for size in space.decisions.sizes]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_expectations_equal_enumeration(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    space = random_space(rng)
+    probabilities = _random_probabilities(space, rng)
+    rows = every(space)
+    weight = math.prod(vector[rows[:, d]] for d, vector in enumerate(probabilities))
+    assert weight.sum() == pytest.approx(1)
+    for quantity in ("macs", "params"):
+        value = np.array(space.costs().of(quantity, space.decisions.canonical(rows)), dtype=np.float64)
+        expected, conditional = space.costs().expected(quantity, probabilities)
+        assert expected == pytest.approx(weight @ value, rel=1e-10)
+        assert [len(vector) for vector in conditional] == list(space.decisions.sizes)
+        for d, vector in enumerate(conditional):
+            for choice, found in enumerate(vector):
+                here = rows[:, d] == choice
+                assert found == pytest.approx(weight[here] @ value[here] / weight[here].sum(), rel=1e-10)
+
+
+def test_expectation_equals_monte_carlo() -> None:
+    rng = np.random.default_rng(6)
+    space = searchspace.load("movinet")
+    probabilities = _random_probabilities(space, rng)
+    macs = space.costs().macs(space.decisions.sample(rng, 40_000, probabilities))
+    expected, conditional = space.costs().expected("macs", probabilities)
+    assert abs(macs.mean() - expected) < 5 * macs.std() / math.sqrt(len(macs))
+    for vector, given in zip(probabilities, conditional, strict=True):
+        assert vector @ given == pytest.approx(expected, rel=1e-10)
+
+
+def test_expected_memory_is_refused() -> None:
+    space = read(USERS)
+    with pytest.raises(ValueError, match="maximum over layers"):
+        space.costs().expected("activation_bytes", space.decisions.uniform())
+
+
+# ---------------------------------------------------------------------------------------------------------- extremes
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_extremes_equal_brute_force(seed: int) -> None:
+    space = random_space(np.random.default_rng(100 + seed))
+    rows = space.decisions.canonical(every(space))
+    for quantity in QUANTITIES:
+        found = space.costs().of(quantity, rows)
+        for dearest, wanted in ((False, found.min()), (True, found.max())):
+            row = space.costs().extreme(quantity, dearest)
+            np.testing.assert_array_equal(row, space.decisions.canonical(row))
+            assert space.costs().of(quantity, row[None])[0] == wanted
+        assert space.costs().bounds(quantity) == (found.min(), found.max())
+
+
+def test_bounds_hold_all_samples() -> None:
+    for space in (searchspace.load("movinet"), read(USERS)):
+        rows = space.decisions.sample(np.random.default_rng(7), 2000)
+        for quantity in QUANTITIES:
+            low, high = space.costs().bounds(quantity)
+            found = space.costs().of(quantity, rows)
+            assert low <= found.min() and found.max() <= high
