@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from importlib import resources
-from pathlib import Path
 
 from searchspace.architecture import Architecture, Block, Head, Layer, Position, Stem, squeeze_width
 from searchspace.budget import Budget, format_quantity
@@ -69,7 +68,7 @@ def load(space: str | os.PathLike[str]) -> Space:
         where = f"{text}.yaml"
         content = resources.files("searchspace").joinpath("spaces", where).read_text(encoding="utf-8")
         return read_space(parse_yaml(content, where), where)
-    if not Path(text).exists() and not text.endswith((".yaml", ".yml")) and os.sep not in text:
+    if not os.path.exists(text) and not text.endswith((".yaml", ".yml")) and os.sep not in text:
         raise ValueError(
             f"space {text!r} is not built in{nearest(text, names())}; "
             f"known: {', '.join(names())}, or the path of a YAML file"

@@ -13,11 +13,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from searchspace.clip import Clip, Kernel
-from searchspace.schema import Fields, parse_json, plain, read_text, write_atomically
+from searchspace.schema import Fields, parse_json, plain, read_text, show, write_atomically
 
 SCHEMA = "movinas/architecture/1"
 STEM_KERNEL = Kernel(1, 3, 3)
 MAX_WIDTH, MAX_EXPAND, MAX_BLOCKS, MAX_LAYERS, MAX_CLASSES = 4096, 16384, 16, 64, 1_000_000
+MAX_RATE, MAX_NAME = 0.99, 200
 
 
 def squeeze_width(expand: int, ratio: float = 0.25) -> int:
@@ -31,12 +32,29 @@ def squeeze_width(expand: int, ratio: float = 0.25) -> int:
     return width + 8 if width < 0.9 * exact else width
 
 
+def _whole(value: object, low: int, high: int, what: str) -> None:
+    """Refuses what is not a whole number in [low, high]: the dataclasses below are also built by hand."""
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(f"{what} is {show(value)}; allowed: a whole number from {low} to {high}")
+
+
+def _is(value: object, kind: type, what: str) -> None:
+    if not isinstance(value, kind):
+        raise ValueError(f"{what} is {show(value)}; it must be a {kind.__name__}")
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Stem:
     """The first convolution: spatial stride 2, BatchNorm, activation."""
 
     width: int
     kernel: Kernel = STEM_KERNEL
+
+    def __post_init__(self) -> None:
+        _whole(self.width, 1, MAX_WIDTH, "stem width")
+        _is(self.kernel, Kernel, "stem kernel")
+        if self.kernel.checked().t != 1:
+            raise ValueError(f"stem kernel is {self.kernel}; allowed: a spatial kernel, such as 1x3x3")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,6 +73,13 @@ class Layer:
     expand: int
     squeeze: int
 
+    def __post_init__(self) -> None:
+        _is(self.kernel, Kernel, "layer kernel")
+        self.kernel.checked()
+        _whole(self.stride, 1, 2, "layer stride")
+        _whole(self.expand, 1, MAX_EXPAND, "layer expand")
+        _whole(self.squeeze, 0, MAX_EXPAND, "layer squeeze")
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Block:
@@ -63,6 +88,13 @@ class Block:
     width: int
     layers: tuple[Layer, ...]
 
+    def __post_init__(self) -> None:
+        _whole(self.width, 1, MAX_WIDTH, "block width")
+        _is(self.layers, tuple, "block layers")
+        _whole(len(self.layers), 1, MAX_LAYERS, "number of layers of a block")
+        for layer in self.layers:
+            _is(layer, Layer, "layer of a block")
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Head:
@@ -70,6 +102,10 @@ class Head:
 
     width: int
     hidden: int
+
+    def __post_init__(self) -> None:
+        _whole(self.width, 1, MAX_WIDTH, "head width")
+        _whole(self.hidden, 1, MAX_EXPAND, "head hidden")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -121,6 +157,27 @@ class Architecture:
     activation: str = "swish"
     gate: str = "sigmoid"
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or len(self.name) > MAX_NAME or not self.name.isprintable():
+            raise ValueError(f"name is {show(self.name)}; allowed: printable text of at most {MAX_NAME} characters")
+        for value, kind, what in (
+            (self.clip, Clip, "clip"),
+            (self.stem, Stem, "stem"),
+            (self.blocks, tuple, "blocks"),
+            (self.head, Head, "head"),
+            (self.provenance, Mapping, "provenance"),
+        ):
+            _is(value, kind, what)
+        _whole(self.classes, 1, MAX_CLASSES, "number of classes")
+        _whole(len(self.blocks), 1, MAX_BLOCKS, "number of blocks")
+        for block in self.blocks:
+            _is(block, Block, "block")
+        for what, rate in (("dropout", self.dropout), ("drop_path", self.drop_path)):
+            if type(rate) not in (int, float) or not 0 <= rate <= MAX_RATE:
+                raise ValueError(f"{what} is {show(rate)}; allowed: a number from 0 to {MAX_RATE}")
+        if (self.activation, self.gate) != ("swish", "sigmoid"):
+            raise ValueError(f"activation {show(self.activation)}, gate {show(self.gate)}; allowed: swish, sigmoid")
 
     def layers(self) -> Iterator[Position]:
         """Walks the bottlenecks from input to output."""
@@ -195,13 +252,11 @@ class Architecture:
         """Reads the content of an arch.json; see `from_json`."""
         top = Fields(data, where)
         top.one_of("schema", [SCHEMA])
-        name = top.text("name", "unnamed")
-        clip = Clip.parse(top.text("clip"))
+        name = top.text("name", "unnamed", MAX_NAME)
+        clip = read_clip(top)
         classes = top.integer("classes", 1, MAX_CLASSES)
         stem_fields = top.fields("stem")
-        stem = Stem(stem_fields.integer("width", 1, MAX_WIDTH), _kernel(stem_fields))
-        if stem.kernel.t != 1:
-            raise stem_fields.refuse("kernel", str(stem.kernel), "a spatial kernel, such as 1x3x3")
+        stem = Stem(stem_fields.integer("width", 1, MAX_WIDTH), read_stem_kernel(stem_fields))
         stem_fields.done()
         blocks = tuple(
             _read_block(Fields(item, f"{where}.blocks[{i}]")) for i, item in enumerate(top.items("blocks", MAX_BLOCKS))
@@ -216,8 +271,8 @@ class Architecture:
             stem=stem,
             blocks=blocks,
             head=head,
-            dropout=top.number("dropout", 0, 0.99, 0.2),
-            drop_path=top.number("drop_path", 0, 0.99, 0.2),
+            dropout=top.number("dropout", 0, MAX_RATE, 0.2),
+            drop_path=top.number("drop_path", 0, MAX_RATE, 0.2),
             activation=top.one_of("activation", ["swish"], "swish"),
             gate=top.one_of("gate", ["sigmoid"], "sigmoid"),
             provenance=_provenance(top, where),
@@ -235,11 +290,29 @@ class Architecture:
         return cls.from_json(read_text(path, "arch.json"), str(path))
 
 
-def _kernel(fields: Fields) -> Kernel:
+def read_clip(fields: Fields) -> Clip:
+    """Reads the key `clip`."""
+    text = fields.text("clip")
     try:
-        return Kernel.parse(fields.raw("kernel"))
+        return Clip.parse(text)
     except ValueError as error:
         raise ValueError(f"{fields.where}.{error}") from None
+
+
+def read_kernels(fields: Fields, texts: list[Any]) -> list[Kernel]:
+    """Reads values of the key `kernel`."""
+    try:
+        return [Kernel.parse(text) for text in texts]
+    except ValueError as error:
+        raise ValueError(f"{fields.where}.{error}") from None
+
+
+def read_stem_kernel(fields: Fields) -> Kernel:
+    """Reads the key `kernel` of a stem, which is spatial."""
+    kernel = read_kernels(fields, [fields.raw("kernel")])[0]
+    if kernel.t != 1:
+        raise fields.refuse("kernel", str(kernel), "a spatial kernel, such as 1x3x3")
+    return kernel
 
 
 def _read_block(fields: Fields) -> Block:
@@ -249,7 +322,7 @@ def _read_block(fields: Fields) -> Block:
         layer = Fields(item, f"{fields.where}.layers[{i}]")
         layers.append(
             Layer(
-                kernel=_kernel(layer),
+                kernel=read_kernels(layer, [layer.raw("kernel")])[0],
                 stride=layer.integer("stride", 1, 2),
                 expand=layer.integer("expand", 1, MAX_EXPAND),
                 squeeze=layer.integer("squeeze", 0, MAX_EXPAND),

@@ -130,16 +130,21 @@ class Decisions:
     def encode(self, choices: Choices) -> str:
         """A row as compact text: one digit of base 36 a decision, or numbers with commas where a decision has more."""
         digits = "0123456789abcdefghijklmnopqrstuvwxyz"
-        if int(self.sizes.max(initial=1)) <= len(digits):
-            return "".join(digits[int(c)] for c in choices)
-        return ",".join(str(int(c)) for c in choices)
+        if self._with_commas:
+            return ",".join(str(int(c)) for c in choices)
+        return "".join(digits[int(c)] for c in choices)
+
+    @functools.cached_property
+    def _with_commas(self) -> bool:
+        return int(self.sizes.max(initial=1)) > 36
 
     def decode(self, text: str) -> Choices:
         """Reads `encode`'s text back, int8 [D]; raises `ValueError` where it does not fit these decisions."""
         try:
-            numbers = [int(part) for part in text.split(",")] if "," in text else [int(char, 36) for char in text]
+            numbers = [int(part) for part in text.split(",")] if self._with_commas else [int(char, 36) for char in text]
         except ValueError:
-            raise ValueError(f"choices {text[:40]!r} are not digits of base 36") from None
+            kind = "numbers with commas" if self._with_commas else "digits of base 36"
+            raise ValueError(f"choices {text[:40]!r} are not {kind}") from None
         if len(numbers) != len(self) or any(n >= size or n < 0 for n, size in zip(numbers, self.sizes, strict=False)):
             raise ValueError(f"choices {text[:40]!r} do not fit a space of {len(self)} decisions")
         return np.array(numbers, dtype=np.int8)

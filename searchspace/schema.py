@@ -17,6 +17,9 @@ from typing import Any
 import yaml
 
 MAX_FILE_BYTES = 1_000_000
+MAX_YAML_CHARACTERS = 40_000  # the parser of YAML takes a second for twice as many
+MAX_INTEGER_BITS = 128  # more than any seed or count; longer ones are slow to read and to print
+MAX_DIGITS = 38  # of a number of so many bits; JSON with more is read as a float
 _MISSING = object()
 
 
@@ -28,7 +31,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def show(value: object) -> str:
     """Renders a value for an error message, on one line and never long."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested too deeply, or an integer of thousands of digits
+        return f"a {type(value).__name__} too large to print"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -52,8 +58,9 @@ class Fields:
         self._asked.add(key)
         value = self._data.get(key, default)
         if value is _MISSING:
-            near = nearest(key, self._data)
-            raise ValueError(f"{self.where}: key '{key}' is missing{near.replace('mean', 'misspell it as')}")
+            close = difflib.get_close_matches(key, list(self._data), n=1)
+            near = f"; did you misspell it as {show(close[0])}?" if close else ""
+            raise ValueError(f"{self.where}: key '{key}' is missing{near}")
         return value
 
     def refuse(self, key: str, value: object, allowed: str) -> ValueError:
@@ -122,7 +129,7 @@ class Fields:
             if key not in self._asked:
                 near = nearest(key, self._asked)
                 raise ValueError(
-                    f"{self.where}: unknown key '{key[:60]}'{near} (known: {', '.join(sorted(self._asked))})"
+                    f"{self.where}: unknown key {show(key)}{near} (known: {', '.join(sorted(self._asked))})"
                 )
 
 
@@ -130,15 +137,21 @@ def read_text(path: str | os.PathLike[str], kind: str) -> str:
     """Reads a small UTF-8 file; `kind` names it in errors (`"arch.json"`)."""
     file = Path(path)
     try:
-        if file.stat().st_size > MAX_FILE_BYTES:
+        with open(file, "rb") as stream:  # bounded: a size on disk says nothing of a pipe or a device
+            data = stream.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
             raise ValueError(f"{file} is over {MAX_FILE_BYTES:,} bytes, too large for a {kind} file")
-        return file.read_text(encoding="utf-8")
+        return data.decode("utf-8-sig")  # some editors put a byte order mark in front
     except FileNotFoundError:
         raise ValueError(f"{file}: no such file; give the path of a {kind} file") from None
     except IsADirectoryError:
         raise ValueError(f"{file} is a folder; give the path of a {kind} file") from None
     except UnicodeDecodeError:
         raise ValueError(f"{file} is not UTF-8 text, so not a {kind} file") from None
+    except OSError as error:
+        raise ValueError(
+            f"{show(str(file))} cannot be read: {error.strerror}; give the path of a {kind} file"
+        ) from None
 
 
 def parse_json(text: str, where: str) -> object:
@@ -148,27 +161,30 @@ def parse_json(text: str, where: str) -> object:
         result: dict[str, Any] = {}
         for key, value in items:
             if key in result:
-                raise ValueError(f"{where}: key '{key[:60]}' stands twice; remove one")
+                raise ValueError(f"{where}: key {show(key)} stands twice; remove one")
+            _refuse_infinite(value, f"{where}: key {show(key)}")
             result[key] = value
         return result
 
-    def constant(name: str) -> object:
-        raise ValueError(f"{where}: {name} is not a JSON number; give a finite one")
-
-    def finite(text: str) -> float:
-        value = float(text)
-        if not math.isfinite(value):
-            raise ValueError(f"{where}: {text[:40]} is out of range; give a finite number")
-        return value
+    def whole(digits: str) -> int | float:
+        return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
 
     if len(text) > MAX_FILE_BYTES:
         raise ValueError(f"{where}: over {MAX_FILE_BYTES:,} characters, too large for this format")
     try:
-        return json.loads(text, object_pairs_hook=pairs, parse_constant=constant, parse_float=finite)
+        return json.loads(text, object_pairs_hook=pairs, parse_int=whole)
     except json.JSONDecodeError as error:
         raise ValueError(f"{where}: not JSON at line {error.lineno}, column {error.colno}: {error.msg}") from None
     except RecursionError:
         raise ValueError(f"{where}: nested too deeply to be one of our files") from None
+
+
+def _refuse_infinite(value: object, what: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{what} is {value}; allowed: finite numbers")
+    if isinstance(value, list):
+        for item in value:
+            _refuse_infinite(item, what)
 
 
 class _Loader(yaml.SafeLoader):
@@ -186,15 +202,28 @@ class _Loader(yaml.SafeLoader):
             key = str(key_node.value)
             if key in seen:
                 line = key_node.start_mark.line + 1
-                raise ValueError(f"line {line}: key '{key[:60]}' stands twice; remove one")
+                raise ValueError(f"line {line}: key {show(key)} stands twice; remove one")
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if not isinstance(node, yaml.ScalarNode):
+            return super().construct_object(node, deep=deep)
+        try:
+            value = super().construct_object(node, deep=deep)
+        except (ValueError, KeyError, AttributeError, OverflowError):  # what `2001-99-99` or `!!int x` end in
+            value = _MISSING
+        if value is _MISSING or (isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS):
+            kind = node.tag.rpartition(":")[2]
+            line = node.start_mark.line + 1
+            raise ValueError(f"line {line}: {show(node.value)} cannot be read as {show(kind)}; quote it if it is text")
+        return value
 
 
 def parse_yaml(text: str, where: str) -> object:
     """Parses strict, safe YAML: no duplicate keys, no aliases, no tags that build objects."""
-    if len(text) > MAX_FILE_BYTES:
-        raise ValueError(f"{where}: over {MAX_FILE_BYTES:,} characters, too large for this format")
+    if len(text) > MAX_YAML_CHARACTERS:
+        raise ValueError(f"{where}: over {MAX_YAML_CHARACTERS:,} characters, too large for this format")
     try:
         return yaml.load(text, Loader=_Loader)  # a subclass of SafeLoader
     except yaml.YAMLError as error:
@@ -229,6 +258,10 @@ def plain(value: object, where: str, depth: int = 0) -> Any:
     """Checks that a value is plain JSON data (text, finite numbers, booleans, lists, mappings), and copies it."""
     if depth > 8:
         raise ValueError(f"{where}: nested too deeply; at most 8 levels")
+    if isinstance(value, str) and not _encodable(value):
+        raise ValueError(f"{where} is {show(value)}; allowed: text that can be written as UTF-8")
+    if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:
+        raise ValueError(f"{where} is an integer of {value.bit_length()} bits; allowed: at most {MAX_INTEGER_BITS}")
     if value is None or isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, float):
@@ -238,7 +271,20 @@ def plain(value: object, where: str, depth: int = 0) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
     if isinstance(value, Mapping):
-        return {str(key): plain(item, f"{where}.{key}", depth + 1) for key, item in value.items()}
+        for key in value:
+            if not isinstance(key, str) or not _encodable(key):
+                raise ValueError(f"{where} has the key {show(key)}; allowed: text that can be written as UTF-8")
+        return {key: plain(item, f"{where}.{_short(key)}", depth + 1) for key, item in value.items()}
     raise ValueError(
         f"{where} is {show(value)}; allowed: text, numbers, true, false, null, lists and mappings of these"
     )
+
+
+def _encodable(text: str) -> bool:
+    """Whether text has no lone surrogates, which JSON can spell and no file can hold."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _short(key: str) -> str:
+    """A key as a step of a path in an error message."""
+    return key if key.isprintable() and len(key) <= 60 else show(key)

@@ -16,12 +16,16 @@ from searchspace.architecture import (
     MAX_CLASSES,
     MAX_EXPAND,
     MAX_LAYERS,
+    MAX_RATE,
     MAX_WIDTH,
     Architecture,
     Block,
     Head,
     Layer,
     Stem,
+    read_clip,
+    read_kernels,
+    read_stem_kernel,
     squeeze_width,
 )
 from searchspace.clip import Clip, Kernel
@@ -132,7 +136,7 @@ class Space:
         """The same space for another number of classes (1 to 1,000,000)."""
         if not 1 <= classes <= MAX_CLASSES:
             raise ValueError(f"{classes} classes: must be from 1 to {MAX_CLASSES:,}")
-        return dataclasses.replace(self, classes=classes)
+        return dataclasses.replace(self, classes=classes, source={**self.source, "classes": classes})
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
@@ -257,7 +261,7 @@ class Space:
 
     def to_yaml(self) -> str:
         """The space's YAML file; reading it gives an equal space."""
-        return yaml.safe_dump(self.source, sort_keys=False, allow_unicode=True, width=110)
+        return yaml.safe_dump(self.source, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
 
 
 def _kernel_distances(block: BlockSpace, wanted: Kernel) -> list[float]:
@@ -272,12 +276,10 @@ def read_space(data: object, where: str) -> Space:
     """
     top = Fields(data, where)
     name = top.text("name", longest=60)
-    clip = Clip.parse(top.text("clip"))
+    clip = read_clip(top)
     classes = top.integer("classes", 1, MAX_CLASSES, 600)
     stem_fields = top.fields("stem")
-    stem = Stem(stem_fields.integer("width", 1, MAX_WIDTH), _read_kernels(stem_fields, [stem_fields.raw("kernel")])[0])
-    if stem.kernel.t != 1:
-        raise stem_fields.refuse("kernel", str(stem.kernel), "a spatial kernel, such as 1x3x3")
+    stem = Stem(stem_fields.integer("width", 1, MAX_WIDTH), read_stem_kernel(stem_fields))
     stem_fields.done()
     shared = top.fields("choices", {})
     blocks = tuple(
@@ -292,7 +294,7 @@ def read_space(data: object, where: str) -> Space:
     heads = _rounded(head, "multipliers", base, head.items("multipliers", MAX_CHOICES, [1]), MAX_WIDTH)
     hidden = head.integer("hidden", 1, MAX_EXPAND)
     head.done()
-    dropout, drop_path = top.number("dropout", 0, 0.99, 0.2), top.number("drop_path", 0, 0.99, 0.2)
+    dropout, drop_path = top.number("dropout", 0, MAX_RATE, 0.2), top.number("drop_path", 0, MAX_RATE, 0.2)
     top.done()
     assert isinstance(data, dict)
     return Space(name, clip, classes, stem, blocks, heads, hidden, dropout, drop_path, data)
@@ -309,18 +311,19 @@ def _read_block(fields: Fields, shared: Fields) -> BlockSpace:
     source, depths = offered("depth")
     for depth in depths:
         if type(depth) is not int or not 1 <= depth <= MAX_LAYERS:
-            raise source.refuse("depth", depths, f"a list of whole numbers from 1 to {MAX_LAYERS}")
+            raise source.refuse("depth", depth, f"whole numbers from 1 to {MAX_LAYERS}")
     kernel_source, kernels = offered("kernel")
     expansion_source, expansions = offered("expansion")
     se_source, squeezes = offered("se")
-    if any(type(value) is not bool for value in squeezes):
-        raise se_source.refuse("se", squeezes, "[false, true], [true] or [false]")
+    for squeeze in squeezes:
+        if type(squeeze) is not bool:
+            raise se_source.refuse("se", squeeze, "true and false")
     result = BlockSpace(
         base=base,
         stride=stride,
         widths=_rounded(multiplier_source, "multipliers", base, multipliers, MAX_WIDTH),
         depths=tuple(sorted(set(depths))),
-        kernels=tuple(dict.fromkeys(_read_kernels(kernel_source, kernels))),
+        kernels=tuple(dict.fromkeys(read_kernels(kernel_source, kernels))),
         expansions=_rounded(expansion_source, "expansion", base, expansions, MAX_EXPAND),
         squeezes=tuple(sorted(set(squeezes))),
     )
@@ -331,13 +334,6 @@ def _read_block(fields: Fields, shared: Fields) -> BlockSpace:
             f"allowed: widths squared x layers up to {MAX_TABLE:,}; offer fewer kernels or expansions"
         )
     return result
-
-
-def _read_kernels(fields: Fields, texts: list[Any]) -> list[Kernel]:
-    try:
-        return [Kernel.parse(text) for text in texts]
-    except ValueError as error:
-        raise ValueError(f"{fields.where}.{error}") from None
 
 
 def _rounded(fields: Fields, key: str, base: int, ratios: list[Any], most: int) -> tuple[int, ...]:

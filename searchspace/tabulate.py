@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from searchspace.space import BlockSpace, Space
 
 Table = npt.NDArray[np.int64]
+MAX_COST = 2**62  # sums of terms are int64
 
 
 class SpaceCosts(CostModel):
@@ -92,6 +93,9 @@ def tabulate(space: Space, clip: Clip) -> SpaceCosts:
 
     Tables have axes [quantity, width in, width out, kernel, expansion, se] for a block's first layer, and without
     the width in for the others, which are all alike.
+
+    Raises:
+        ValueError: the dearest network costs more than 64 bits can count.
     """
     height, width = halve(clip.height, 2), halve(clip.width, 2)
     before: Sequence[int] = (space.stem.width,)
@@ -114,6 +118,11 @@ def tabulate(space: Space, clip: Clip) -> SpaceCosts:
         ],
         dtype=np.int64,
     )
+    most = int(head[0].max())
+    for block, (first, rest) in zip(space.blocks, tables, strict=True):
+        most += int(first[0].max()) + (block.depths[-1] - 1) * int(rest[0].max())
+    if most > MAX_COST:
+        raise ValueError(f"space {space.name!r} at clip {clip} holds networks of {most:.1e} MACs; give a smaller clip")
     return SpaceCosts(space, clip, tables, np.array([getattr(stem, q) for q in QUANTITIES], dtype=np.int64), head)
 
 
