@@ -11,6 +11,7 @@ import numpy.typing as npt
 from searchspace.clip import Clip
 from searchspace.cost import Cost
 from searchspace.decisions import Choices
+from searchspace.schema import show
 from searchspace.tables import CostModel
 
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?(?:e\d+)?)\s*([kmgt]?)(flops|macs|params|b|ms|s)?(/frame)?", re.IGNORECASE)
@@ -43,7 +44,7 @@ class Budget:
         """
         match = _BUDGET.fullmatch(text.strip()) if isinstance(text, str) and len(text) <= 40 else None
         if match is None:
-            raise ValueError(f"budget {text!r} cannot be read; write it like one of {FORMS}")
+            raise ValueError(f"budget {show(text)} cannot be read; write it like one of {FORMS}")
         number, prefix, unit, frame = match.groups()
         unit = (unit or "").lower()
         if unit in ("ms", "s"):
@@ -53,7 +54,7 @@ class Budget:
             raise ValueError(f"budget {text!r}: only multiply-accumulates are counted per frame; drop '/frame'")
         amount = float(number) * _SCALE[prefix.lower()]
         if not 0 < amount < 1e18:
-            raise ValueError(f"budget {text!r} is {amount:g}; it must be above 0, such as 600MFLOPs")
+            raise ValueError(f"budget {text!r} is {amount:g}; it must be above 0 and below 1e18, such as 600MFLOPs")
         return cls(quantity, amount, bool(frame), text.strip())
 
     def limit(self, clip: Clip) -> float:

@@ -140,17 +140,17 @@ def read_text(path: str | os.PathLike[str], kind: str) -> str:
         with open(file, "rb") as stream:  # bounded: a size on disk says nothing of a pipe or a device
             data = stream.read(MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:
-            raise ValueError(f"{file} is over {MAX_FILE_BYTES:,} bytes, too large for a {kind} file")
+            raise ValueError(f"{file} is over {MAX_FILE_BYTES:,} bytes, too large for any {kind} file")
         return data.decode("utf-8-sig")  # some editors put a byte order mark in front
     except FileNotFoundError:
-        raise ValueError(f"{file}: no such file; give the path of a {kind} file") from None
+        raise ValueError(f"{file}: no such file; give the path of the {kind} file") from None
     except IsADirectoryError:
-        raise ValueError(f"{file} is a folder; give the path of a {kind} file") from None
+        raise ValueError(f"{file} is a folder; give the path of the {kind} file") from None
     except UnicodeDecodeError:
-        raise ValueError(f"{file} is not UTF-8 text, so not a {kind} file") from None
+        raise ValueError(f"{file} is not UTF-8 text, so no {kind} file") from None
     except OSError as error:
         raise ValueError(
-            f"{show(str(file))} cannot be read: {error.strerror}; give the path of a {kind} file"
+            f"{show(str(file))} cannot be read: {error.strerror}; give the path of the {kind} file"
         ) from None
 
 
