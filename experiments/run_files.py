@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import searchspace
-from searchspace import Architecture, Clip, Space
+from searchspace import Architecture, Budget, Clip, Space
 from training.ledger import complete_lines, read_records
 from training.run import SUMMARY, read_json
 
@@ -117,6 +117,11 @@ class Run:
     def clip(self) -> Clip:
         """The clip at which its costs are counted."""
         return Clip.parse(self.config["clip"])
+
+    @property
+    def budget(self) -> Budget:
+        """Its target."""
+        return Budget.parse(self.config["budgets"][0])
 
     @functools.cached_property
     def summary(self) -> dict[str, Any]:

@@ -28,8 +28,22 @@ def draw(picture: FrontPicture, path: Path) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
     axes.set_xlabel(picture.axis, color=INK)
     axes.set_ylabel("held-out accuracy", color=INK)
-    figure.suptitle(picture.title, x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK)
-    axes.set_title("\n".join(textwrap.wrap(picture.caption, 118)), loc="left", fontsize=8.5, color=SOFT, pad=18)
+    lines = textwrap.wrap(picture.caption, 118)
+    for text, height, size, weight, colour in (
+        (picture.title, 28 + 12 * len(lines), 13, "bold", INK),
+        ("\n".join(lines), 20, 8.5, "normal", SOFT),
+    ):
+        axes.annotate(
+            text,
+            (0, 1),
+            xytext=(0, height),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            va="bottom",
+            fontsize=size,
+            fontweight=weight,
+            color=colour,
+        )
     axes.legend(loc="lower right", fontsize=9, frameon=True, facecolor="white", framealpha=0.9, edgecolor="none")
     save(figure, path)
 

@@ -118,8 +118,8 @@ def gather(runs: Sequence[Run]) -> FrontPicture:
     for run in runs[1:]:
         if run.clip != runs[0].clip:
             raise ValueError(
-                f"{runs[0].name} counts cost at clip {runs[0].clip}, {run.name} at {run.clip}: they cannot share an axis; "
-                "plot them apart"
+                f"{runs[0].name} counts cost at clip {runs[0].clip}, {run.name} at {run.clip}: they cannot share "
+                "an axis; plot them apart"
             )
     quantity = "params" if all(budget["quantity"] == "params" for budget in budgets) else "macs"
     targets = {budget["target"] for budget in budgets if budget["quantity"] == quantity}

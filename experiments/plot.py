@@ -1,0 +1,62 @@
+"""The fronts of one or several finished runs in one picture: a PNG and a page to explore."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from experiments.run_files import Run
+from experiments.targets import resolve
+
+EXAMPLE = """  nas plot search-1
+  nas plot runs/search-1 runs/search-2 -o both"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `nas plot`."""
+    parser.add_argument("found", metavar="RUN", nargs="+", help="a run, by path or by its name in --runs")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="NAME", help="NAME.png and NAME.html (default: comparison)"
+    )
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are looked for")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draws one run into its folder, or several into two new files."""
+    found = []
+    for word in args.found:
+        thing = resolve(word, args.runs)
+        if not isinstance(thing, Run):
+            raise ValueError(f"{word!r} is an architecture; nas plot draws runs (nas show draws an architecture)")
+        found.append(thing)
+    if len(found) == 1 and args.output is None:
+        files = draw_run(found[0])
+    else:
+        files = draw_fronts(found, args.output or Path("comparison"))
+    for file in files:
+        print(f"wrote {file}")
+    print(f"next: open {next(file for file in files if file.suffix == '.html')} in a browser")
+    return 0
+
+
+def draw_fronts(found: list[Run], name: Path) -> list[Path]:
+    """Writes `name`.png and `name`.html; returns their paths."""
+    from experiments.plots import front, html
+    from experiments.plots.front_data import gather
+
+    picture = gather(found)
+    files = [name.with_name(name.name + ending) for ending in (".png", ".html")]
+    front.draw(picture, files[0])
+    html.draw(picture, files[1])
+    return files
+
+
+def draw_run(found: Run) -> list[Path]:
+    """Writes every picture of a finished run into its folder: pareto.png, pareto.html, policy.png."""
+    from experiments.plots import policy
+
+    files = draw_fronts([found], found.folder / "pareto")
+    if found.policy:
+        policy.draw(found, found.folder / "policy.png")
+        files.append(found.folder / "policy.png")
+    return files

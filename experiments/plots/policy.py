@@ -1,0 +1,206 @@
+"""How the policy moved: entropy and expected cost, and what it prefers in each layer, over the steps of a run."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from experiments.plots.figure import INK, SOFT, save, tidy
+from experiments.plots.front_data import COLOURS
+from experiments.run_files import PolicyMoment, Run
+from searchspace import Kernel, Space
+
+Floats = npt.NDArray[np.float64]
+
+CAPTION = (
+    "In the maps each row is a layer and each column a moment. Colour is the most likely kernel, the expected "
+    "expansion as a share of the widest, and the probability of squeeze-excitation. A pale kernel is an undecided one; "
+    "white is a layer that its block's depth leaves out."
+)
+
+
+def draw(run: Run, path: Path) -> None:
+    """Draws the picture into a PNG file.
+
+    Raises:
+        ValueError: the run has no policy yet, or its space can no longer be read.
+    """
+    moments = run.policy
+    if not moments:
+        raise ValueError(f"{run.folder} has no record of its policy yet; let it run for longer")
+    space = run.space
+    figure = Figure(figsize=(12, 9.5), layout="constrained")
+    top = figure.add_gridspec(2, 3, height_ratios=(1, 2.6))
+    steps = [moment.step for moment in moments]
+    _lines(figure.add_subplot(top[0, 0]), run, moments)
+    ratios = [width / block.base for block in space.blocks for width in block.widths]
+    widest = (min(ratios), max(ratios))
+    deepest = (0, max(depth for block in space.blocks for depth in block.depths))
+    _per_block(
+        figure.add_subplot(top[0, 1]), steps, _expected(space, moments, "width"), "expected width / base", widest
+    )
+    _per_block(figure.add_subplot(top[0, 2]), steps, _expected(space, moments, "depth"), "expected layers", deepest)
+    active = _active(space, moments)
+    maps = (
+        ("kernel", _kernels(space, moments, active), _kernel_key(space)),
+        ("expansion", _shades(_expected(space, moments, "expansion"), active), _shade_key("narrow", "half", "widest")),
+        ("squeeze-excitation", _shades(_expected(space, moments, "se"), active), _shade_key("never", "half", "always")),
+    )
+    for column, (title, image, key) in enumerate(maps):
+        _map(figure.add_subplot(top[1, column]), space, steps, image, title, key)
+    figure.suptitle(f"{run.name}: how the policy moved", x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK)
+    figure.supxlabel("\n".join(textwrap.wrap(CAPTION, 185)), x=0.01, ha="left", fontsize=8.5, color=SOFT)
+    save(figure, path)
+
+
+def _lines(axes: Axes, run: Run, moments: list[PolicyMoment]) -> None:
+    """Entropy as a share of the start's, and expected cost over its budget where that counts multiply-accumulates."""
+    tidy(axes)
+    steps = [moment.step for moment in moments]
+    start = moments[0].entropy or 1.0
+    axes.plot(steps, [moment.entropy / start for moment in moments], color=COLOURS[0], label="entropy / first entropy")
+    budget = run.budget
+    if budget.quantity == "macs":
+        target = budget.limit(run.clip)
+        ratios = [moment.expected_macs / target for moment in moments]
+        axes.plot(steps, ratios, color=COLOURS[1], label="expected cost / budget")
+        axes.axhline(1.0, color=SOFT, linewidth=0.9, linestyle=":")
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize=8.5, frameon=False, loc="lower left")
+    axes.set_title("entropy and cost", loc="left", fontsize=10, color=INK)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+
+
+def _per_block(axes: Axes, steps: list[int], values: Floats, title: str, limits: tuple[float, float]) -> None:
+    """One line a block, labelled at its end; values [B, M]."""
+    tidy(axes)
+    for block, row in enumerate(values):
+        axes.plot(steps, row, color=COLOURS[block % len(COLOURS)], linewidth=1.6, label=f"block {block + 1}")
+    margin = 0.04 * (limits[1] - limits[0]) or 0.1
+    axes.set_ylim(limits[0] - margin, limits[1] + margin)
+    axes.legend(fontsize=8.5, frameon=False, ncols=3, loc="best")
+    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+
+
+def _layers(space: Space) -> list[tuple[int, int]]:
+    """Block and index of every layer that may be there."""
+    return [(b, index) for b, block in enumerate(space.blocks) for index in range(block.depths[-1])]
+
+
+def _vectors(moments: list[PolicyMoment], path: str) -> Floats:
+    """Probabilities of a decision, [M, values]."""
+    return np.array([moment.probabilities[path] for moment in moments])
+
+
+def _active(space: Space, moments: list[PolicyMoment]) -> Floats:
+    """Probability that a layer is there, [L, M]."""
+    rows = []
+    for b, index in _layers(space):
+        reaches = np.array([depth > index for depth in space.blocks[b].depths])
+        rows.append(_vectors(moments, f"blocks/{b}/depth") @ reaches)
+    return np.array(rows)
+
+
+def _expected(space: Space, moments: list[PolicyMoment], what: str) -> Floats:
+    """Expected value: widths over the base and depths [B, M], expansions over the widest and se [L, M]."""
+    if what in ("width", "depth"):
+        rows = []
+        for b, block in enumerate(space.blocks):
+            values = np.array(block.widths) / block.base if what == "width" else np.array(block.depths)
+            rows.append(_vectors(moments, f"blocks/{b}/{what}") @ values)
+        return np.array(rows)
+    rows = []
+    for b, index in _layers(space):
+        block = space.blocks[b]
+        values = np.array(block.expansions) / max(block.expansions) if what == "expansion" else np.array(block.squeezes)
+        rows.append(_vectors(moments, f"blocks/{b}/layers/{index}/{what}") @ values)
+    return np.array(rows)
+
+
+def _all_kernels(space: Space) -> tuple[Kernel, ...]:
+    """Purely spatial kernels first, then purely temporal ones, then both."""
+    return tuple(sorted(space.kernels, key=lambda k: ((k.t > 1) + (k.t > 1 and k.h > 1), k)))
+
+
+def _colours(kernels: tuple[Kernel, ...]) -> dict[Kernel, Floats]:
+    """Blues for kernels in space, oranges in time, greens and reds in both: kin look alike."""
+    families = {
+        "space": ("#a6c8ec", "#4b8fd4", "#155a9c", "#0b3564"),
+        "time": ("#f5c46b", "#d98b16", "#9c5f05"),
+        "both": ("#74c08d", "#1f8a4c", "#c0392b", "#7d1f3f"),
+    }
+    used = dict.fromkeys(families, 0)
+    result = {}
+    for kernel in kernels:
+        family = "space" if kernel.t == 1 else "time" if kernel.h == kernel.w == 1 else "both"
+        shades = families[family]
+        result[kernel] = np.array(to_rgb(shades[used[family] % len(shades)]))
+        used[family] += 1
+    return result
+
+
+def _kernels(space: Space, moments: list[PolicyMoment], active: Floats) -> Floats:
+    """Colours of the most likely kernels, paler the less certain they or their layers are, [L, M, 3]."""
+    colours = _colours(_all_kernels(space))
+    image = np.ones((*active.shape, 3))
+    for row, (b, index) in enumerate(_layers(space)):
+        vectors = _vectors(moments, f"blocks/{b}/layers/{index}/kernel")
+        own = np.array([colours[kernel] for kernel in space.blocks[b].kernels])
+        least = 1 / vectors.shape[1]
+        certain = (vectors.max(axis=1) - least) / (1 - least) if vectors.shape[1] > 1 else np.ones(len(vectors))
+        strength = (0.3 + 0.7 * np.sqrt(certain)) * active[row]
+        image[row] = 1 - strength[:, None] * (1 - own[vectors.argmax(axis=1)])
+    return image
+
+
+def _shades(values: Floats, active: Floats) -> Floats:
+    """From pale yellow (0) through green to deep blue (1), faded to white where a layer is seldom there, [L, M, 3]."""
+    anchors = np.array([to_rgb(c) for c in ("#f7f4c9", "#8fd0b0", "#2f87b5", "#123f7a")])
+    scaled = np.clip(values, 0, 1) * (len(anchors) - 1)
+    image = np.stack([np.interp(scaled, range(len(anchors)), anchors[:, c]) for c in range(3)], axis=-1)
+    return np.asarray(1 - active[..., None] * (1 - image))
+
+
+def _map(axes: Axes, space: Space, steps: list[int], image: Floats, title: str, key: list[Patch]) -> None:
+    """A row a layer, blocks set apart by lines; the key stands below."""
+    count = len(image)
+    axes.imshow(image, aspect="auto", interpolation="nearest", extent=(0, steps[-1], count, 0))
+    edges = np.cumsum([block.depths[-1] for block in space.blocks])
+    for edge in edges[:-1]:
+        axes.axhline(edge, color=INK, linewidth=0.8)
+    starts = [0, *edges[:-1]]
+    axes.set_yticks([(low + high) / 2 for low, high in zip(starts, edges, strict=True)])
+    axes.set_yticklabels([f"block {b + 1}" for b in range(len(edges))], rotation=90, va="center")
+    axes.tick_params(colors=SOFT, labelsize=9, length=0)
+    axes.spines[:].set_color(SOFT)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.set_xlabel("step", color=INK)
+    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    axes.legend(
+        handles=key,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.09),
+        ncols=4,
+        fontsize=8.5,
+        frameon=False,
+        handlelength=1.2,
+        columnspacing=1.2,
+    )
+
+
+def _kernel_key(space: Space) -> list[Patch]:
+    return [Patch(color=tuple(colour), label=str(k)) for k, colour in _colours(_all_kernels(space)).items()]
+
+
+def _shade_key(*names: str) -> list[Patch]:
+    shades = _shades(np.linspace(0, 1, len(names))[None], np.ones((1, len(names))))[0]
+    return [Patch(color=tuple(shade), label=name) for shade, name in zip(shades, names, strict=True)]
