@@ -1,0 +1,253 @@
+"""Depthwise 3-D convolution with SAME padding, fast forward and backward on CPU.
+
+The library's own forward is good in channels-last memory; its backward runs at a fraction of that speed. Here:
+
+- Taps that never meet the map (a 5x5 kernel on a 2x2 map, 7x1x1 on 3 frames) are cropped first. This is exact.
+- A kernel of one tap is a product; purely temporal kernels with a stride subsample the map first.
+- Input gradient: a *forward* convolution of the output gradient with the flipped kernel (strided: spread by zeros).
+- Weight gradient: 2-D weight gradients, which the library does fast only for kernels at most 3 wide on maps at least
+  as high as the kernel. So kernels are cut into strips of 3 columns, maps padded, and time is put where it costs least:
+
+  | kernel | formulation of the weight gradient |
+  |---|---|
+  | kt x 1 x 1 | one 2-D gradient over (T, H*W) |
+  | T >= kt >= 5, kw <= 3, stride 1 | `_by_rows`: for each of kh rows, a 2-D gradient kt x kw over (T, map) |
+  | every other | `_by_frames`: for each of kt frames and each strip, a 2-D gradient kh x 3 over (H, W) |
+
+Shapes: N clips, C channels, T frames, H x W input map; kernels [C, 1, kt, kh, kw].
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from networks.formulations import channels_last, is_fast, same_padding
+
+STRIP = 3  # the widest kernel whose 2-D depthwise weight gradient is fast in the library
+
+
+def depthwise(x_NCTHW: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
+    """Depthwise convolution, SAME padding, spatial stride.
+
+    Args:
+        x_NCTHW: input, [N, C, T, H, W].
+        weight: [C, 1, kt, kh, kw], odd lengths.
+        stride: of height and width; time always has stride 1.
+
+    Returns:
+        [N, C, T, ceil(H / stride), ceil(W / stride)].
+    """
+    if is_fast(x_NCTHW):
+        y: Tensor = _Depthwise.apply(x_NCTHW, weight, stride)  # type: ignore[no-untyped-call]  # torch's own
+        return y
+    return _library(x_NCTHW, weight, stride)
+
+
+def _library(x_NCTHW: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """The plain call: pad, conv3d with one group a channel."""
+    frames = weight.shape[2] // 2
+    top, bottom = same_padding(x_NCTHW.shape[3], weight.shape[3], stride)
+    left, right = same_padding(x_NCTHW.shape[4], weight.shape[4], stride)
+    padding = (frames, top, left)
+    if (top, left) != (bottom, right):
+        x_NCTHW = F.pad(x_NCTHW, (left, right, top, bottom))
+        padding = (frames, 0, 0)
+    return F.conv3d(x_NCTHW, weight, None, (1, stride, stride), padding, groups=weight.shape[0])
+
+
+class _Axis:
+    """One axis of the convolution after cropping: taps `first:last` of the kernel remain.
+
+    Attributes:
+        size, out: input and output length.
+        stride: 1 or 2.
+        first, last: range of taps that meet the input at least once.
+        before, after: zeros that the remaining taps need.
+    """
+
+    def __init__(self, size: int, kernel: int, stride: int) -> None:
+        before, after = same_padding(size, kernel, stride)
+        self.size, self.stride, self.out = size, stride, -(-size // stride)
+        # tap i meets inputs i - before, i - before + stride, ..., i - before + (out - 1) * stride
+        reach = (self.out - 1) * stride
+        self.first = max(0, before - reach)
+        self.last = min(kernel, before + size)
+        self.before = before - self.first
+        self.after = after - (kernel - self.last)
+
+    @property
+    def taps(self) -> int:
+        return self.last - self.first
+
+
+class _Depthwise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+        axes = tuple(_Axis(x.shape[2 + i], weight.shape[2 + i], stride if i else 1) for i in range(3))
+        t, h, w = axes
+        x = channels_last(x)
+        cropped = weight[:, :, t.first : t.last, h.first : h.last, w.first : w.last]
+        subsample = stride > 1 and h.taps == w.taps == 1 and h.before == w.before == 0
+        if subsample:
+            x = channels_last(x[:, :, :, ::stride, ::stride])
+            axes = tuple(_Axis(x.shape[2 + i], cropped.shape[2 + i], 1) for i in range(3))
+        ctx.save_for_backward(x, cropped)
+        ctx.axes, ctx.full = axes, weight.shape
+        ctx.subsample = (stride, h.size, w.size) if subsample else None
+        ctx.crop = (t.first, h.first, w.first)
+        return _forward(x, cropped, axes)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x, weight = ctx.saved_tensors
+        grad = channels_last(grad)
+        grad_x = grad_weight = None
+        if ctx.needs_input_grad[0]:
+            grad_x = _input_gradient(grad, weight, ctx.axes)
+            if ctx.subsample:
+                stride, height, width = ctx.subsample
+                spread = grad_x.new_zeros(grad_x.shape[0], grad_x.shape[2], height, width, grad_x.shape[1])
+                spread = spread.permute(0, 4, 1, 2, 3)
+                spread[:, :, :, ::stride, ::stride] = grad_x
+                grad_x = spread
+        if ctx.needs_input_grad[1]:
+            grad_weight = _weight_gradient(grad, x, ctx.axes)
+            if grad_weight.shape != ctx.full:
+                whole = grad_weight.new_zeros(ctx.full)
+                ranges = [slice(first, first + n) for first, n in zip(ctx.crop, grad_weight.shape[2:], strict=True)]
+                whole[:, :, ranges[0], ranges[1], ranges[2]] = grad_weight
+                grad_weight = whole
+        return grad_x, grad_weight, None
+
+
+def _forward(x: Tensor, weight: Tensor, axes: tuple[_Axis, ...]) -> Tensor:
+    if weight[0, 0].numel() == 1 and axes[1].stride == 1:
+        return x * weight.view(1, -1, 1, 1, 1)
+    # `before` is at most `after`: zero taps in front of the kernel make the padding even without copying the input.
+    leads = [axis.after - axis.before for axis in axes]
+    if any(leads):
+        weight = F.pad(weight, (leads[2], 0, leads[1], 0, leads[0], 0))
+    strides, pads = [axis.stride for axis in axes], [axis.after for axis in axes]
+    y = F.conv3d(x, channels_last(weight), None, strides, pads, groups=weight.shape[0])
+    return channels_last(y)  # a small input on one thread takes another path in the library, which forgets the layout
+
+
+def _input_gradient(grad: Tensor, weight: Tensor, axes: tuple[_Axis, ...]) -> Tensor:
+    """Forward convolution of the output gradient with the flipped kernel."""
+    if weight[0, 0].numel() == 1 and axes[1].stride == 1:
+        return grad * weight.view(1, -1, 1, 1, 1)
+    t, h, w = axes
+    flipped = channels_last(weight.flip(2, 3, 4))
+    if h.stride == 1:
+        pads = [axis.taps - 1 - axis.before for axis in axes]
+        return channels_last(F.conv3d(grad, flipped, padding=pads, groups=weight.shape[0]))
+    clips, channels, frames = grad.shape[:3]
+    spread = grad.new_zeros(clips, frames, h.size + h.taps - 1, w.size + w.taps - 1, channels)
+    rows, columns = (slice(axis.taps - 1 - axis.before, None, axis.stride) for axis in (h, w))
+    spread[:, :, rows, columns][:, :, : h.out, : w.out] = grad.permute(0, 2, 3, 4, 1)
+    pads = [t.taps - 1 - t.before, 0, 0]
+    return channels_last(F.conv3d(spread.permute(0, 4, 1, 2, 3), flipped, padding=pads, groups=weight.shape[0]))
+
+
+def _weight_gradient(grad: Tensor, x: Tensor, axes: tuple[_Axis, ...]) -> Tensor:
+    """[C, 1, taps of each axis]; the table of formulations stands at the top of the file."""
+    t, h, w = axes
+    if t.taps == h.taps == w.taps == 1 and h.stride == 1:
+        return (grad * x).sum((0, 2, 3, 4)).view(-1, 1, 1, 1, 1)
+    if h.taps == w.taps == 1 and h.stride == 1:
+        rows = (-1, t.size, h.size * w.size, x.shape[1])
+        grad_2d, x_2d = (v.permute(0, 2, 3, 4, 1).reshape(rows).permute(0, 3, 1, 2) for v in (grad, x))
+        return _gradient_2d(grad_2d, x_2d, t.taps, 1, 1, t.before, 0)[..., None]
+    if t.size >= t.taps >= 5 and w.taps <= STRIP and h.stride == 1:
+        return _by_rows(grad, x, axes)
+    return _by_frames(grad, x, axes)
+
+
+def _gradient_2d(
+    grad: Tensor, x: Tensor, height: int, width: int, stride: int, pad_height: int, pad_width: int
+) -> Tensor:
+    """Depthwise weight gradient [C, 1, height, width] of a 2-D convolution, channels-last inputs."""
+    weight = x.new_empty((x.shape[1], 1, height, width)).to(memory_format=torch.channels_last)
+    result: Tensor = torch.ops.aten.convolution_backward(
+        grad,
+        x,
+        weight,
+        None,
+        [stride, stride],
+        [pad_height, pad_width],
+        [1, 1],
+        False,
+        [0, 0],
+        x.shape[1],
+        [False, True, False],
+    )[1]
+    return result
+
+
+def _by_frames(grad: Tensor, x: Tensor, axes: tuple[_Axis, ...]) -> Tensor:
+    """For each temporal tap and strip of columns, the gradient of all frames against the frames that it shifts to.
+
+    With T zero-padded, a shift in time is a shift of the folded frames: a view.
+    """
+    t, h, w = axes
+    channels = x.shape[1]
+    tail = max(t.before, t.after)  # zero frames behind each clip, so that a shift never meets the next clip
+    x_NTHWC, grad_NTHWC = x.permute(0, 2, 3, 4, 1), grad.permute(0, 2, 3, 4, 1)
+    if tail:
+        grad_NTHWC = F.pad(grad_NTHWC, (0, 0, 0, 0, 0, 0, 0, tail))
+    frames = grad_NTHWC.shape[0] * grad_NTHWC.shape[1]
+    grad_2d = grad_NTHWC.reshape(frames, h.out, w.out, channels).permute(0, 3, 1, 2)
+    native = w.taps <= STRIP and h.size >= h.taps and h.before == h.after and w.before == w.after
+    pads = (h.before, w.before) if native else (0, 0)
+    result = x.new_empty(channels, 1, t.taps, h.taps, w.taps)
+    for left in range(0, w.taps, STRIP):
+        taps = min(STRIP, w.taps - left)
+        if native:
+            strip = F.pad(x_NTHWC, (0, 0, 0, 0, 0, 0, 0, tail)) if tail else x_NTHWC
+        else:  # exactly the columns and rows that these taps meet; negative padding crops
+            right = (w.out - 1) * w.stride + taps + left - w.before - w.size
+            bottom = (h.out - 1) * h.stride + h.taps - h.before - h.size
+            strip = F.pad(x_NTHWC, (0, 0, w.before - left, right, h.before, bottom, 0, tail))
+        strip_2d = strip.reshape(frames, *strip.shape[2:]).permute(0, 3, 1, 2)
+        for tap in range(t.taps):
+            shift = tap - t.before
+            out, into = slice(max(0, -shift), frames - max(0, shift)), slice(max(0, shift), frames - max(0, -shift))
+            result[:, :, tap, :, left : left + taps] = _gradient_2d(
+                grad_2d[out], strip_2d[into], h.taps, taps, h.stride, *pads
+            )
+    return result
+
+
+def _by_rows(grad: Tensor, x: Tensor, axes: tuple[_Axis, ...]) -> Tensor:
+    """For each row of the kernel, one 2-D gradient with time as height and the flattened map as width.
+
+    The map is zero-padded behind, so that a shift by a row of the kernel is a shift of the flattened memory: a view.
+    """
+    t, h, w = axes
+    clips, channels = x.shape[:2]
+    pitch = w.size + max(w.before, w.after)
+    area = (h.size + max(h.before, h.after)) * pitch
+    margin = h.taps * pitch
+
+    def flat(v: Tensor) -> Tensor:
+        buffer = v.new_zeros(2 * margin + clips * t.size * area, channels)
+        body = buffer[margin : margin + clips * t.size * area].view(clips, t.size, -1, pitch, channels)
+        body[:, :, : h.size, : w.size] = v.permute(0, 2, 3, 4, 1)
+        return buffer
+
+    def image(buffer: Tensor, shift: int) -> Tensor:
+        start = margin + shift
+        return buffer[start : start + clips * t.size * area].view(clips, t.size, area, channels).permute(0, 3, 1, 2)
+
+    grad_flat, x_flat = image(flat(grad), 0), flat(x)
+    result = x.new_empty(channels, 1, t.taps, h.taps, w.taps)
+    for row in range(h.taps):
+        shifted = image(x_flat, (row - h.before) * pitch)
+        result[:, :, :, row] = _gradient_2d(grad_flat, shifted, t.taps, w.taps, 1, t.before, w.before)
+    return result

@@ -1,0 +1,117 @@
+"""Every operation of a network behind one function each: a formulation that is fast on CPU, or the plain library call.
+
+The plain calls are the reference that the fast ones are tested against; other devices always get the plain calls.
+`formulation("reference")` switches all hand formulations off.
+
+Shapes: N clips, C/I/O channels (input, output), T frames, H x W map. Fast forms expect `channels_last_3d` memory, in
+which `[N*T, C, H, W]` channels-last and `[N*T*H*W, C]` are free views.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+NAMES = ("fast", "reference")
+_current = "fast"
+
+
+@contextlib.contextmanager
+def formulation(name: str) -> Iterator[None]:
+    """Chooses the formulation of all operations inside a `with` block, in every thread.
+
+    Args:
+        name: "fast" (the default everywhere) or "reference".
+
+    Raises:
+        ValueError: another name.
+    """
+    global _current
+    if name not in NAMES:
+        raise ValueError(f"formulation {name!r}: allowed are {', '.join(NAMES)}")
+    before, _current = _current, name
+    try:
+        yield
+    finally:
+        _current = before
+
+
+def is_fast(x: Tensor) -> bool:
+    """Whether a hand formulation serves this tensor."""
+    return _current == "fast" and x.device.type == "cpu"
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """TensorFlow's SAME padding (before, after): ceil(size / stride) outputs, the odd zero behind."""
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+def channels_last(x_NCTHW: Tensor) -> Tensor:
+    """The same tensor in `channels_last_3d` memory."""
+    return x_NCTHW.contiguous(memory_format=torch.channels_last_3d)
+
+
+def fold_frames(x_NCTHW: Tensor) -> Tensor:
+    """View [N*T, C, H, W], channels last; free for `channels_last_3d` memory."""
+    return x_NCTHW.transpose(1, 2).flatten(0, 1)
+
+
+def unfold_frames(x: Tensor, clips: int) -> Tensor:
+    """Undoes `fold_frames`."""
+    return x.reshape(clips, -1, *x.shape[1:]).transpose(1, 2)
+
+
+def pointwise(x_NCTHW: Tensor, weight_OI: Tensor) -> Tensor:
+    """1x1x1 convolution without bias: [N, I, T, H, W] -> [N, O, T, H, W].
+
+    Fast: a linear layer on the channels-last view; the library's 1x1x1 conv3d is up to twice as slow on CPU.
+    """
+    if is_fast(x_NCTHW):
+        return F.linear(x_NCTHW.permute(0, 2, 3, 4, 1), weight_OI).permute(0, 4, 1, 2, 3)
+    return F.conv3d(x_NCTHW, weight_OI[:, :, None, None, None])
+
+
+def spatial_conv(x_NCTHW: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """1xkxk convolution (not depthwise) with SAME padding, such as the stem.
+
+    Args:
+        x_NCTHW: input, [N, I, T, H, W].
+        weight: [O, I, 1, kh, kw].
+        stride: spatial stride.
+
+    Fast: a 2-D convolution with T folded into the batch. Padding that is one longer behind than in front becomes
+    even by a zero tap in front of the kernel, which is cheaper than a padded copy of the input.
+    """
+    pads = [same_padding(x_NCTHW.shape[3 + i], weight.shape[3 + i], stride) for i in (0, 1)]
+    (top, bottom), (left, right) = pads
+    if is_fast(x_NCTHW):
+        weight_2d = F.pad(weight[:, :, 0], (right - left, 0, bottom - top, 0))
+        y = F.conv2d(fold_frames(channels_last(x_NCTHW)), weight_2d, None, stride, (bottom, right))
+        return unfold_frames(y, x_NCTHW.shape[0])
+    return F.conv3d(F.pad(x_NCTHW, (left, right, top, bottom)), weight, None, (1, stride, stride))
+
+
+def skip_pool(x_NCTHW: Tensor) -> Tensor:
+    """Average pool 1x3x3, spatial stride 2, SAME, padding left out of the mean (the skip of a strided layer).
+
+    Ceil mode is what TensorFlow does for even sizes; for odd ones, padded on both sides, it changes nothing.
+    """
+    height, width = x_NCTHW.shape[3:]
+    y = F.avg_pool2d(fold_frames(x_NCTHW), 3, 2, (height % 2, width % 2), ceil_mode=True, count_include_pad=False)
+    return unfold_frames(y, x_NCTHW.shape[0])
+
+
+def global_pool(x_NCTHW: Tensor) -> Tensor:
+    """Mean over frames and map, [N, C].
+
+    Fast: a sum, scaled afterwards; its gradient stays a broadcast view where that of `mean` is written out in full.
+    """
+    if is_fast(x_NCTHW):
+        positions = x_NCTHW.shape[2] * x_NCTHW.shape[3] * x_NCTHW.shape[4]
+        return x_NCTHW.sum((2, 3, 4)) * (1.0 / positions)
+    return x_NCTHW.mean((2, 3, 4))

@@ -1,0 +1,203 @@
+"""The layers of a MoViNet as pure functions over (tensor, weights): the only definition of them in the project.
+
+`networks.MoViNet` owns the weights of one architecture and calls these functions; `supernet.Supernet` slices its
+shared weights into the same dataclasses and calls the same functions. Order of operations, paddings and constants are
+those of the reference implementation of MoViNets (arXiv 2103.11511).
+
+Shapes: N clips, C channels, T frames, H x W map; I in, E expanded, O out, S squeezed channels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from networks.depthwise import depthwise
+from networks.formulations import global_pool, pointwise, skip_pool, spatial_conv
+
+BN_EPS = 1e-3
+BN_MOMENTUM = 0.01  # Keras' 0.99
+
+
+@dataclasses.dataclass(slots=True)
+class NormWeights:
+    """BatchNorm over [C].
+
+    Attributes:
+        weight, bias: the affine part, [C].
+        mean, var: moving statistics, [C]; None where the statistics of the batch are always used.
+        observe: called with every input of the normalisation, for those who gather statistics.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    mean: Tensor | None = None
+    var: Tensor | None = None
+    observe: Callable[[Tensor], None] | None = None
+
+
+@dataclasses.dataclass(slots=True)
+class ConvWeights:
+    """A convolution without bias and its BatchNorm; the weight's shape depends on the convolution."""
+
+    weight: Tensor
+    norm: NormWeights
+
+
+@dataclasses.dataclass(slots=True)
+class LinearWeights:
+    """A linear layer [out, in] with bias [out]."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+@dataclasses.dataclass(slots=True)
+class SqueezeWeights:
+    """Squeeze-excitation: E -> S -> E, with biases.
+
+    Attributes:
+        reduce, expand: the two linear layers.
+        share: 1, or 0.5 for the mean of the layer with and without squeeze-excitation.
+    """
+
+    reduce: LinearWeights
+    expand: LinearWeights
+    share: float = 1.0
+
+
+@dataclasses.dataclass(slots=True)
+class BottleneckWeights:
+    """One bottleneck.
+
+    Attributes:
+        expand: [E, I].
+        depthwise: one convolution [E, 1, kt, kh, kw]; several are run side by side and their outputs averaged.
+        squeeze: None without squeeze-excitation.
+        project: [O, E].
+        skip: projection [O, I] of the skip connection; None for the identity.
+        scale: the residual (ReZero) scalar, [].
+    """
+
+    expand: ConvWeights
+    depthwise: tuple[ConvWeights, ...]
+    squeeze: SqueezeWeights | None
+    project: ConvWeights
+    skip: ConvWeights | None
+    scale: Tensor
+
+
+@dataclasses.dataclass(slots=True)
+class HeadWeights:
+    """From the last block to logits: pointwise convolution, dense layer, classifier."""
+
+    conv: ConvWeights
+    dense: LinearWeights
+    classifier: LinearWeights
+
+
+DropPath: TypeAlias = Callable[[Tensor], Tensor]
+
+
+def batch_norm(x_NCTHW: Tensor, norm: NormWeights, training: bool, scale: Tensor | None = None) -> Tensor:
+    """Normalises over all axes but the channels.
+
+    Args:
+        x_NCTHW: input.
+        norm: weights; without moving statistics those of the batch are used, in training or not.
+        training: use the batch's statistics, and update the moving ones where there are any.
+        scale: a scalar that multiplies the result, folded into the affine part.
+    """
+    if norm.observe is not None:
+        norm.observe(x_NCTHW)
+    weight, bias = norm.weight, norm.bias
+    if scale is not None:
+        weight, bias = weight * scale, bias * scale
+    batch = training or norm.mean is None
+    if x_NCTHW.device.type != "cpu":
+        return F.batch_norm(x_NCTHW, norm.mean, norm.var, weight, bias, batch, BN_MOMENTUM, BN_EPS)
+    # As rows, not in five dimensions: torch 2.13's CPU gradient is wrong for 1x1 maps with strides (CT, 1, C, 1, 1).
+    x = x_NCTHW.permute(0, 2, 3, 4, 1)
+    y = F.batch_norm(x.reshape(-1, x.shape[-1]), norm.mean, norm.var, weight, bias, batch, BN_MOMENTUM, BN_EPS)
+    return y.view(x.shape).permute(0, 4, 1, 2, 3)
+
+
+def activate(x: Tensor) -> Tensor:
+    """Swish, x * sigmoid(x)."""
+    return F.silu(x)
+
+
+def stem(clip_NCTHW: Tensor, weights: ConvWeights, training: bool) -> Tensor:
+    """First convolution: [N, 3, T, H, W] -> [N, C, T, ceil(H/2), ceil(W/2)], BatchNorm, activation."""
+    return activate(batch_norm(spatial_conv(clip_NCTHW, weights.weight, 2), weights.norm, training))
+
+
+def squeeze_excite(x_NCTHW: Tensor, weights: SqueezeWeights) -> Tensor:
+    """Gates each channel by what the whole clip shows: mean over T, H, W -> swish -> sigmoid.
+
+    Linear layers on [N, C]: the library's convolutions on 1x1x1 maps are several times slower in the backward pass.
+    """
+    hidden = activate(F.linear(global_pool(x_NCTHW), weights.reduce.weight, weights.reduce.bias))
+    gate = torch.sigmoid(F.linear(hidden, weights.expand.weight, weights.expand.bias))
+    if weights.share != 1.0:
+        gate = 1.0 + weights.share * (gate - 1.0)
+    return x_NCTHW * gate[:, :, None, None, None]
+
+
+def bottleneck(
+    x_NCTHW: Tensor, weights: BottleneckWeights, stride: int, training: bool, drop_path: DropPath | None = None
+) -> Tensor:
+    """Expansion, depthwise convolution, squeeze-excitation, projection, residual scalar, skip connection.
+
+    Args:
+        x_NCTHW: input, [N, I, T, H, W].
+        weights: of this layer.
+        stride: spatial stride of the depthwise convolution and the skip connection.
+        training: see `batch_norm`.
+        drop_path: applied to the branch before the sum, or None.
+
+    Returns:
+        [N, O, T, ceil(H / stride), ceil(W / stride)]; there is no activation after the sum.
+    """
+    y = activate(batch_norm(pointwise(x_NCTHW, weights.expand.weight), weights.expand.norm, training))
+    outputs = [
+        activate(batch_norm(depthwise(y, kernel.weight, stride), kernel.norm, training)) for kernel in weights.depthwise
+    ]
+    y = outputs[0] if len(outputs) == 1 else torch.stack(outputs).mean(0)
+    if weights.squeeze is not None:
+        y = squeeze_excite(y, weights.squeeze)
+    y = batch_norm(pointwise(y, weights.project.weight), weights.project.norm, training, weights.scale)
+    if drop_path is not None:
+        y = drop_path(y)
+    if weights.skip is None:
+        return x_NCTHW + y
+    skip = skip_pool(x_NCTHW) if stride == 2 else x_NCTHW
+    return batch_norm(pointwise(skip, weights.skip.weight), weights.skip.norm, training) + y
+
+
+def head(x_NCTHW: Tensor, weights: HeadWeights, training: bool, dropout: float = 0.0) -> Tensor:
+    """Pointwise convolution, BatchNorm, activation, global pool, dense layer, activation, dropout, classifier.
+
+    Returns:
+        Logits, [N, classes].
+    """
+    x = activate(batch_norm(pointwise(x_NCTHW, weights.conv.weight), weights.conv.norm, training))
+    x = activate(F.linear(global_pool(x), weights.dense.weight, weights.dense.bias))
+    if training and dropout > 0:
+        x = F.dropout(x, dropout)
+    return F.linear(x, weights.classifier.weight, weights.classifier.bias)
+
+
+def branch_dropper(rate: float) -> DropPath:
+    """Stochastic depth: drops the branch of each clip with probability `rate`, and divides what is kept by 1 - rate."""
+
+    def drop(y_NCTHW: Tensor) -> Tensor:
+        kept = torch.empty(y_NCTHW.shape[0], 1, 1, 1, 1, dtype=y_NCTHW.dtype, device=y_NCTHW.device)
+        return y_NCTHW * kept.bernoulli_(1.0 - rate).div_(1.0 - rate)
+
+    return drop

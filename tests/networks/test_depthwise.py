@@ -1,0 +1,94 @@
+"""The fast depthwise convolution against the library's: values and both gradients."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from networks import depthwise
+from networks.formulations import formulation
+
+LENGTHS = st.sampled_from([1, 3, 5, 7])
+SIZES = st.integers(1, 9)
+
+
+def _run(x: Tensor, weight: Tensor, stride: int, name: str) -> tuple[Tensor, Tensor, Tensor]:
+    x, weight = x.detach().clone(), weight.detach().clone()
+    x.requires_grad_()
+    weight.requires_grad_()
+    with formulation(name):
+        y = depthwise.depthwise(x, weight, stride)
+        y.backward(torch.cos(torch.arange(y.numel(), dtype=y.dtype)).view(y.shape))
+    assert x.grad is not None and weight.grad is not None
+    return y.detach(), x.grad, weight.grad
+
+
+@given(
+    st.tuples(st.integers(1, 3), st.integers(1, 20), SIZES, SIZES, SIZES),
+    st.tuples(LENGTHS, LENGTHS, LENGTHS),
+    st.sampled_from([1, 2]),
+    st.sampled_from([torch.float32, torch.float64]),
+    st.booleans(),
+)
+def test_equals_the_library(
+    shape: tuple[int, ...], kernel: tuple[int, ...], stride: int, dtype: torch.dtype, last: bool
+) -> None:
+    generator = torch.Generator().manual_seed(hash((shape, kernel, stride)) % 2**31)
+    x = torch.randn(shape, generator=generator, dtype=dtype)
+    if last:
+        x = x.contiguous(memory_format=torch.channels_last_3d)
+    weight = torch.randn(shape[1], 1, *kernel, generator=generator, dtype=dtype) / sum(kernel)
+    for fast, library in zip(_run(x, weight, stride, "fast"), _run(x, weight, stride, "reference"), strict=True):
+        assert fast.shape == library.shape
+        scale = max(1.0, float(library.abs().max()))
+        torch.testing.assert_close(fast, library, atol=1e-5 * scale, rtol=1e-5)
+
+
+KERNELS = [(1, 3, 3), (1, 5, 5), (1, 7, 7), (5, 1, 1), (7, 1, 1), (3, 3, 3), (5, 3, 3)]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("size", [1, 2, 4, 7])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_every_kernel_at_search_sizes(kernel: tuple[int, ...], size: int, stride: int) -> None:
+    """The shapes of a search at 8x32x32, with enough channels for the vectorised code of the library."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(4, 48, 8, size, size, generator=generator).contiguous(memory_format=torch.channels_last_3d)
+    weight = torch.randn(48, 1, *kernel, generator=generator)
+    for fast, library in zip(_run(x, weight, stride, "fast"), _run(x, weight, stride, "reference"), strict=True):
+        torch.testing.assert_close(fast, library, atol=1e-5 * max(1.0, float(library.abs().max())), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", [(3, 3, 3), (1, 5, 5), (5, 1, 1), (5, 3, 3), (1, 1, 1)])
+@pytest.mark.parametrize("size", [(5, 4, 3), (6, 1, 1), (2, 2, 5)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_gradients_are_those_of_the_values(kernel: tuple[int, ...], size: tuple[int, ...], stride: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(2, 3, *size, generator=generator, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(3, 1, *kernel, generator=generator, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x, w: depthwise.depthwise(x, w, stride), (x, weight))
+
+
+def test_counts_ones_with_same_padding() -> None:
+    """A kernel of ones counts the neighbours inside the map; worked by hand for 3x3, stride 2, on 4x4 and 5x5."""
+    ones = torch.ones(1, 1, 1, 3, 3)
+    even = depthwise.depthwise(torch.ones(1, 1, 1, 4, 4), ones, 2)
+    odd = depthwise.depthwise(torch.ones(1, 1, 1, 5, 5), ones, 2)
+    assert even[0, 0, 0].tolist() == [[9, 6], [6, 4]]  # padded behind only
+    assert odd[0, 0, 0].tolist() == [[4, 6, 4], [6, 9, 6], [4, 6, 4]]  # padded on both sides
+
+
+def test_output_is_channels_last() -> None:
+    x = torch.randn(2, 16, 4, 6, 6)
+    for kernel in KERNELS:
+        y = depthwise.depthwise(x, torch.randn(16, 1, *kernel), 2)
+        assert y.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_clips_of_a_batch_do_not_meet() -> None:
+    x = torch.randn(3, 8, 4, 5, 5)
+    for kernel in KERNELS:
+        weight = torch.randn(8, 1, *kernel)
+        alone = torch.cat([depthwise.depthwise(clip[None], weight) for clip in x])
+        torch.testing.assert_close(depthwise.depthwise(x, weight), alone, atol=1e-6, rtol=1e-5)

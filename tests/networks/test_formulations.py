@@ -1,0 +1,108 @@
+"""The other operations against plain calls, and the switch."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from networks import formulations, layers
+from networks.formulations import formulation
+
+SIZES = st.integers(1, 9)
+
+
+def test_switch_is_restored_after_an_error() -> None:
+    x = torch.zeros(1)
+    assert formulations.is_fast(x)
+    with pytest.raises(RuntimeError), formulation("reference"):
+        assert not formulations.is_fast(x)
+        raise RuntimeError
+    assert formulations.is_fast(x)
+
+
+def test_unknown_formulation_is_refused() -> None:
+    with pytest.raises(ValueError, match="'slow': allowed are fast, reference"), formulation("slow"):
+        pass
+
+
+@given(st.tuples(st.integers(1, 3), st.integers(1, 9), SIZES, SIZES, SIZES), st.integers(1, 9), st.booleans())
+def test_pointwise_is_a_convolution(shape: tuple[int, ...], outputs: int, last: bool) -> None:
+    x = torch.randn(shape, dtype=torch.float64)
+    if last:
+        x = x.contiguous(memory_format=torch.channels_last_3d)
+    weight = torch.randn(outputs, shape[1], dtype=torch.float64)
+    expected = F.conv3d(x, weight[:, :, None, None, None])
+    torch.testing.assert_close(formulations.pointwise(x, weight), expected)
+
+
+@given(
+    st.tuples(st.integers(1, 2), st.just(3), SIZES, SIZES, SIZES),
+    st.sampled_from([(3, 3), (5, 5), (1, 7)]),
+    st.sampled_from([1, 2]),
+)
+def test_spatial_convolution_equals_the_library(shape: tuple[int, ...], kernel: tuple[int, int], stride: int) -> None:
+    x = torch.randn(shape, dtype=torch.float64)
+    results = []
+    weight = torch.randn(4, 3, 1, *kernel, dtype=torch.float64, requires_grad=True)
+    for name in ("fast", "reference"):
+        with formulation(name):
+            y = formulations.spatial_conv(x, weight, stride)
+        results.append((y, torch.autograd.grad(y.square().sum(), weight)[0]))
+    torch.testing.assert_close(results[0], results[1])
+    assert results[0][0].shape[3:] == (-(-shape[3] // stride), -(-shape[4] // stride))
+
+
+@pytest.mark.parametrize("height", range(1, 10))
+@pytest.mark.parametrize("width", [1, 4, 7])
+def test_skip_pool_is_a_mean_over_what_is_there(height: int, width: int) -> None:
+    """Mean over the window without padding, written as a loop: SAME windows start at 2i - before."""
+    x = torch.randn(2, 3, 2, height, width, dtype=torch.float64)
+    y = formulations.skip_pool(x)
+    assert y.shape[3:] == (-(-height // 2), -(-width // 2))
+    top = formulations.same_padding(height, 3, 2)[0]
+    left = formulations.same_padding(width, 3, 2)[0]
+    for i in range(y.shape[3]):
+        for j in range(y.shape[4]):
+            rows = slice(max(0, 2 * i - top), 2 * i - top + 3)
+            columns = slice(max(0, 2 * j - left), 2 * j - left + 3)
+            torch.testing.assert_close(y[:, :, :, i, j], x[:, :, :, rows, columns].mean((3, 4)))
+
+
+def test_same_padding_by_hand() -> None:
+    assert formulations.same_padding(8, 3, 2) == (0, 1)
+    assert formulations.same_padding(7, 3, 2) == (1, 1)
+    assert formulations.same_padding(8, 5, 2) == (1, 2)
+    assert formulations.same_padding(7, 5, 2) == (2, 2)
+    assert formulations.same_padding(5, 7, 1) == (3, 3)
+
+
+def test_squeeze_excitation_by_hand() -> None:
+    """All ones: a channel of constant c is gated by sigmoid(h * swish(C * c)) for C channels and h hidden ones."""
+    c, channels, hidden = 0.5, 3, 2
+    ones = layers.SqueezeWeights(
+        layers.LinearWeights(torch.ones(hidden, channels), torch.zeros(hidden)),
+        layers.LinearWeights(torch.ones(channels, hidden), torch.zeros(channels)),
+    )
+    x = torch.full((1, channels, 2, 3, 3), c)
+    swish = channels * c * torch.sigmoid(torch.tensor(channels * c))
+    gate = torch.sigmoid(hidden * swish)
+    torch.testing.assert_close(layers.squeeze_excite(x, ones), x * gate)
+    ones.share = 0.5  # the mean of with and without
+    torch.testing.assert_close(layers.squeeze_excite(x, ones), (x * gate + x) / 2)
+
+
+def test_residual_scalar_multiplies_the_normalised_branch() -> None:
+    x = torch.randn(3, 4, 2, 5, 5)
+    norm = layers.NormWeights(torch.rand(4), torch.rand(4))
+    scale = torch.tensor(0.3)
+    expected = 0.3 * layers.batch_norm(x, norm, training=True)
+    torch.testing.assert_close(layers.batch_norm(x, norm, True, scale), expected)
+
+
+def test_batch_norm_has_the_right_gradient_whatever_the_strides() -> None:
+    """The library's own is wrong (torch 2.13, CPU) for 1x1 maps in this memory layout."""
+    x = torch.empty_strided((3, 8, 5, 1, 1), (40, 1, 8, 1, 1), dtype=torch.float64)
+    x.copy_(torch.randn(x.shape, generator=torch.Generator().manual_seed(0)))
+    norm = layers.NormWeights(torch.rand(8).double(), torch.rand(8).double())
+    assert torch.autograd.gradcheck(lambda x: layers.batch_norm(x, norm, True), (x.requires_grad_(),))
