@@ -1,0 +1,57 @@
+"""From files to clips: decoding, sampling, folders of videos, and the built-in motion data set.
+
+The names below are imported on first use, so that `import video` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from video.decode import VideoInfo, probe, read_frames
+    from video.export import export_demo
+    from video.folder import FolderSource
+    from video.loading import Request, batches, to_float
+    from video.motion import MotionSource
+    from video.recipe import MOTION_CLASSES, MotionRecipe
+    from video.sheet import contact_sheet
+    from video.source import SEARCH_PARTS, Source
+
+__all__ = [
+    "MOTION_CLASSES",
+    "SEARCH_PARTS",
+    "FolderSource",
+    "MotionRecipe",
+    "MotionSource",
+    "Request",
+    "Source",
+    "VideoInfo",
+    "batches",
+    "contact_sheet",
+    "export_demo",
+    "probe",
+    "read_frames",
+    "to_float",
+]
+
+_HOME = {
+    "MOTION_CLASSES": "recipe",
+    "MotionRecipe": "recipe",
+    "MotionSource": "motion",
+    "FolderSource": "folder",
+    "SEARCH_PARTS": "source",
+    "Source": "source",
+    "Request": "loading",
+    "batches": "loading",
+    "to_float": "loading",
+    "VideoInfo": "decode",
+    "probe": "decode",
+    "read_frames": "decode",
+    "export_demo": "export",
+    "contact_sheet": "sheet",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'video' has no attribute {name!r}")
+    return getattr(import_module(f"video.{_HOME[name]}"), name)

@@ -1,0 +1,219 @@
+"""A folder of real videos, one sub-folder per class, as a data set."""
+
+import copy
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from video import sampling
+from video.decode import VideoInfo, read_frames
+from video.layout import find_videos
+from video.scan import Progress, scan
+from video.source import Frames, check_request
+from video.split import groups_of, split
+
+if TYPE_CHECKING:
+    from searchspace.clip import Clip
+
+_PART_CODES = {"weights": 1, "controller": 2, "rescoring": 3, "val": 4}
+_WHOLE_AT_MOST = 1024  # grid steps: a longer video is read piece by piece, and not kept
+
+
+@dataclasses.dataclass(frozen=True)
+class _Video:
+    name: str
+    """Path below the root."""
+    label: int
+    info: VideoInfo
+
+
+class FolderSource:
+    """Videos in `root/<class>/**` or `root/{train,val}/<class>/**`, of any format that FFmpeg reads.
+
+    The training videos are split into "weights", "controller" and "rescoring" (60, 20 and 20 %) by (seed, group),
+    stratified by class; the user's own validation folder, where there is one, is "val". Decoded videos are kept in
+    memory at little more than the clip's size, up to `cache_bytes` in each process.
+
+    Attributes:
+        clip: shape and frame rate of the clips that come out.
+        classes: folder names, sorted.
+        parts: number of videos by part.
+        skipped: (path below the root, reason) of each file that does not decode.
+        damaged: paths of the files of which some packets do not decode; they are used without those.
+        notes: what a user should know before the start, one line each.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        clip: "Clip",
+        seed: int = 0,
+        *,
+        group: str | None = None,
+        flip: bool = False,
+        scan_cache: str | Path | None = None,
+        workers: int = 0,
+        progress: Progress | None = None,
+        cache_bytes: int = 1 << 30,
+    ) -> None:
+        """Finds, scans and splits the videos.
+
+        Args:
+            root: the folder.
+            clip: frames, size and frame rate to sample.
+            seed: of the split and of all random crops, 0 or more.
+            group: regular expression, searched for in each path below its class folder; videos for which its capturing
+                groups agree stay in one part. None lets every file go its own way.
+            flip: mirror half of the training clips left to right; only where that leaves the class as it is.
+            scan_cache: JSON file that keeps the results of the scan.
+            workers: processes for the scan.
+            progress: called with (files scanned, files in all).
+            cache_bytes: memory for decoded videos.
+
+        Raises:
+            ValueError: for a folder that training cannot start from; the message says what is missing.
+        """
+        if not 0 <= seed < 1 << 64:
+            raise ValueError(f"seed {seed} is not allowed: give a whole number from 0 to 2^64 - 1")
+        self.root = Path(root)
+        self.clip = clip
+        self.seed = seed
+        self.group = group
+        self.flip = flip
+        self.cache_bytes = cache_bytes
+        self._cache: dict[str, Frames] = {}
+
+        found = find_videos(self.root)
+        self.classes: tuple[str, ...] = found.classes
+        groups_of([v.below_class for v in found.train], group)  # a malformed pattern need not wait for the scan
+        names = [v.name for v in (*found.train, *found.val)]
+        infos = scan(self.root, names, Path(scan_cache) if scan_cache else None, workers, progress)
+        self.skipped = tuple((name, infos[name].error) for name in names if infos[name].error)
+        self.damaged = tuple(name for name in names if infos[name].broken and not infos[name].error)
+
+        train = [v for v in found.train if not infos[v.name].error]
+        val = [v for v in found.val if not infos[v.name].error]
+        for videos, listed, where in ((train, found.train, self.root), (val, found.val, self.root / found.val_folder)):
+            if listed and not videos:
+                name, reason = next((n, r) for n, r in self.skipped if n == listed[0].name)
+                raise ValueError(f"none of the {len(listed)} files in {str(where)!r} is a video ({name!r}: {reason})")
+        # Without a pattern, the class belongs to the name: a/1.mp4 and b/1.mp4 have nothing to do with each other.
+        named = [v.below_class if group is not None else f"{self.classes[v.label]}/{v.below_class}" for v in train]
+        groups = groups_of(named, group)
+        indices = split([v.label for v in train], groups, self.classes, seed)
+        self._videos: dict[str, list[_Video]] = {
+            part: [_Video(train[i].name, train[i].label, infos[train[i].name]) for i in chosen]
+            for part, chosen in indices.items()
+        }
+        if found.val_folder:
+            self._videos["val"] = [_Video(v.name, v.label, infos[v.name]) for v in val]
+        self.parts: Mapping[str, int] = {part: len(videos) for part, videos in self._videos.items()}
+        self.notes = tuple(_notes(self, found.notes, groups, [v.below_class for v in val]))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_cache": {}}  # worker processes decode for themselves
+
+    def item(self, part: str, index: int, epoch: int = 0, training: bool = False, view: int = 0) -> tuple[Frames, int]:
+        """One clip, uint8 [T, H, W, 3], and its label.
+
+        With `training`, a random start and a random window, drawn from (seed, part, epoch, index); otherwise the
+        largest window in the middle, at the start that `view` selects (`sampling.uniform_steps`).
+
+        Raises:
+            ValueError: the file has gone or changed since the scan.
+        """
+        check_request(self, part, (index,))
+        video = self._videos[part][index]
+        info, clip = video.info, self.clip
+        length = sampling.grid_length(info.duration, clip.fps)
+        if training:
+            rng = np.random.default_rng((self.seed, _PART_CODES[part], epoch, index))
+            steps = sampling.random_steps(length, clip, rng)
+            window = sampling.random_window(info.height, info.width, clip, rng, self.flip)
+        else:
+            steps = sampling.uniform_steps(length, clip, view)
+            window = sampling.centre_window(info.height, info.width, clip)
+        frames = self._frames(video, steps, length)
+        return sampling.crop_and_resize(frames, window, clip.height, clip.width), video.label
+
+    def batch(
+        self, part: str, indices: Sequence[int], epoch: int = 0, training: bool = False, view: int = 0
+    ) -> tuple[Frames, NDArray[np.int64]]:
+        """Several clips, uint8 [N, T, H, W, 3], and their labels [N]."""
+        items = [self.item(part, int(index), epoch, training, view) for index in indices]
+        return np.stack([frames for frames, _ in items]), np.array([label for _, label in items], np.int64)
+
+    def labels(self, part: str) -> NDArray[np.int64]:
+        """Labels of a whole part, [size]."""
+        check_request(self, part, ())
+        return np.array([video.label for video in self._videos[part]], np.int64)
+
+    def names(self, part: str) -> list[str]:
+        """Paths below the root of a part's videos, in order of index."""
+        check_request(self, part, ())
+        return [video.name for video in self._videos[part]]
+
+    def at(self, clip: "Clip") -> "FolderSource":
+        """The same videos and split at another clip shape, without another scan."""
+        other = copy.copy(self)
+        other.clip = clip
+        other._cache = {}
+        return other
+
+    def share(self, processes: int) -> None:
+        """Keeps to a share of the cache's memory: called in each of several worker processes."""
+        self.cache_bytes //= max(1, processes)
+
+    def describe(self) -> dict[str, Any]:
+        """Seed, options, classes, sizes, and a digest of every file's name, part and measured properties."""
+        listing = {
+            part: [(video.name, video.label, dataclasses.asdict(video.info)) for video in videos]
+            for part, videos in self._videos.items()
+        }
+        digest = hashlib.sha256(json.dumps(listing, sort_keys=True).encode()).hexdigest()
+        return {
+            "kind": "folder",
+            "root": str(self.root.resolve()),
+            "seed": self.seed,
+            "group": self.group,
+            "flip": self.flip,
+            "classes": list(self.classes),
+            "parts": dict(self.parts),
+            "digest": digest,
+        }
+
+    def _frames(self, video: _Video, steps: NDArray[np.int64], length: int) -> Frames:
+        """Decoded frames at grid steps, from memory where the video is, or can be, kept."""
+        if video.name in self._cache:
+            return self._cache[video.name][steps]
+        info, fps = video.info, self.clip.fps
+        path = self.root / video.name
+        side = sampling.decoded_side(info.height, info.width, self.clip)
+        seek = not info.broken
+        if length <= _WHOLE_AT_MOST and self.cache_bytes > 0:
+            scale = min(1.0, side / min(info.height, info.width))
+            size = round(length * info.height * info.width * 3 * scale**2)
+            if size + sum(frames.nbytes for frames in self._cache.values()) <= self.cache_bytes:
+                every = sampling.grid_times(np.arange(length), fps)
+                self._cache[video.name] = read_frames(path, every.tolist(), side, seek=seek)
+                return self._cache[video.name][steps]
+        return read_frames(path, sampling.grid_times(steps, fps).tolist(), side, seek=seek)
+
+
+def _notes(source: FolderSource, notes: Sequence[str], train_groups: Sequence[str], val: Sequence[str]) -> list[str]:
+    lines = list(notes)
+    if source.skipped:
+        lines.append(f"{len(source.skipped)} files do not decode and are skipped")
+    if source.damaged:
+        lines.append(f"{len(source.damaged)} files are damaged and used without the damaged frames")
+    if source.group is not None and val:
+        shared = sorted(set(train_groups) & set(groups_of(val, source.group)))
+        if shared:
+            lines.append(f"{len(shared)} groups are in both train and val (such as {shared[0]!r})")
+    return lines

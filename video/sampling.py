@@ -1,0 +1,137 @@
+"""Which frames and which window of a video become a clip: one draw a clip, the same for all its frames.
+
+Time is counted on a grid of `GRID` steps per frame of the clip, so that every possible clip of a video consists of
+frames nearest to grid times: decoded at once and kept, or decoded one by one, they are the same frames.
+"""
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from video.products import product
+
+if TYPE_CHECKING:
+    from searchspace.clip import Clip
+
+GRID = 2
+"""Grid steps per frame of the clip: at 5 frames per second, clips start at multiples of 0.1 s."""
+
+CROP_AREA = (0.6, 1.0)
+"""Range of the random crop's area, as a share of the largest window of the clip's shape (our choice: modest)."""
+
+CROP_STRETCH = 1.15
+"""Largest change of the crop's aspect ratio, either way (our choice)."""
+
+DECODE_MARGIN = 8 / 7
+"""Videos are decoded at this multiple of the clip's size, so that crops lose little sharpness."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """Part of a picture, in shares of its height and width, 0 to 1; mirrored left to right where `flip`."""
+
+    top: float
+    left: float
+    height: float
+    width: float
+    flip: bool = False
+
+
+def grid_length(duration: float, fps: float) -> int:
+    """Grid steps in a video of that many seconds; at least one."""
+    return max(1, math.floor(duration * fps * GRID + 1e-6))
+
+
+def grid_times(steps: NDArray[np.int64], fps: float) -> NDArray[np.float64]:
+    """Seconds from the first frame."""
+    return steps / (fps * GRID)
+
+
+def uniform_steps(length: int, clip: "Clip", view: int = 0) -> NDArray[np.int64]:
+    """Grid steps of a clip for evaluation, [T].
+
+    View 0 is the middle of the video; views 1, 2, 3, ... spread over it by halving (a quarter, three quarters, an
+    eighth, ...), so that any first few cover it evenly. A video shorter than the clip repeats from its beginning.
+    """
+    return _steps(length, clip, _halving(view))
+
+
+def random_steps(length: int, clip: "Clip", rng: np.random.Generator) -> NDArray[np.int64]:
+    """Grid steps of a clip for training, [T]: a uniformly random start; a shorter video repeats cyclically from one."""
+    return _steps(length, clip, float(rng.random()))
+
+
+def _steps(length: int, clip: "Clip", share: float) -> NDArray[np.int64]:
+    spare = length - clip.frames * GRID
+    start = math.floor(share * (spare + 1)) if spare >= 0 else 0
+    return (start + GRID * np.arange(clip.frames, dtype=np.int64)) % length
+
+
+def _halving(view: int) -> float:
+    """1/2, 1/4, 3/4, 1/8, 5/8, ...: the van der Corput sequence in base 2."""
+    assert view >= 0
+    index, share, place = view + 1, 0.0, 0.5
+    while index:
+        share += place * (index & 1)
+        index >>= 1
+        place /= 2
+    return share
+
+
+def centre_window(height: int, width: int, clip: "Clip") -> Window:
+    """The largest window of the clip's shape, in the middle."""
+    tall, wide = _largest(height, width, clip)
+    return Window((1 - tall) / 2, (1 - wide) / 2, tall, wide)
+
+
+def random_window(height: int, width: int, clip: "Clip", rng: np.random.Generator, flip: bool = False) -> Window:
+    """A window of random size, shape and place (a modest random resized crop), mirrored half of the time if `flip`."""
+    tall, wide = _largest(height, width, clip)
+    scale = math.sqrt(rng.uniform(*CROP_AREA))
+    stretch = math.exp(rng.uniform(-1.0, 1.0) * math.log(CROP_STRETCH) / 2)
+    tall, wide = min(1.0, tall * scale * stretch), min(1.0, wide * scale / stretch)
+    top, left, mirror = rng.random(3) * (1 - tall, 1 - wide, 1.0)
+    return Window(float(top), float(left), tall, wide, flip and bool(mirror < 0.5))
+
+
+def _largest(height: int, width: int, clip: "Clip") -> tuple[float, float]:
+    """Share of height and of width that the largest window of the clip's aspect ratio covers."""
+    ratio = (clip.width / clip.height) / (width / height)
+    return (1.0, ratio) if ratio < 1 else (1 / ratio, 1.0)
+
+
+def decoded_side(height: int, width: int, clip: "Clip") -> int:
+    """Shorter side at which to decode a video of that size for that clip."""
+    scale = max(clip.height / height, clip.width / width) * DECODE_MARGIN
+    return max(1, math.ceil(min(height, width) * scale))
+
+
+def crop_and_resize(frames_THWC: NDArray[np.uint8], window: Window, height: int, width: int) -> NDArray[np.uint8]:
+    """The window of every frame, resized to height x width: uint8 [T, height, width, C].
+
+    Bilinear, with the kernel widened by the scale where the picture shrinks (no aliasing), cut off at the picture's
+    edges. As two matrix products: a resize is linear and separable.
+    """
+    T, H, W, C = frames_THWC.shape
+    rows = _resize_matrix(H, window.top, window.height, height)
+    columns = _resize_matrix(W, window.left, window.width, width)
+    if window.flip:
+        columns = np.ascontiguousarray(columns[::-1])
+    narrow = product(columns, frames_THWC.astype(np.float32))  # T H width C
+    small = product(rows, narrow.reshape(T, H, width * C)).reshape(T, height, width, C)
+    small += np.float32(0.5)
+    clipped: NDArray[np.uint8] = np.clip(small, 0.0, 255.0, out=small).astype(np.uint8)
+    return clipped
+
+
+def _resize_matrix(size: int, offset: float, extent: float, out: int) -> NDArray[np.float32]:
+    """Weights [out, size] of the interpolation; each row sums to 1."""
+    scale = extent * size / out
+    centres = offset * size + (np.arange(out) + 0.5) * scale - 0.5
+    reach = max(1.0, scale)
+    weights = np.maximum(0.0, 1.0 - np.abs(np.arange(size) - centres[:, None]) / reach)
+    matrix: NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return matrix
