@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from networks.formulations import channels_last, is_fast, same_padding
+from networks.formulations import channels_last, fold_frames, is_fast, same_padding
 
 STRIP = 3  # the widest kernel whose 2-D depthwise weight gradient is fast in the library
 
@@ -193,34 +193,39 @@ def _gradient_2d(
 def _by_frames(grad: Tensor, x: Tensor, axes: tuple[_Axis, ...]) -> Tensor:
     """For each temporal tap and strip of columns, the gradient of all frames against the frames that it shifts to.
 
-    With T zero-padded, a shift in time is a shift of the folded frames: a view.
+    A shift in time is a shift of the folded frames: a view. It pairs the frames at the seams with those of the
+    neighbouring clip; what these add is computed apart and taken off, which is cheaper than padded copies.
     """
     t, h, w = axes
-    channels = x.shape[1]
-    tail = max(t.before, t.after)  # zero frames behind each clip, so that a shift never meets the next clip
-    x_NTHWC, grad_NTHWC = x.permute(0, 2, 3, 4, 1), grad.permute(0, 2, 3, 4, 1)
-    if tail:
-        grad_NTHWC = F.pad(grad_NTHWC, (0, 0, 0, 0, 0, 0, 0, tail))
-    frames = grad_NTHWC.shape[0] * grad_NTHWC.shape[1]
-    grad_2d = grad_NTHWC.reshape(frames, h.out, w.out, channels).permute(0, 3, 1, 2)
+    clips, channels = x.shape[:2]
+    frames = clips * t.size
+    grad_2d = fold_frames(grad)
     native = w.taps <= STRIP and h.size >= h.taps and h.before == h.after and w.before == w.after
     pads = (h.before, w.before) if native else (0, 0)
     result = x.new_empty(channels, 1, t.taps, h.taps, w.taps)
     for left in range(0, w.taps, STRIP):
         taps = min(STRIP, w.taps - left)
-        if native:
-            strip = F.pad(x_NTHWC, (0, 0, 0, 0, 0, 0, 0, tail)) if tail else x_NTHWC
-        else:  # exactly the columns and rows that these taps meet; negative padding crops
+        strip = x
+        if not native:  # exactly the columns and rows that these taps meet; negative padding crops
             right = (w.out - 1) * w.stride + taps + left - w.before - w.size
             bottom = (h.out - 1) * h.stride + h.taps - h.before - h.size
-            strip = F.pad(x_NTHWC, (0, 0, w.before - left, right, h.before, bottom, 0, tail))
-        strip_2d = strip.reshape(frames, *strip.shape[2:]).permute(0, 3, 1, 2)
+            edges = (0, 0, w.before - left, right, h.before, bottom)
+            strip = F.pad(x.permute(0, 2, 3, 4, 1), edges).permute(0, 4, 1, 2, 3)
+        strip_2d = fold_frames(strip)
         for tap in range(t.taps):
             shift = tap - t.before
-            out, into = slice(max(0, -shift), frames - max(0, shift)), slice(max(0, shift), frames - max(0, -shift))
-            result[:, :, tap, :, left : left + taps] = _gradient_2d(
-                grad_2d[out], strip_2d[into], h.taps, taps, h.stride, *pads
+            ahead, behind = max(0, shift), max(0, -shift)
+            gradient = _gradient_2d(
+                grad_2d[behind : frames - ahead], strip_2d[ahead : frames - behind], h.taps, taps, h.stride, *pads
             )
+            if shift and clips > 1:
+                # clip n's last frames against clip n + 1's first, or the other way round
+                early, late = slice(0, abs(shift)), slice(t.size - abs(shift), t.size)
+                out, into = (late, early) if shift > 0 else (early, late)
+                ones, others = (slice(0, -1), slice(1, None)) if shift > 0 else (slice(1, None), slice(0, -1))
+                seam_grad, seam_x = (fold_frames(v) for v in (grad[ones, :, out], strip[others, :, into]))
+                gradient -= _gradient_2d(seam_grad, seam_x, h.taps, taps, h.stride, *pads)
+            result[:, :, tap, :, left : left + taps] = gradient
     return result
 
 

@@ -100,11 +100,12 @@ def test_a_clip_does_not_see_its_batch() -> None:
 
 
 def test_frames_order_matters() -> None:
-    network = networks.create(small()).eval()
+    network = networks.MoViNet(small(), torch.Generator().manual_seed(0)).eval()
     randomise_(network)
     batch = clips(2, 4, 24)
     with torch.no_grad():
-        assert (network(batch) - network(batch.flip(2))).abs().max() > 1e-3
+        forwards, backwards = network(batch), network(batch.flip(2))
+    assert (forwards - backwards).abs().max() > 0.01 * forwards.abs().max()
 
 
 def test_endpoints_have_the_documented_shapes() -> None:
@@ -140,7 +141,7 @@ def test_drop_path_grows_linearly_and_keeps_the_mean() -> None:
     drop = networks.layers.branch_dropper(0.25)
     torch.manual_seed(0)
     y = drop(torch.ones(4000, 1, 1, 1, 2))
-    assert set(y[..., 0].flatten().tolist()) == {0.0, pytest.approx(4 / 3)}
+    assert y.unique().tolist() == [0.0, pytest.approx(4 / 3)]
     assert (y[..., 0] == y[..., 1]).all()  # a clip is dropped as a whole
     assert float(y.mean()) == pytest.approx(1.0, abs=0.03)
 
