@@ -88,6 +88,7 @@ class FolderSource:
         self.flip = flip
         self.cache_bytes = cache_bytes
         self._cache: dict[str, Frames] = {}
+        self._cached_bytes = 0
 
         found = find_videos(self.root)
         self.classes: tuple[str, ...] = found.classes
@@ -117,7 +118,7 @@ class FolderSource:
         self.notes = tuple(_notes(self, found.notes, groups, [v.below_class for v in val]))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_cache": {}}  # worker processes decode for themselves
+        return {**self.__dict__, "_cache": {}, "_cached_bytes": 0}  # worker processes decode for themselves
 
     def item(self, part: str, index: int, epoch: int = 0, training: bool = False, view: int = 0) -> tuple[Frames, int]:
         """One clip, uint8 [T, H, W, 3], and its label.
@@ -163,7 +164,7 @@ class FolderSource:
         """The same videos and split at another clip shape, without another scan."""
         other = copy.copy(self)
         other.clip = clip
-        other._cache = {}
+        other._cache, other._cached_bytes = {}, 0
         return other
 
     def share(self, processes: int) -> None:
@@ -199,10 +200,12 @@ class FolderSource:
         if length <= _WHOLE_AT_MOST and self.cache_bytes > 0:
             scale = min(1.0, side / min(info.height, info.width))
             size = round(length * info.height * info.width * 3 * scale**2)
-            if size + sum(frames.nbytes for frames in self._cache.values()) <= self.cache_bytes:
+            if size + self._cached_bytes <= self.cache_bytes:
                 every = sampling.grid_times(np.arange(length), fps)
-                self._cache[video.name] = read_frames(path, every.tolist(), side, seek=seek)
-                return self._cache[video.name][steps]
+                frames = read_frames(path, every.tolist(), side, seek=seek)
+                self._cache[video.name] = frames
+                self._cached_bytes += frames.nbytes
+                return frames[steps]
         return read_frames(path, sampling.grid_times(steps, fps).tolist(), side, seek=seek)
 
 

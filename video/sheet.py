@@ -22,17 +22,17 @@ _DPI = 100
 _GAP, _ROW_GAP, _LABEL, _HEAD, _MARGIN, _BETWEEN = 0.06, 0.12, 1.7, 0.3, 0.12, 0.45
 
 
-def contact_sheet(path: str | Path, source: MotionSource, size: int = 96) -> None:
+def contact_sheet(path: str | Path, source: MotionSource, size: int = 64) -> None:
     """Draws one clip per class to a PNG.
 
-    A row is a class, in two columns of rows: the frames in time, then the same clip cut along time (one pixel row and
-    one pixel column at 60 frames a second, without noise), where a steady motion is a slope, a turn a bend and a zoom a
-    fan.
+    A row is a class, in two columns of rows: the frames as a network gets them, then the same clip cut along time (one
+    pixel row and one pixel column at 60 frames a second, without noise), where a steady motion is a slope, a turn a
+    bend and a zoom a fan.
 
     Args:
         path: file to write.
         source: what to draw.
-        size: pixels of each picture's side, at which the scenes are rendered.
+        size: pixels of each picture's side in the sheet.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -47,7 +47,6 @@ def contact_sheet(path: str | Path, source: MotionSource, size: int = 96) -> Non
     figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
     FigureCanvasAgg(figure)
 
-    shown = source.at(_reshaped(clip, clip.frames, size, clip.fps))
     smooth = source.at(_reshaped(clip, round(clip.frames / clip.fps * _SLICE_FPS), size, _SLICE_FPS))
     labels = source.labels("val")
     tops = [round(size * (_MARGIN + _HEAD + row * (1 + _ROW_GAP))) for row in range(rows)]
@@ -62,10 +61,11 @@ def contact_sheet(path: str | Path, source: MotionSource, size: int = 96) -> Non
         top, left = tops[row], lefts[side]
         index = int(np.flatnonzero(labels == label)[0])
         volume = _clean(smooth, index)
-        cuts = (_stretched(volume[:, size // 2], size, 0), _stretched(volume[:, :, size // 2], size, 0).swapaxes(0, 1))
-        for column, picture in enumerate([*shown.render("val", [index])[0], *cuts]):
+        cuts = (volume[:, size // 2], volume[:, :, size // 2].swapaxes(0, 1))
+        for column, picture in enumerate([*source.render("val", [index])[0], *cuts]):
             at = place(left, column)
-            canvas[top : top + size, at : at + size] = picture
+            square = _stretched(_stretched(picture, size, 0), size, 1)
+            canvas[top : top + size, at : at + size] = square & 0xFC  # six bits look the same and pack better
         _write(
             figure, left + size * (_LABEL - 0.14), top + size / 2, name.replace("_", " "), "right", 0.185 * size, _INK
         )

@@ -47,6 +47,9 @@ class Source(Protocol):
     ) -> tuple[Frames, NDArray[np.int64]]:
         """The same for several indices at once: uint8 [N, T, H, W, 3] and labels [N]."""
 
+    def labels(self, part: str) -> NDArray[np.int64]:
+        """Labels of a whole part, [size]."""
+
     def at(self, clip: "Clip") -> "Source":
         """The same data, parts and labels at another clip shape."""
 
