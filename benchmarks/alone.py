@@ -1,0 +1,137 @@
+"""Networks trained alone for a short fixed time: the truth that data and searches are measured against.
+
+Every result is appended to `benchmarks/results/alone.jsonl` and never computed twice.
+
+    python -m benchmarks.alone spread           # is the built-in data hard, and do architectures of one cost differ?
+    python -m benchmarks.alone winner runs/x    # is a search's winner better than random architectures of its cost?
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import json
+import multiprocessing
+import statistics
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import searchspace
+from controller.repair import repair_to
+from searchspace import Architecture, Clip
+from training.ledger import Ledger, read_records
+
+RESULTS = Path(__file__).parent / "results" / "alone.jsonl"
+CLIP = "8x32x32@5"
+CLASSES = 18
+
+
+def train(architecture_json: str, seed: int, clips: int, clip: str) -> dict[str, Any]:
+    """Trains one architecture on one thread; returns a record of its result."""
+    import time
+
+    import torch
+
+    import networks
+    from training.fit import FitConfig, fit
+    from video import MotionSource
+
+    torch.set_num_threads(1)
+    architecture = Architecture.from_json(architecture_json)
+    begin = time.perf_counter()
+    torch.manual_seed(seed)
+    network = networks.create(architecture)
+    score = fit(network, MotionSource(seed=0, clip=Clip.parse(clip)), FitConfig(clips=clips, seed=seed), part="val")
+    return {
+        "architecture": architecture.key(),
+        "seed": seed,
+        "clips": clips,
+        "clip": clip,
+        "accuracy": score.accuracy,
+        "loss": score.loss,
+        "seconds": round(time.perf_counter() - begin, 1),
+    }
+
+
+def train_all(jobs: list[tuple[Architecture, int]], clips: int, clip: str) -> list[dict[str, Any]]:
+    """Results of all jobs, two at a time on one thread each; what is in the ledger is not trained again."""
+    RESULTS.parent.mkdir(exist_ok=True)
+    known = {(r["architecture"], r["seed"], r["clips"], r["clip"]): r for r in read_records(RESULTS)}
+    ledger = Ledger(RESULTS)
+    keys = [(architecture.key(), seed, clips, clip) for architecture, seed in jobs]
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as pool:
+        waiting = {
+            pool.submit(train, architecture.to_json(), seed, clips, clip): key
+            for key, (architecture, seed) in zip(keys, jobs, strict=True)
+            if key not in known
+        }
+        for future in concurrent.futures.as_completed(waiting):
+            record = future.result()
+            ledger.append_json(record)
+            known[waiting[future]] = record
+            print(json.dumps(record), flush=True)
+    return [known[key] for key in keys]
+
+
+def random_architectures(target: float, count: int) -> list[Architecture]:
+    """Uniform samples repaired to a cost at the space's own clip, the same for every caller."""
+    space = searchspace.load("movinet").with_classes(CLASSES)
+    rows = space.decisions.sample(np.random.default_rng(2026), count)
+    repaired = repair_to(space.decisions, rows, "macs", space.costs().macs, np.full(count, target), within=0.01)
+    assert repaired.inside.all()
+    return [space.architecture(row, f"random-{i}") for i, row in enumerate(repaired.choices)]
+
+
+def spread(arguments: argparse.Namespace) -> None:
+    """Random architectures of one cost, two seeds each."""
+    architectures = random_architectures(arguments.target * 1e6, arguments.count)
+    jobs = [(architecture, seed) for architecture in architectures for seed in range(arguments.seeds)]
+    results = train_all(jobs, arguments.clips, arguments.clip)
+    table = np.array([r["accuracy"] for r in results]).reshape(arguments.count, arguments.seeds)
+    between_seeds = float(np.sqrt(table.var(axis=1, ddof=1).mean())) if arguments.seeds > 1 else float("nan")
+    print(f"{arguments.count} random networks at {arguments.target:g} M, {arguments.clips} clips of {arguments.clip}")
+    for architecture, row in zip(architectures, table, strict=True):
+        print(f"  {architecture.name:10} depth {architecture.depth:2}  " + "  ".join(f"{a:.3f}" for a in row))
+    print(f"mean {table.mean():.3f}, best {table.mean(axis=1).max():.3f}, worst {table.mean(axis=1).min():.3f}")
+    print(f"standard deviation: between architectures {table.mean(axis=1).std(ddof=1):.3f}, seeds {between_seeds:.3f}")
+
+
+def winner(arguments: argparse.Namespace) -> None:
+    """A search's winner against random architectures of its cost."""
+    best = Architecture.load(Path(arguments.run) / "best" / "arch.json")
+    random = random_architectures(float(best.provenance["macs"]), arguments.count)
+    jobs = [(best, seed) for seed in range(arguments.seeds)] + [(a, s) for a in random for s in range(arguments.seeds)]
+    results = train_all(jobs, arguments.clips, arguments.clip)
+    ours = [r["accuracy"] for r in results[: arguments.seeds]]
+    table = np.array([r["accuracy"] for r in results[arguments.seeds :]]).reshape(arguments.count, arguments.seeds)
+    means = table.mean(axis=1)
+    error = float(means.std(ddof=1) / np.sqrt(len(means)))
+    print(f"winner of {arguments.run}: {statistics.fmean(ours):.3f} ({', '.join(f'{a:.3f}' for a in ours)})")
+    print(f"{arguments.count} random ones of its cost: mean {means.mean():.3f} +- {error:.3f}, best {means.max():.3f}")
+    print(f"winner above the mean by {statistics.fmean(ours) - means.mean():+.3f}")
+
+
+def main() -> None:
+    """Parses and runs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    for function in (spread, winner):
+        command = commands.add_parser(function.__name__, help=function.__doc__)
+        command.set_defaults(function=function)
+        command.add_argument("--clips", type=int, default=8000, help="training clips each")
+        command.add_argument("--clip", default=CLIP)
+        command.add_argument("--seeds", type=int, default=2)
+        command.add_argument("--count", type=int, default=12 if function is spread else 8)
+        if function is spread:
+            command.add_argument("--target", type=float, default=600.0, help="MMACs at 8x128x128")
+        else:
+            command.add_argument("run", help="a run folder")
+    arguments = parser.parse_args()
+    arguments.function(arguments)
+
+
+if __name__ == "__main__":
+    main()

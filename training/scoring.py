@@ -1,0 +1,121 @@
+"""Scores of architectures on the final weights, each on the same held-out clips, every one remembered on disk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from searchspace import Architecture, Choices
+from training.evaluation import Score, vote
+from training.ledger import Ledger, read_records
+from training.problem import Problem
+from video import Source, to_float
+
+CACHE_BYTES = 1_500_000_000
+Forward = Callable[[torch.Tensor, Architecture], torch.Tensor]
+
+
+class Scorer:
+    """Scores architectures by clips that neither the weights nor the controller have seen.
+
+    A part is cut into chunks of nearly equal size, whose composition never changes: BatchNorm uses a chunk's
+    statistics, so two architectures are compared on exactly the same batches. What is asked for again is looked up;
+    what a killed run had scored is read from its ledger.
+
+    Args:
+        problem: the search.
+        forward: runs the network of an architecture on float clips [N, C, T, H, W] -> logits [N, classes].
+        source: the data at the training clip.
+        ledger: `scores.jsonl` of the run.
+        part: which part of the data.
+        views: temporal crops of each clip, whose probabilities are averaged.
+        chunk: clips that run at once, about.
+        device: where the network is.
+        tick: called after every computed chunk.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        forward: Forward,
+        source: Source,
+        ledger: Ledger,
+        *,
+        part: str = "rescoring",
+        views: int = 1,
+        chunk: int = 64,
+        device: str = "cpu",
+        tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.problem, self.part, self.views = problem, part, views
+        self._forward, self._source, self._ledger, self._device, self._tick = forward, source, ledger, device, tick
+        self.size = source.parts[part]
+        pieces = max(1, round(self.size / chunk))
+        self._edges = [round(i * self.size / pieces) for i in range(pieces + 1)]
+        self._clips: dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor]] = {}
+        self._known: dict[str, list[tuple[int, float]]] = {}
+        self._said: set[tuple[str, str, int]] = set()
+        for record in read_records(ledger.path):
+            chunks = [(int(correct), float(loss)) for correct, loss in record["chunks"]]
+            known = self._known.setdefault(record["choices"], [])
+            if len(chunks) > len(known):
+                known[:] = chunks
+            self._said.add((record["purpose"], record["choices"], record["clips"]))
+
+    def __call__(self, choices: Choices, clips: int, purpose: str) -> Score:
+        """Scores one architecture.
+
+        Args:
+            choices: canonical int8 [D].
+            clips: at least so many clips of the part, from its beginning, whole chunks; all where there are fewer.
+            purpose: what for, in the ledger.
+        """
+        text = self.problem.space.decisions.encode(choices)
+        known = self._known.setdefault(text, [])
+        chunks = next((i for i, edge in enumerate(self._edges) if edge >= clips), len(self._edges) - 1)
+        if len(known) < chunks:
+            architecture = self.problem.space.architecture(choices)
+            while len(known) < chunks:
+                known.append(self._run(architecture, len(known)))
+                self._tick()
+        taken = known[:chunks]
+        count = self._edges[chunks]
+        score = Score(count, sum(c for c, _ in taken), math.fsum(loss for _, loss in taken) / count)
+        if (purpose, text, count) not in self._said:
+            self._said.add((purpose, text, count))
+            self._ledger.append_json(
+                {
+                    "purpose": purpose,
+                    "choices": text,
+                    "macs": int(self.problem.costs.macs(choices[None])[0]),
+                    "clips": count,
+                    "correct": score.correct,
+                    "loss": score.loss,
+                    "chunks": [[c, loss] for c, loss in taken],
+                }
+            )
+        return score
+
+    def _run(self, architecture: Architecture, chunk: int) -> tuple[int, float]:
+        """Correct clips and summed loss of one chunk."""
+        logits = []
+        labels = torch.empty(0, dtype=torch.int64)
+        for view in range(self.views):
+            clips, labels = self._load(chunk, view)
+            with torch.no_grad():
+                logits.append(self._forward(to_float(clips.to(self._device)), architecture))
+        return vote(logits, labels)
+
+    def _load(self, chunk: int, view: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if (chunk, view) not in self._clips:
+            indices = range(self._edges[chunk], self._edges[chunk + 1])
+            frames, labels = self._source.batch(self.part, indices, view=view)
+            clips = torch.from_numpy(frames).permute(0, 4, 1, 2, 3)
+            loaded = (clips, torch.from_numpy(np.asarray(labels)).to(self._device))
+            if (len(self._clips) + 1) * clips.nbytes > CACHE_BYTES:
+                return loaded
+            self._clips[chunk, view] = loaded
+        return self._clips[chunk, view]

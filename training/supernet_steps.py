@@ -1,0 +1,112 @@
+"""What one step of a supernet is: K paths on K micro-batches, one update, and looks on held-out clips."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+
+import video
+from searchspace import Architecture, Choices
+from supernet import Path, Supernet, extract, recalibrate, warm_up
+from training import optimizers
+from training.evaluation import Score, evaluate, vote
+from training.problem import Problem
+from training.schedule import learning_rate
+from training.seeds import generator
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+RECALIBRATION_BATCHES = 16
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Look:
+    """One noisy observation: accuracy in [0, 1] and mean cross-entropy on one held-out micro-batch."""
+
+    accuracy: float
+    loss: float
+
+
+class SupernetSteps:
+    """A supernet with its optimiser.
+
+    Attributes:
+        supernet: the shared weights.
+        optimizer: over all of them.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        config = problem.config
+        self.problem, self.config = problem, config
+        self.supernet = Supernet(problem.space, kernels=config.kernels, residual=config.residual, seed=config.seed).to(
+            config.device
+        )
+        self.optimizer = optimizers.build(config.optimizer, self.supernet.parameters(), config.learning_rate)
+
+    def paths(self, choices: Choices, step: int) -> tuple[list[Path], npt.NDArray[np.bool_]]:
+        """The paths that train at a step: the sampled architectures with what the warm-up replaces.
+
+        Args:
+            choices: sampled, canonical [K, D].
+            step: 0-based.
+
+        Returns:
+            K paths, and which decisions were replaced, [K, D].
+        """
+        config = self.config
+        span = config.warmup_fraction * config.steps
+        progress = min(1.0, step / span) if span > 0 else 1.0
+        return warm_up(config.warmup, self.problem.space, choices, progress, generator(config.seed, "warm-up", step))
+
+    def train(self, paths: list[Path], batches: list[Batch], step: int) -> float:
+        """One update of the weights, every path on a micro-batch of its own; returns the mean loss."""
+        config = self.config
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(
+                step, config.steps, config.learning_rate, round(config.rate_warmup * config.steps), config.rate_floor
+            )
+        self.supernet.zero_grad()
+        losses = []
+        share = 1 / len(paths)
+        for path, (clips, labels) in zip(paths, batches, strict=True):
+            logits = self.supernet(
+                video.to_float(clips.to(config.device)), path, weight_decay=config.weight_decay * share
+            )
+            loss = F.cross_entropy(logits, labels.to(config.device), label_smoothing=config.label_smoothing)
+            (loss * share).backward()  # type: ignore[no-untyped-call]  # torch's own
+            losses.append(float(loss.detach()))
+        if config.clip_norm:
+            self.supernet.clip_gradients(config.clip_norm)
+        self.optimizer.step()
+        return math.fsum(losses) / len(losses)
+
+    def look(self, architecture: Architecture, clips: torch.Tensor, labels: torch.Tensor) -> Look:
+        """Scores a path on held-out clips (uint8 [N, C, T, H, W]) with the current weights."""
+        with torch.no_grad():
+            logits = self.logits(video.to_float(clips.to(self.config.device)), architecture)
+        correct, loss = vote([logits], labels.to(self.config.device))
+        return Look(correct / len(labels), loss / len(labels))
+
+    def logits(self, clips: torch.Tensor, architecture: Architecture) -> torch.Tensor:
+        """Logits [N, classes] of a path on float clips, BatchNorm by batch statistics."""
+        logits: torch.Tensor = self.supernet(clips, Path(architecture))
+        return logits
+
+    def held_out(self, architecture: Architecture, source: video.Source) -> Score | None:
+        """The extracted network, BatchNorm recalibrated on training clips, on the validation part; None without one."""
+        if "val" not in source.parts:
+            return None
+        size = source.parts["weights"]
+        order = generator(self.config.seed, "recalibration").permutation(size)
+        batches = [
+            tuple(int(i) for i in order[b : b + 64]) for b in range(0, min(size, 64 * RECALIBRATION_BATCHES), 64)
+        ]
+        requests = [video.Request("weights", indices) for indices in batches if len(indices) > 1]
+        clips = (video.to_float(batch.to(self.config.device)) for batch, _ in video.batches(source, requests))
+        network = extract(self.supernet, architecture, recalibrate(self.supernet, architecture, clips)).eval()
+        views = 1 if self.config.data is None else 3
+        return evaluate(network, source, "val", views=views, device=self.config.device)
