@@ -199,9 +199,11 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key_node, _ in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise ValueError(f"line {line}: a key is a list or a mapping; keys must be text")
             key = str(key_node.value)
             if key in seen:
-                line = key_node.start_mark.line + 1
                 raise ValueError(f"line {line}: key {show(key)} stands twice; remove one")
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
@@ -211,7 +213,8 @@ class _Loader(yaml.SafeLoader):
             return super().construct_object(node, deep=deep)
         try:
             value = super().construct_object(node, deep=deep)
-        except (ValueError, KeyError, AttributeError, OverflowError):  # what `2001-99-99` or `!!int x` end in
+        except (ValueError, KeyError, AttributeError, OverflowError, yaml.constructor.ConstructorError):
+            # what `2001-99-99`, `!!int x`, `!!binary é` or an unknown tag end in
             value = _MISSING
         if value is _MISSING or (isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS):
             kind = node.tag.rpartition(":")[2]

@@ -282,13 +282,13 @@ def read_space(data: object, where: str) -> Space:
     stem = Stem(stem_fields.integer("width", 1, MAX_WIDTH), read_stem_kernel(stem_fields))
     stem_fields.done()
     shared = top.fields("choices", {})
+    for key in ("multipliers", "depth", "kernel", "expansion", "se"):
+        shared.raw(key, None)
+    shared.done()  # first of all: a misspelt key here is missing in every block
     blocks = tuple(
         _read_block(Fields(item, f"{where}.blocks[{b}]"), shared)
         for b, item in enumerate(top.items("blocks", MAX_BLOCKS))
     )
-    for key in ("multipliers", "depth", "kernel", "expansion", "se"):
-        shared.raw(key, None)
-    shared.done()
     head = top.fields("head")
     base = head.integer("width", 1, MAX_WIDTH)
     heads = _rounded(head, "multipliers", base, head.items("multipliers", MAX_CHOICES, [1]), MAX_WIDTH)
@@ -302,7 +302,9 @@ def read_space(data: object, where: str) -> Space:
 
 def _read_block(fields: Fields, shared: Fields) -> BlockSpace:
     def offered(key: str) -> tuple[Fields, list[Any]]:
-        source = fields if fields.has(key) or not shared.has(key) else shared
+        if not fields.has(key) and not shared.has(key):
+            raise ValueError(f"{fields.where}: key '{key}' is missing, here and in {shared.where}")
+        source = fields if fields.has(key) else shared
         return source, source.items(key, MAX_CHOICES)
 
     base = fields.integer("width", 1, MAX_WIDTH)

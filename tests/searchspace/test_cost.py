@@ -71,12 +71,13 @@ def test_fifty_networks_by_torch() -> None:
 
     import networks
 
-    clip = Clip(5, 90, 75)
+    clip = Clip(3, 30, 25)
     for architecture in _networks(50, seed=1):
         with torch.device("meta"):
             network = networks.create(architecture).eval()
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            network(torch.empty(1, 3, clip.frames, clip.height, clip.width, device="meta"))
+        network.to_empty(device="cpu")  # no initial weights, which would take most of the time
+        with torch.no_grad(), networks.formulation("reference"), FlopCounterMode(display=False) as counter:
+            network(torch.zeros(1, 3, clip.frames, clip.height, clip.width))
         result = cost(architecture, clip)
         assert counter.get_total_flops() == 2 * result.macs
         assert sum(p.numel() for p in network.parameters() if p.requires_grad) == result.params
@@ -101,7 +102,7 @@ def _counted_by_fvcore(architecture: searchspace.Architecture, clip: Clip) -> in
 
 def test_networks_by_fvcore() -> None:
     clip = Clip(2, 24, 31)
-    for architecture in _networks(4, seed=2):
+    for architecture in _networks(3, seed=2):
         assert _counted_by_fvcore(architecture, clip) == cost(architecture, clip).macs
 
 
