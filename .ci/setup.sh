@@ -86,31 +86,34 @@ pip() {
     "$venv/bin/python" -m pip --disable-pip-version-check --retries 2 --log "$log" "$@" $flags 2>/dev/null || why
 }
 
+others="about 90 MB"
+[ -z "$extra" ] || others="about 130 MB"
+bar=""
+[ -t 1 ] || bar="--progress-bar off" # a log needs no bars; a terminal shows them even when quiet
+
 # 4. Say what comes, and how much: torch is by far the largest, and pip alone knows which build it would take.
 if ! "$venv/bin/python" -c 'import torch' 2>/dev/null; then
     report="$venv/setup-torch.json"
-    pip install --quiet --dry-run --no-deps --constraint constraints.txt --report "$report" torch
+    pip install --quiet --progress-bar off --dry-run --no-deps --constraint constraints.txt --report "$report" torch
     build=$("$venv/bin/python" -c '
 import json, sys
 print(json.load(open(sys.argv[1]))["install"][0]["metadata"]["version"])' "$report")
     rm -f "$report"
     case "$(uname -s) $build" in
     Linux*+cpu | Darwin* | *BSD*)
-        echo "set-up: about to download torch $build (CPU build, about 200 MB) and the other packages (about 130 MB); 1.5 GB on disk" ;;
+        echo "set-up: about to download torch $build (CPU build, about 200 MB) and the other packages ($others); 1.5 GB on disk" ;;
     *)
-        echo "set-up: about to download torch $build with its GPU libraries (about 3 GB) and the other packages (about 130 MB); 8 GB on disk"
+        echo "set-up: about to download torch $build with its GPU libraries (about 3 GB) and the other packages ($others); 8 GB on disk"
         echo "set-up: no NVIDIA card? Stop this (Ctrl-C) and take the CPU build, about 200 MB: make $goal PIP_FLAGS=\"--extra-index-url URL\""
         echo "set-up: with the URL that pytorch.org/get-started shows for pip and CPU"
         need_room 8192 "torch with its GPU libraries" ;;
     esac
-    quiet=""
-    [ -t 1 ] || quiet="--quiet"
     # torch first: when it fails, little has been downloaded in vain.
-    pip install $quiet --constraint constraints.txt torch
+    pip install --quiet $bar --constraint constraints.txt torch
 else
-    echo "set-up: about to download what is missing in $venv (torch is there; at most about 130 MB)"
+    echo "set-up: about to download what is missing in $venv (torch is there; $others at most)"
 fi
-pip install --quiet --constraint constraints.txt --editable ".${extra:+[$extra]}"
+pip install --quiet $bar --constraint constraints.txt --editable ".${extra:+[$extra]}"
 
 wanted >"$stamp"
 echo "set-up: ready in $venv ($("$venv/bin/python" --version), torch $("$venv/bin/python" -c 'import importlib.metadata as m; print(m.version("torch"))'))"

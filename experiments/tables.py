@@ -64,11 +64,17 @@ def grid(headers: Sequence[str], rows: Iterable[Sequence[Any]], right: Iterable[
     return table
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leaves a reader that stops reading (`| head`) to the command line; rich would exit with 1."""
+        raise BrokenPipeError
+
+
 def show(table: Table, title: str = "") -> None:
     """Prints a table to standard output, in colour on a terminal, plain elsewhere, under its title."""
     # A log has no width of its own: leave tables unfolded there.
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
-    console = Console(file=sys.stdout, highlight=False, width=width)
+    console = _Console(file=sys.stdout, highlight=False, width=width)
     if title:
         console.print(Text(title, "bold"))
     console.print(table)

@@ -98,7 +98,8 @@ def _layers(space: Space) -> list[tuple[int, int]]:
 
 def _vectors(moments: list[PolicyMoment], path: str) -> Floats:
     """Probabilities of a decision, [M, values]."""
-    return np.array([moment.probabilities[path] for moment in moments])
+    vectors = np.array([moment.probabilities[path] for moment in moments], dtype=np.float64)
+    return np.asarray(vectors / vectors.sum(axis=1, keepdims=True))  # the file has them rounded
 
 
 def _active(space: Space, moments: list[PolicyMoment]) -> Floats:

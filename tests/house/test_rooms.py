@@ -65,12 +65,16 @@ def test_rooms_are_typed_and_introduce_themselves(room: str) -> None:
 def test_each_dependency_says_who_needs_it() -> None:
     lines = (ROOT / "pyproject.toml").read_text().splitlines()
     named = [line for line in lines if line.startswith('    "') and ">=" in line]
-    assert len(named) == len(PROJECT["project"]["dependencies"]) + len(PROJECT["project"]["optional-dependencies"]["dev"])
+    assert len(named) == len(PROJECT["project"]["dependencies"]) + len(
+        PROJECT["project"]["optional-dependencies"]["dev"]
+    )
     assert all("# " in line for line in named)
 
 
 def test_every_dependency_has_a_tested_version() -> None:
-    pinned = {line.split("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    pinned = {
+        line.split("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines()
+    }
     needed = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["dev"]
     missing = {need.split(">=")[0].lower().replace("_", "-") for need in needed} - pinned
     assert not missing

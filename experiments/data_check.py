@@ -1,0 +1,73 @@
+"""Check a folder of videos before a search: what decodes, which classes, and how a search would split them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from experiments import tables
+from experiments.arguments import read_by, whole
+from searchspace import Clip
+
+EXAMPLE = """  nas data check my-videos
+  nas data check my-videos --group '^(s[0-9]+)'    one person's clips stay on one side of a split"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `nas data check`."""
+    parser.add_argument(
+        "folder", type=Path, metavar="DIR", help="one sub-folder a class, with or without train/ and val/"
+    )
+    parser.add_argument("--group", metavar="REGEX", help="its group names the person or recording of a file")
+    parser.add_argument(
+        "--clip", type=read_by(Clip.parse), default=Clip(8, 128, 128), metavar="TxHxW@FPS", help="clips to be taken"
+    )
+    parser.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the split (default: 0)")
+    parser.add_argument(
+        "--workers", type=whole(0, 256), default=os.cpu_count() or 1, metavar="N", help="processes (default: the cores)"
+    )
+    parser.add_argument("--json", action="store_true", help="for scripts")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Scans the folder as a search would, and keeps nothing."""
+    from experiments.plots.live import Live
+    from video import FolderSource
+
+    with Live() as live:
+        source = FolderSource(
+            args.folder,
+            args.clip,
+            args.seed,
+            group=args.group,
+            workers=args.workers,
+            progress=lambda done, total: live.phase("looking through the videos", done, total),
+        )
+    if args.json:
+        tables.print_json(
+            {
+                "classes": list(source.classes),
+                "parts": dict(source.parts),
+                "skipped": [{"file": name, "reason": reason} for name, reason in source.skipped],
+                "damaged": list(source.damaged),
+                "notes": list(source.notes),
+            }
+        )
+        return 0
+    counts = {part: [0] * len(source.classes) for part in source.parts}
+    for part in source.parts:
+        for label in source.labels(part):
+            counts[part][label] += 1
+    rows = [(name, *(counts[part][label] for part in source.parts)) for label, name in enumerate(source.classes)]
+    rows.append(("all", *(source.parts[part] for part in source.parts)))
+    numbers = range(1, len(source.parts) + 1)
+    tables.show(tables.grid(("class", *source.parts), rows, numbers), f"{args.folder}: videos of each part of a search")
+    for note in source.notes:
+        print(f"note: {note}")
+    for name, reason in source.skipped:
+        print(f"does not decode, would be skipped: {name} ({reason})")
+    for name in source.damaged:
+        print(f"damaged, would be used as far as it decodes: {name}")
+    print(f"next: nas search --data {args.folder}" + (f" --group '{args.group}'" if args.group else ""))
+    return 0

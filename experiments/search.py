@@ -1,0 +1,238 @@
+"""Search for an architecture within a budget, on the built-in motion data or on a folder of videos.
+
+The result is a run folder: best/arch.json, the Pareto front that it was chosen from (pareto.csv, .png, .html), how the
+policy moved (policy.png), and everything needed to go on after an interruption.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from experiments import search_text, tables
+from experiments.arguments import Parser, one_of, read_by, whole
+from experiments.run_files import Run
+from searchspace import Budget, Clip
+from training.problem import Problem, build
+from training.run import resume
+from training.search_config import SearchConfig
+
+EXAMPLE = """  nas search --budget 600MFLOPs
+  nas search --budget 300M --budget 3Mparams --data my-videos --group '^(s[0-9]+)' --name first
+  nas search --resume --name first
+  nas search --budget 75MFLOPs/frame --clip 16x172x172@5 --dry-run"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `nas search`. What is not given is decided by the recipe, or by the run that is resumed."""
+    what = parser.add_argument_group("what to look for")
+    what.add_argument(
+        "--budget",
+        action="append",
+        dest="budgets",
+        type=read_by(lambda text: Budget.parse(text).text),
+        metavar="AMOUNT",
+        help="600MFLOPs (default), 0.6G, 75MFLOPs/frame, 3Mparams, 64MB; the first is the target, the next are caps",
+    )
+    what.add_argument(
+        "--clip",
+        type=read_by(lambda text: str(Clip.parse(text))),
+        metavar="TxHxW@FPS",
+        help="clip at which budgets are counted (default: 8x128x128@5)",
+    )
+    what.add_argument("--space", metavar="SPACE", help="a built-in space or a YAML file (default: movinet)")
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--data", metavar="DIR", help="folder of videos, one sub-folder a class (default: built-in motion)"
+    )
+    data.add_argument(
+        "--group",
+        metavar="REGEX",
+        type=read_by(_regular_expression),
+        help="its group names the person or recording of a file, which stays on one side of a split",
+    )
+    data.add_argument("--workers", type=whole(0, 256), metavar="N", help="processes that decode videos")
+    how = parser.add_argument_group("how to search")
+    how.add_argument("--steps", type=whole(1, 100_000_000), metavar="N", help="optimiser steps of the shared weights")
+    how.add_argument(
+        "--search-resolution",
+        type=whole(8, 4096),
+        metavar="PIXELS",
+        help="shorter side of training clips (default: 32)",
+    )
+    how.add_argument(
+        "--searcher", **one_of("reinforce", "random", "evolution"), help="who chooses (default: reinforce)"
+    )
+    how.add_argument("--recipe", **one_of("auto", "short", "tunas"), help="settings of minutes, or TuNAS's own")
+    how.add_argument("--start", **one_of("budget", "uniform"), help="where the policy starts")
+    how.add_argument("--warmup", **one_of("boot", "tunas", "sandwich", "uniform"), help="how the shared weights begin")
+    how.add_argument("--kernels", **one_of("nested", "separate"), help="how depthwise kernels share weights")
+    how.add_argument("--optimizer", **one_of("sgd", "adamw", "rmsprop"), help="of the shared weights")
+    how.add_argument("--seed", type=whole(0), metavar="N", help="of everything random (default: 0)")
+    how.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="KEY=VALUE",
+        help="any further setting, such as beta=-0.07 or learning_rate=0.05",
+    )
+    where = parser.add_argument_group("where")
+    where.add_argument(
+        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs (default: runs)"
+    )
+    where.add_argument("--name", metavar="NAME", help="of the run (default: the next free search-N)")
+    where.add_argument("--resume", action="store_true", help="go on with the run of this name, or with the newest")
+    where.add_argument("--device", **one_of("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
+    where.add_argument("--threads", type=whole(1, 1024), metavar="N", help="of torch on the CPU (default: the cores)")
+    where.add_argument("--dry-run", action="store_true", help="say what would be done, and touch nothing")
+    where.add_argument("--json", action="store_true", help="the result for scripts; remarks go to standard error")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Checks everything that can be checked without torch, then searches and draws."""
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr if args.json else sys.stdout, flush=True)
+
+    given = settings(args)
+    found = resume(args.runs, args.name, "search", given) if args.resume else None
+    if found is None:
+        _check_new(args)
+        given = defaults(given)
+        config = SearchConfig.resolve(**given)
+    else:  # the run's own settings, the machine's included
+        config = SearchConfig(**{**found.config, "budgets": tuple(found.config["budgets"])})
+    if config.data is not None and not Path(config.data).is_dir():
+        raise ValueError(
+            f"data folder {config.data!r} does not exist; give a folder with one sub-folder for each class"
+        )
+    problem = build(config)
+    for line in search_text.understood(problem):
+        say(line)
+    if args.dry_run:
+        return _dry_run(args, problem, say)
+    from experiments.plots.live import Live
+    from training.search import search
+
+    if found is None and args.device == "auto":
+        config = dataclasses.replace(config, device=best_device())
+    wanted = config if found is None else given
+    with Live() as progress:
+        result = search(wanted, runs=args.runs, name=args.name, resume=args.resume, progress=progress)
+    return _finish(args, result.folder, say)
+
+
+def settings(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings that were given, by their names in `SearchConfig`; nothing that was not.
+
+    Raises:
+        ValueError: a `--set` without a `=`, or a setting given twice.
+    """
+    flags = (
+        "budgets", "clip", "space", "data", "group", "workers", "steps", "search_resolution", "searcher", "recipe",
+        "start", "warmup", "kernels", "optimizer", "seed", "threads",
+    )  # fmt: skip
+    given = {name: getattr(args, name) for name in flags if getattr(args, name) is not None}
+    if args.device != "auto":
+        given["device"] = args.device
+    for text in args.settings:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise ValueError(f"--set {text!r}: write KEY=VALUE, such as beta=-0.07")
+        if key in given:
+            raise ValueError(f"setting {key!r} is given twice; leave one of them out")
+        given[key] = _value(value)
+    if given.get("group") is not None and given.get("data") is None and not args.resume:
+        raise ValueError("--group is for a folder of videos; give one with --data")
+    return given
+
+
+def _value(text: str) -> Any:
+    """A number, true, false, null, or a word; not by YAML, to which 1e-3 is a word."""
+    for reader in (int, float):
+        try:
+            return reader(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False, "null": None}.get(text.lower(), text)
+
+
+def defaults(given: dict[str, Any]) -> dict[str, Any]:
+    """What this machine decides for a new run: threads and workers."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    machine: dict[str, Any] = {"threads": min(cores, 1024)}
+    if given.get("data") is not None:
+        machine["workers"] = min(cores, 16)
+    return {**machine, **given}
+
+
+def best_device() -> str:
+    """A GPU where torch can use one."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _check_new(args: argparse.Namespace) -> None:
+    """The name of a new run, before anything heavy is imported."""
+    name = args.name
+    if name is None:
+        return
+    if Path(name).name != name or name.startswith("."):
+        raise ValueError(f"run name {name!r}: must be a single folder name, such as first-try")
+    if (args.runs / name).exists() and not args.resume:
+        raise ValueError(f"{args.runs / name} exists; go on with it by --resume, or choose another --name")
+
+
+def _regular_expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"{text!r} is not a regular expression: {error}") from None
+    return text
+
+
+def _dry_run(args: argparse.Namespace, problem: Problem, say: Any) -> int:
+    if args.json:
+        tables.print_json(search_text.plan(problem))
+    for line in search_text.planned(problem):
+        say(line)
+    say("dry run: nothing was written")
+    say(f"next: nas search {' '.join(_words(args))}")
+    return 0
+
+
+def _words(args: argparse.Namespace) -> list[str]:
+    """The same command without --dry-run, as far as flags that matter go."""
+    import shlex
+
+    parser = Parser("nas search", "")
+    add_arguments(parser)
+    words: list[str] = [] if args.budgets or args.resume else ["--budget", SearchConfig.budgets[0]]
+    for name, value in vars(args).items():
+        if name in ("dry_run", "json") or value in (None, False, []) or value == parser.get_default(name):
+            continue
+        flag = "--" + {"budgets": "budget", "settings": "set"}.get(name, name.replace("_", "-"))
+        for item in value if isinstance(value, list) else [value]:
+            words += [flag] if item is True else [flag, shlex.quote(str(item))]
+    return words
+
+
+def _finish(args: argparse.Namespace, folder: Path, say: Any) -> int:
+    from experiments.plot import draw_run
+
+    found = Run.open(folder)
+    pictures = [folder / name for name in ("pareto.png", "pareto.html", "policy.png")]
+    if not all(picture.exists() for picture in pictures):  # of a finished run that is asked for again they stand
+        draw_run(found)
+    if args.json:
+        tables.print_json({"run": str(folder), "architecture": str(folder / "best" / "arch.json"), **found.summary})
+    for line in search_text.result(found):
+        say(line)
+    return 0

@@ -1,0 +1,131 @@
+"""What `nas search` says: how it understood the budget, what it plans, what came out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from experiments import tables
+from experiments.run_files import Run
+from searchspace import Budget, Clip, Space, cost, format_quantity, published, published_names
+from searchspace.cost import halve
+from training.problem import Problem
+
+SAMPLES = 5000
+
+
+def understood(problem: Problem) -> list[str]:
+    """The budgets with their clip and a published network beside each, and what to know about the proxy."""
+    lines = []
+    for number, budget in enumerate(problem.budgets):
+        kind = "budget" if number == 0 else "at most"
+        lines.append(f"{kind}: {budget.echo(problem.clip)} ({_beside(budget, problem.clip)})")
+    return lines + small_maps(problem.space, problem.train_clip)
+
+
+def _beside(budget: Budget, clip: Clip) -> str:
+    """The published network whose cost is nearest."""
+    limit = budget.limit(clip)
+    costs = {name: budget.of(cost(published(name), clip)) for name in published_names()}
+    name = min(costs, key=lambda item: abs(np.log(costs[item] / limit)))
+    amount = format_quantity(budget.quantity, costs[name]).removesuffix(" multiply-accumulates")
+    return f"published {name.upper()} here: {amount.removesuffix(' parameters')}"
+
+
+def small_maps(space: Space, clip: Clip) -> list[str]:
+    """Points out, in a line, the blocks whose kernels are larger than their map at the training resolution."""
+    height, width = halve(clip.height, 2), halve(clip.width, 2)
+    found = []
+    for number, block in enumerate(space.blocks, start=1):
+        height, width = halve(height, block.stride), halve(width, block.stride)
+        large = [str(k) for k in block.kernels if k.h > height or k.w > width or k.t > clip.frames]
+        if large:
+            found.append(f"block {number} ({clip.frames}x{height}x{width}) {' '.join(large)}")
+    if not found:
+        return []
+    reason = "maps smaller than these kernels, whose size it therefore cannot judge"
+    return [f"note: at {clip} the search sees {reason}: {'; '.join(found)}"]
+
+
+def plan(problem: Problem) -> dict[str, Any]:
+    """Where the budget lies in the space, as plain data."""
+    low, high = problem.costs.bounds(problem.quantity)
+    rng = np.random.default_rng(problem.config.seed)
+    uniform = problem.cost(problem.space.decisions.sample(rng, SAMPLES))
+    start = problem.cost(problem.space.decisions.sample(rng, SAMPLES, problem.start))
+    return {
+        "space": problem.space.name,
+        "encodings": str(problem.space.encodings()),
+        "networks": str(problem.space.networks()),
+        "budgets": [budget.text for budget in problem.budgets],
+        "quantity": problem.quantity,
+        "target": problem.target,
+        "cheapest": low,
+        "dearest": high,
+        "uniform": {"mean": float(uniform.mean()), "std": float(uniform.std())},
+        "share_below_target": float(np.mean(uniform <= problem.target)),
+        "start": {"mean": float(start.mean()), "std": float(start.std())},
+        "train_clip": str(problem.train_clip),
+        "config": problem.config.to_dict(),
+    }
+
+
+def planned(problem: Problem) -> list[str]:
+    """The same for people."""
+    data, config, quantity = plan(problem), problem.config, problem.quantity
+
+    def amount(value: float) -> str:
+        text = format_quantity(quantity, value)
+        return text.removesuffix(" multiply-accumulates").removesuffix(" parameters")
+
+    uniform, start = data["uniform"], data["start"]
+    spread = f"mean {amount(uniform['mean'])}, standard deviation {amount(uniform['std'])}"
+    return [
+        f"space {problem.space.name}: {tables.power_of_ten(problem.space.networks())} networks, "
+        f"{amount(data['cheapest'])} to {amount(data['dearest'])}",
+        f"uniform samples: {spread}; {data['share_below_target']:.1%} of them lie below the budget",
+        f"the policy starts ({config.start}): mean {amount(start['mean'])}, deviation {amount(start['std'])}",
+        f"training: {config.steps:,} steps of {config.paths} x {config.micro_batch} clips {problem.train_clip}, "
+        f"{config.recipe} recipe ({config.kernels} kernels, {config.warmup} warm-up, {config.optimizer}), "
+        f"{config.searcher}, data {config.data or 'built-in motion'}",
+    ]
+
+
+def result(found: Run) -> list[str]:
+    """What came out of a finished run, and what to type next."""
+    summary = found.summary
+    winner, argmax, controls = summary["winner"], summary["argmax"], summary["controls"]
+    uniform, gain, steering = (
+        controls["uniform_at_budget"],
+        controls["policy_minus_uniform_accuracy"],
+        controls["steering"],
+    )
+    quantity = summary["budget"]["quantity"]
+    seconds = summary["seconds"]
+    total = sum(seconds.values())
+    lines = [
+        f"winner: accuracy {winner['accuracy']:.1%} on {winner['clips']:,} clips that neither weights nor controller "
+        f"saw ({winner['times_chance']:.1f} x chance), {format_quantity(quantity, winner['cost'])}, "
+        f"{winner['cost_over_target'] - 1:+.1%} of the target; from: {winner['origin']}",
+        f"bare argmax of the policy: {argmax['cost_over_target'] - 1:+.1%} of the target; "
+        f"repair changed {argmax['decisions_changed_by_repair']} decisions",
+        f"winner against {uniform['count']} uniform samples repaired to the budget, same clips: lower loss than "
+        f"{uniform['beaten_by_winner']}; their mean accuracy is {uniform['accuracy']:.1%}",
+        f"policy minus uniform at the same costs: {gain['mean']:+.1%} accuracy "
+        f"(95 % interval {gain['low']:+.1%} to {gain['high']:+.1%}, {gain['pairs']} pairs)",
+        f"steering: median distance to the target {steering['policy']:.1%}, {steering['start']:.1%} at the start",
+    ]
+    if summary["validation"] is not None:
+        held = summary["validation"]
+        lines.append(f"validation set: accuracy {held['accuracy']:.1%} on {held['clips']:,} clips")
+    share = (total - seconds["training"]) / total if total else 0.0
+    lines.append(f"time: {total / 60:.1f} minutes, {share:.0%} of them choosing the winner and scoring the front")
+    front = sum(point.on_front for point in found.front)
+    lines += [
+        f"architecture: {found.folder / 'best' / 'arch.json'}",
+        f"front: {front} networks, {found.folder / 'pareto.html'} and .png; policy: {found.folder / 'policy.png'}",
+        f"next: nas show {found.folder}",
+        f"      nas cost {found.folder / 'best' / 'arch.json'} --clip 16x172x172@5",
+    ]
+    return lines
