@@ -1,11 +1,17 @@
 """Batches of clips as tensors, loaded here or in worker processes, always the same ones in the same order."""
 
 import dataclasses
+import itertools
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING
 
-from video.processes import worker_environment
-from video.source import Source
+import numpy as np
+from numpy.typing import NDArray
+
+from video.processes import worker_pool
+from video.source import Frames, Source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,8 +42,10 @@ def batches(
     """Loads the requested batches, in order.
 
     Contents and order do not depend on `workers`, and no global random state is touched. Requests are drawn lazily, up
-    to `workers * prefetch` ahead. Workers are fresh processes (nothing is forked), run one thread each, and do not look
-    into the working directory for modules. Their start takes a few seconds: make one call per run, not one per epoch.
+    to `workers * prefetch` ahead. Workers are fresh processes (nothing is forked) of one thread each, which import
+    neither torch nor the program's main script, and do not look into the working directory for modules: that is why
+    torch's own loader is not used. They start within a second, with caches of their own: make one call per run rather
+    than one per epoch.
 
     Args:
         source: the data.
@@ -48,29 +56,24 @@ def batches(
     Yields:
         Clips, uint8 [N, 3, T, H, W] in channels_last_3d memory, and labels, int64 [N].
     """
-    import torch
-
     if workers < 0 or prefetch < 1:
         raise ValueError(f"workers = {workers}, prefetch = {prefetch}: workers must be 0 or more, prefetch 1 or more")
     if workers == 0:
         for request in requests:
-            frames, labels = _load(source, request)
-            yield frames.permute(0, 4, 1, 2, 3), labels
+            yield _tensors(*_load(source, request))
         return
-    loader: torch.utils.data.DataLoader[tuple[Tensor, Tensor]] = torch.utils.data.DataLoader(
-        _Batches(source, workers),  # type: ignore[arg-type]  # a data set in all but its base class, which needs torch
-        batch_size=None,  # a request is a whole batch already
-        sampler=_Lazy(requests),
-        num_workers=workers,
-        prefetch_factor=prefetch,
-        collate_fn=_as_they_are,
-        multiprocessing_context="spawn",
-        generator=torch.Generator(),  # otherwise the loader draws a seed from the global generator
-    )
-    with worker_environment():
-        loaded = iter(loader)
-    for frames, labels in loaded:
-        yield frames.permute(0, 4, 1, 2, 3), labels
+    coming = iter(requests)
+    with worker_pool(workers, _adopt, source, workers) as pool:
+        waiting = deque(pool.submit(_load_adopted, request) for request in itertools.islice(coming, workers * prefetch))
+        while waiting:
+            try:
+                frames, labels = waiting.popleft().result()
+            except BrokenProcessPool as error:
+                raise RuntimeError(
+                    "a process that loads data has died, perhaps out of memory: use fewer workers or none"
+                ) from error
+            waiting.extend(pool.submit(_load_adopted, request) for request in itertools.islice(coming, 1))
+            yield _tensors(frames, labels)
 
 
 def to_float(clips: "Tensor") -> "Tensor":
@@ -81,38 +84,25 @@ def to_float(clips: "Tensor") -> "Tensor":
     return scaled.div_(255.0) if scaled is not clips else scaled / 255.0
 
 
-def _load(source: Source, request: Request) -> tuple["Tensor", "Tensor"]:
-    """Clips, uint8 [N, T, H, W, 3], and labels."""
+def _tensors(frames: Frames, labels: NDArray[np.int64]) -> tuple["Tensor", "Tensor"]:
     import torch
 
-    frames, labels = source.batch(request.part, request.indices, request.epoch, request.training, request.view)
-    return torch.from_numpy(frames), torch.from_numpy(labels)
+    return torch.from_numpy(frames).permute(0, 4, 1, 2, 3), torch.from_numpy(labels)
 
 
-class _Batches:
-    """The map-style data set of a loader, with requests for indices."""
-
-    def __init__(self, source: Source, workers: int) -> None:
-        self._source = source
-        self._workers = workers
-        self._shared = False
-
-    def __getitem__(self, request: Request) -> tuple["Tensor", "Tensor"]:
-        if not self._shared:  # in the worker: one of several
-            self._source.share(self._workers)
-            self._shared = True
-        return _load(self._source, request)
+def _load(source: Source, request: Request) -> tuple[Frames, NDArray[np.int64]]:
+    """Clips, uint8 [N, T, H, W, 3], and labels."""
+    return source.batch(request.part, request.indices, request.epoch, request.training, request.view)
 
 
-class _Lazy:
-    """A sampler over requests that may never end."""
-
-    def __init__(self, requests: Iterable[Request]) -> None:
-        self._requests = requests
-
-    def __iter__(self) -> Iterator[Request]:
-        return iter(self._requests)
+_adopted: list[Source] = []
+"""In a worker process: the source that it loads from."""
 
 
-def _as_they_are(batch: Any) -> Any:
-    return batch
+def _adopt(source: Source, workers: int) -> None:
+    source.share(workers)
+    _adopted.append(source)
+
+
+def _load_adopted(request: Request) -> tuple[Frames, NDArray[np.int64]]:
+    return _load(_adopted[0], request)

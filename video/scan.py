@@ -4,14 +4,13 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import json
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from video.decode import VideoInfo, probe
-from video.processes import ignore_interrupt, worker_environment
+from video.processes import worker_pool
 
 Progress = Callable[[int, int], None]
 """Called with (files scanned, files in all), first with what the cache knew."""
@@ -60,30 +59,20 @@ def _probed(root: Path, names: Sequence[str], workers: int) -> Iterator[tuple[st
             yield name, probe(root / name)
         return
     rest = set(names)
-    with contextlib.suppress(BrokenProcessPool), _pool(workers) as pool:
+    with contextlib.suppress(BrokenProcessPool), worker_pool(workers) as pool:
         futures = {pool.submit(probe, root / name): name for name in names}
         for future in concurrent.futures.as_completed(futures):
             info = future.result()
             rest.discard(futures[future])
             yield futures[future], info
     for name in sorted(rest):  # some file crashed the decoder, and with it its process: find out which
-        try:
-            with _pool(1) as pool:
-                yield name, pool.submit(probe, root / name).result()
-        except BrokenProcessPool:
-            yield name, VideoInfo(error="it crashes the decoder")
-
-
-@contextlib.contextmanager
-def _pool(workers: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
-    """Fresh processes (a fork of a process with threads can hang), ended at the latest with the block."""
-    context = multiprocessing.get_context("spawn")
-    with worker_environment():
-        pool = concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, initializer=ignore_interrupt)
-        try:
-            yield pool
-        finally:
-            pool.shutdown(cancel_futures=True)
+        with worker_pool(1) as pool:
+            pool.submit(abs, 0).result()  # a process that does not even start is not the file's fault
+            try:
+                info = pool.submit(probe, root / name).result()
+            except BrokenProcessPool:
+                info = VideoInfo(error="it crashes the decoder")
+        yield name, info
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -1,9 +1,11 @@
 """Folders of videos: layouts, scan and its cache, items, and every refusal."""
 
 import json
+import os
 import pickle
 import re
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,18 @@ import pytest
 
 from searchspace.clip import Clip
 from tests.video.conftest import write
-from video import FolderSource
+from video import FolderSource, VideoInfo, probe
 from video.sampling import GRID
+from video.scan import scan
 
 CLIP = Clip(4, 16, 16, 5.0)
+
+
+def _probe_or_die(path: Path) -> VideoInfo:
+    """Stands for a decoder with a bug."""
+    if path.name == "s02.mp4":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return probe(path)
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +140,17 @@ def test_scan_cache_is_used_renewed_and_survives_damage(dataset: Path, tmp_path:
 
 def test_scan_in_worker_processes_finds_the_same(dataset: Path) -> None:
     assert FolderSource(dataset, CLIP, workers=2).describe() == FolderSource(dataset, CLIP).describe()
+
+
+def test_a_file_that_crashes_the_decoder_is_named_and_the_others_are_scanned(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["run/s01.mp4", "run/s02.mp4", "run/s03.mp4", "sit/empty.mp4"]
+    expected = scan(dataset / "train", names)
+    monkeypatch.setattr("video.scan.probe", _probe_or_die)
+    found = scan(dataset / "train", names, workers=2)
+    assert found.pop("run/s02.mp4").error == "it crashes the decoder"
+    assert found == {name: info for name, info in expected.items() if name != "run/s02.mp4"}
 
 
 def test_groups_stay_on_one_side(tmp_path: Path) -> None:

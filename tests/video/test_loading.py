@@ -1,8 +1,12 @@
 """Batches: memory format, order, independence of workers and of the user's working directory."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -59,6 +63,53 @@ def test_to_float() -> None:
     assert floats.min() >= 0.0 and floats.max() <= 1.0
 
 
+def test_errors_in_a_worker_arrive_as_they_are() -> None:
+    with pytest.raises(IndexError, match="outside part 'val'"):
+        list(batches(source(), [*REQUESTS, Request("val", [16])], workers=1))
+
+
+class _Dying(MotionSource):
+    def batch(self, *arguments: Any, **options: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_dead_worker_is_told() -> None:
+    with pytest.raises(RuntimeError, match="fewer workers"):
+        list(batches(_Dying(1, Clip(4, 16, 16, 5.0), sizes=SIZES), REQUESTS, workers=1))
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "main.py"
+    script.write_text(
+        "import itertools, multiprocessing, sys, time\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "import video\n"
+        "from searchspace.clip import Clip\n"
+        "source = video.MotionSource(1, Clip(4, 16, 16, 5.0))\n"
+        "requests = (video.Request('weights', [0]) for _ in itertools.count())\n"
+        "stream = video.batches(source, requests, workers=2)\n"
+        "next(stream)\n"
+        "print(*(child.pid for child in multiprocessing.active_children()), flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        workers = [int(pid) for pid in parent.stdout.readline().split()]
+        parent.kill()
+    assert workers
+    deadline = time.monotonic() + 30
+    while any(_runs(pid) for pid in workers):
+        assert time.monotonic() < deadline, "workers outlive their parent"
+        time.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
 @pytest.mark.parametrize("options", [{"workers": -1}, {"prefetch": 0}])
 def test_bad_counts_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="workers"):
@@ -66,7 +117,10 @@ def test_bad_counts_are_refused(options: dict[str, int]) -> None:
 
 
 def test_workers_ignore_modules_in_the_working_directory(tmp_path: Path) -> None:
-    """A user's own packages of the same names, and of names that Python itself imports, stay unimported."""
+    """A user's own packages of the same names, and of names that Python itself imports, stay unimported.
+
+    The script needs no `if __name__ == "__main__"`: workers do not run it again.
+    """
     place = tmp_path / "work"
     for name in ("video", "searchspace", "training", "networks"):
         (place / name).mkdir(parents=True)
@@ -82,12 +136,11 @@ def test_workers_ignore_modules_in_the_working_directory(tmp_path: Path) -> None
         "import video\n"
         "from searchspace.clip import Clip\n"
         "from video.scan import scan\n"
-        "if __name__ == '__main__':\n"
-        "    source = video.MotionSource(1, Clip(4, 16, 16, 5.0))\n"
-        "    requests = [video.Request('weights', [i, i + 1]) for i in range(4)]\n"
-        "    print(sum(len(labels) for _, labels in video.batches(source, requests, workers=1)))\n"
-        "    found = scan(Path('.'), ['pickle.py', 'av.py'], workers=2)\n"
-        "    print([bool(info.error) for info in found.values()])\n"
+        "source = video.MotionSource(1, Clip(4, 16, 16, 5.0))\n"
+        "requests = [video.Request('weights', [i, i + 1]) for i in range(4)]\n"
+        "print(sum(len(labels) for _, labels in video.batches(source, requests, workers=1)))\n"
+        "found = scan(Path('.'), ['pickle.py', 'av.py'], workers=2)\n"
+        "print([bool(info.error) for info in found.values()])\n"
     )
     done = subprocess.run([sys.executable, "-P", str(script)], cwd=place, capture_output=True, text=True, timeout=120)
     assert done.stdout.split("\n")[:2] == ["8", "[True, True]"], done.stderr

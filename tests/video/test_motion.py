@@ -9,6 +9,7 @@ import pytest
 
 from searchspace.clip import Clip
 from video import MOTION_CLASSES, MotionRecipe, MotionSource
+from video.motion import DEFAULT_DIFFICULTY
 from video.scene import frame_times
 
 CLIP = Clip(8, 32, 32, 5.0)
@@ -212,7 +213,7 @@ def test_statistics_of_single_frames_agree_between_classes() -> None:
 def test_difficulty_lowers_the_signal() -> None:
     easy, hard = MotionRecipe.at(0.0), MotionRecipe.at(1.0)
     assert easy.noise < hard.noise and easy.coherence > hard.coherence and easy.contrast[0] > hard.contrast[0]
-    assert MotionRecipe.at(0.25) == source().recipe
+    assert MotionRecipe.at(DEFAULT_DIFFICULTY) == source().recipe
     assert ridge_of(0.0) > ridge_of(1.0) + 0.1
 
 
@@ -261,7 +262,7 @@ def test_pickle_leaves_the_cache_behind_and_describe_is_plain_data() -> None:
     data.materialise("weights")
     assert len(pickle.dumps(data)) < 20_000
     assert data.describe()["recipe"]["waves"] == 20
-    assert data.describe() == source(Clip(4, 16, 16, 5.0)).describe() != source(difficulty=0.3).describe()
+    assert data.describe() == source(Clip(4, 16, 16, 5.0)).describe() != source(difficulty=0.9).describe()
 
 
 def test_cache_respects_its_limit() -> None:
