@@ -11,7 +11,8 @@ The library's own forward is good in channels-last memory; its backward runs at 
   | kernel | formulation of the weight gradient |
   |---|---|
   | kt x 1 x 1 | one 2-D gradient over (T, H*W) |
-  | T >= kt >= 5, kw <= 3, stride 1 | `_by_rows`: for each of kh rows, a 2-D gradient kt x kw over (T, map) |
+  | kw <= 3, stride 1, and kt >= 5 on maps to 8x8, or kt = 3 on maps to 2x2 | `_by_rows`: for each of kh rows, a 2-D \
+gradient kt x kw over (T, map) |
   | every other | `_by_frames`: for each of kt frames and each strip, a 2-D gradient kh x 3 over (H, W) |
 
 Shapes: N clips, C channels, T frames, H x W input map; kernels [C, 1, kt, kh, kw].
@@ -164,9 +165,14 @@ def _weight_gradient(grad: Tensor, x: Tensor, axes: tuple[_Axis, ...]) -> Tensor
         rows = (-1, t.size, h.size * w.size, x.shape[1])
         grad_2d, x_2d = (v.permute(0, 2, 3, 4, 1).reshape(rows).permute(0, 3, 1, 2) for v in (grad, x))
         return _gradient_2d(grad_2d, x_2d, t.taps, 1, 1, t.before, 0)[..., None]
-    if t.size >= t.taps >= 5 and w.taps <= STRIP and h.stride == 1:
+    if _favours_rows(*axes):
         return _by_rows(grad, x, axes)
     return _by_frames(grad, x, axes)
+
+
+def _favours_rows(t: _Axis, h: _Axis, w: _Axis) -> bool:
+    area = h.size * w.size
+    return h.stride == 1 and w.taps <= STRIP and t.size >= t.taps >= 3 and area <= (64 if t.taps >= 5 else 4)
 
 
 def _gradient_2d(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from networks.depthwise import depthwise
 from networks.formulations import global_pool, pointwise, skip_pool, spatial_conv
+from searchspace import Architecture
 
 BN_EPS = 1e-3
 BN_MOMENTUM = 0.01  # Keras' 0.99
@@ -99,6 +100,16 @@ class HeadWeights:
     conv: ConvWeights
     dense: LinearWeights
     classifier: LinearWeights
+
+
+@dataclasses.dataclass(slots=True)
+class NetworkWeights:
+    """A whole network: stem, bottlenecks in order with their spatial strides, head."""
+
+    stem: ConvWeights
+    bottlenecks: list[BottleneckWeights]
+    strides: list[int]
+    head: HeadWeights
 
 
 DropPath: TypeAlias = Callable[[Tensor], Tensor]
@@ -201,3 +212,38 @@ def branch_dropper(rate: float) -> DropPath:
         return y_NCTHW * kept.bernoulli_(1.0 - rate).div_(1.0 - rate)
 
     return drop
+
+
+def named_norms(weights: NetworkWeights, names: list[str]) -> dict[str, NormWeights]:
+    """Every BatchNorm of a network by the name of its module in `networks.MoViNet`.
+
+    Args:
+        weights: a network, one depthwise kernel a layer.
+        names: of the bottlenecks, such as `blocks.0.layers.1`.
+    """
+    result = {"stem.norm": weights.stem.norm}
+    for name, layer in zip(names, weights.bottlenecks, strict=True):
+        (kernel,) = layer.depthwise
+        convolutions = {"expand": layer.expand, "depthwise": kernel, "project": layer.project, "skip": layer.skip}
+        result |= {f"{name}.{part}.norm": conv.norm for part, conv in convolutions.items() if conv is not None}
+    return result | {"head.norm": weights.head.conv.norm}
+
+
+def bottleneck_names(architecture: Architecture) -> list[str]:
+    """Names of the bottlenecks in `networks.MoViNet`, in order."""
+    return [f"blocks.{position.block}.layers.{position.index}" for position in architecture.layers()]
+
+
+@torch.no_grad()
+def copy_weights_(target: Any, source: Any) -> None:
+    """Copies every tensor of one weights dataclass into another of the same structure."""
+    if isinstance(target, Tensor):
+        assert isinstance(source, Tensor) and target.shape == source.shape
+        target.copy_(source)
+    elif isinstance(target, (list, tuple)):
+        for ours, theirs in zip(target, source, strict=True):
+            copy_weights_(ours, theirs)
+    elif dataclasses.is_dataclass(target):
+        assert type(target) is type(source)
+        for field in dataclasses.fields(target):
+            copy_weights_(getattr(target, field.name), getattr(source, field.name))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -115,6 +117,10 @@ class Block(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(bottlenecks)
 
+    def bottlenecks(self) -> list[Bottleneck]:
+        """The layers, typed."""
+        return [cast(Bottleneck, layer) for layer in self.layers]
+
     def forward(self, x_NCTHW: Tensor) -> Tensor:
         """[N, I, T, H, W] -> [N, O, T, H', W']."""
         for layer in self.layers:
@@ -148,10 +154,25 @@ class MoViNet(nn.Module):
         self.classifier = Linear(head.hidden, architecture.classes, generator)
         classifier_normal_(self.classifier.weight, generator)
 
+    def bottlenecks(self) -> list[Bottleneck]:
+        """All bottlenecks in order."""
+        return [layer for block in self.blocks for layer in cast(Block, block).bottlenecks()]
+
+    def weights(self) -> layers.NetworkWeights:
+        """As the layer functions want them."""
+        return layers.NetworkWeights(
+            stem=self.stem.weights(),
+            bottlenecks=[layer.weights() for layer in self.bottlenecks()],
+            strides=[layer.stride for layer in self.bottlenecks()],
+            head=self._head_weights(),
+        )
+
+    def _head_weights(self) -> layers.HeadWeights:
+        return layers.HeadWeights(self.head.weights(), self.dense.weights(), self.classifier.weights())
+
     def forward(self, clip_NCTHW: Tensor) -> Tensor:
         """Logits [N, classes] of clips [N, 3, T, H, W], float RGB in [0, 1], of any T, H, W >= 1."""
         x = layers.stem(channels_last(clip_NCTHW), self.stem.weights(), self.training)
         for block in self.blocks:
             x = block(x)
-        weights = layers.HeadWeights(self.head.weights(), self.dense.weights(), self.classifier.weights())
-        return layers.head(x, weights, self.training, self.architecture.dropout)
+        return layers.head(x, self._head_weights(), self.training, self.architecture.dropout)

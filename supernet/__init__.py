@@ -1,8 +1,8 @@
-"""All networks of a space at once over one set of weights."""
+"""All networks of a space over one set of weights: slicing, warm-up, extraction, recalibration."""
 
 from supernet.extraction import extract, recalibrate
-from supernet.slicing import Statistics
-from supernet.supernet import Path, Supernet
-from supernet.warmup import STRATEGIES, central, warm_up
+from supernet.path import Path
+from supernet.supernet import Statistics, Supernet
+from supernet.warmup import Centre, Warmup
 
-__all__ = ["STRATEGIES", "Path", "Statistics", "Supernet", "central", "extract", "recalibrate", "warm_up"]
+__all__ = ["Centre", "Path", "Statistics", "Supernet", "Warmup", "extract", "recalibrate"]

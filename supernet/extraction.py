@@ -1,4 +1,4 @@
-"""From a path to a stand-alone network: BatchNorm statistics from data, and weights copied out."""
+"""From a supernet to the stand-alone network of one architecture: its weights, and BatchNorm statistics from data."""
 
 from __future__ import annotations
 
@@ -8,88 +8,78 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from networks.layers import HeadWeights
-from networks.movinet import Bottleneck, MoViNet
+from networks import MoViNet, layers
 from searchspace import Architecture
-from supernet.slicing import Slicer, Statistics
-from supernet.supernet import Path, Supernet
+from supernet.supernet import Statistics, Supernet
+
+
+class _Moments:
+    """Mean and variance over all values that a BatchNorm saw, batch by batch, in double precision."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: Tensor | None = None
+        self.second: Tensor | None = None
+
+    def __call__(self, x_NCTHW: Tensor) -> None:
+        count = x_NCTHW.numel() // x_NCTHW.shape[1]
+        var, mean = torch.var_mean(x_NCTHW.double(), (0, 2, 3, 4), correction=0)
+        first, second = mean * count, (var + mean.square()) * count
+        self.first = first if self.first is None else self.first + first
+        self.second = second if self.second is None else self.second + second
+        self.count += count
+
+    def result(self) -> tuple[Tensor, Tensor]:
+        assert self.first is not None and self.second is not None
+        mean = self.first / self.count
+        var = (self.second / self.count - mean.square()).clamp_min(0)
+        return mean.float(), var.float()
 
 
 @torch.no_grad()
-def recalibrate(supernet: Supernet, architecture: Architecture, clips: Iterable[Tensor]) -> Statistics:
-    """BatchNorm statistics of a path from data.
+def recalibrate(net: Supernet, architecture: Architecture, clips: Iterable[Tensor]) -> Statistics:
+    """BatchNorm statistics of one architecture from data.
 
-    Means and variances over all positions of all batches together; the variance adds what is within batches and what
-    is between their means, so the result does not depend on how clips are batched except through BatchNorms before.
+    Each batch runs with its own statistics, as in training; the result is the mean and variance over all values of all
+    batches (law of total variance), each batch weighing by its size. The same clips give the same result.
 
     Args:
-        supernet: the shared weights.
-        architecture: of the space.
-        clips: batches [N, 3, T, H, W], float RGB in [0, 1], each normalised by its own statistics while it runs.
+        net: the supernet.
+        architecture: of its space.
+        clips: batches [N, 3, T, H, W].
 
     Returns:
-        Mean and variance [C] of every BatchNorm, by its name in the stand-alone network.
+        Mean and biased variance [C] of each BatchNorm, by the names of `networks.MoViNet`.
 
     Raises:
-        ValueError: there are no clips.
+        ValueError: no clips, or an architecture that does not fit.
     """
-    sums: dict[str, tuple[float, Tensor, Tensor]] = {}
-
-    def observe(name: str, x: Tensor) -> None:
-        values = x.transpose(0, 1).reshape(x.shape[1], -1).double()
-        count, first, second = sums.get(name, (0.0, torch.zeros(()), torch.zeros(())))
-        sums[name] = (count + values.shape[1], first + values.sum(1), second + (values * values).sum(1))
-
+    weights = net.weights(architecture)
+    moments = {}
+    for name, norm in layers.named_norms(weights, layers.bottleneck_names(architecture)).items():
+        norm.observe = moments[name] = _Moments()
+    empty = True
     for batch in clips:
-        supernet(batch, Path(architecture), observe=observe)
-    if not sums:
+        net.run(batch, weights)
+        empty = False
+    if empty:
         raise ValueError("no clips to take BatchNorm statistics from; give at least one batch")
-    result: Statistics = {}
-    for name, (count, first, second) in sums.items():
-        mean = first / count
-        result[name] = (mean.float(), (second / count - mean * mean).clamp_min(0).float())
-    return result
+    return {name: moment.result() for name, moment in moments.items()}
 
 
 @torch.no_grad()
-def extract(supernet: Supernet, architecture: Architecture, statistics: Statistics) -> MoViNet:
-    """The stand-alone network of a path, with copies of its weights.
+def extract(net: Supernet, architecture: Architecture, statistics: Statistics) -> MoViNet:
+    """The stand-alone network of one architecture with copies of the supernet's weights, in evaluation mode.
 
     Args:
-        supernet: the shared weights.
-        architecture: of the space.
-        statistics: of its BatchNorms, see `recalibrate`.
-
-    Returns:
-        A network whose logits in evaluation equal the path's with the same statistics.
+        net: the supernet.
+        architecture: of its space; its number of classes becomes the supernet's.
+        statistics: from `recalibrate` on the same architecture.
 
     Raises:
-        ValueError: the architecture does not fit the shared weights.
+        ValueError: the architecture does not fit.
     """
-    supernet.check(architecture)
-    network = MoViNet(architecture).to(next(supernet.parameters()).device)
-    take = Slicer({}, False, 0.0, statistics, None)
-    _copy(network.stem.weights(), supernet.stem_weights(take))
-    for position in architecture.layers():
-        layer = network.blocks[position.block].get_submodule(f"layers.{position.index}")
-        assert isinstance(layer, Bottleneck)
-        shared = supernet.position(position.block, position.index)
-        name = f"blocks.{position.block}.layers.{position.index}"
-        _copy(layer.weights(), shared.slice(take, name, position, frozenset()))
-    head = HeadWeights(network.head.weights(), network.dense.weights(), network.classifier.weights())
-    _copy(head, supernet.head_weights(take, architecture, architecture.blocks[-1].width))
-    return network
-
-
-def _copy(target: object, source: object) -> None:
-    """Copies every tensor of one weights dataclass into the same place of another."""
-    if isinstance(target, Tensor):
-        assert isinstance(source, Tensor) and target.shape == source.shape
-        target.copy_(source)
-    elif isinstance(target, tuple):
-        assert isinstance(source, tuple)
-        for ours, theirs in zip(target, source, strict=True):
-            _copy(ours, theirs)
-    elif dataclasses.is_dataclass(target):
-        for field in dataclasses.fields(target):
-            _copy(getattr(target, field.name), getattr(source, field.name))
+    weights = net.weights(architecture, statistics)
+    network = MoViNet(dataclasses.replace(architecture, classes=net.classes), torch.Generator())
+    layers.copy_weights_(network.weights(), weights)
+    return network.to(weights.stem.weight.device).eval()

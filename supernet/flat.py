@@ -1,24 +1,26 @@
-"""Shared weights in one piece of memory, and views of them that collect gradients in place.
+"""Shared weights in one piece of memory, and slices of them that add their gradients in place.
 
-A path uses slices of the shared weights. Were the slicing part of the graph, each slice would cost a zero-filled
-gradient of full size. Instead a slice is a leaf of its own, a detached view whose `.grad` is a view of the full
-gradient: the backward pass adds to the part in use, and what no path uses keeps its zeros. All weights and all
-gradients lie in one flat tensor each, so that an optimiser's step, zeroing, clipping and reducing across devices are
-one call, whatever the number of layers.
+A path uses slices of the shared weights. Were each slicing an operation of the graph, each would cost a zero-filled
+gradient of full size. Instead all slices of a path leave one node of the graph, whose backward pass adds what arrives
+to the slice of the full gradient; what no path uses keeps its zeros. All weights and all gradients lie in one flat
+tensor each, so that an optimiser's step, zeroing, clipping and reducing across devices are one call, whatever the
+number of layers.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 _ALIGN = 16  # floats: a cache line
 
 
 class FlatWeights:
-    """Moves the parameters of a module into one flat tensor, and hands out slices.
+    """Moves the parameters of a module into one flat tensor.
 
     Args:
         module: its parameters become views of `weights`; their `.grad` becomes views of the flat gradient.
@@ -32,14 +34,17 @@ class FlatWeights:
         sizes = [-(-p.numel() // _ALIGN) * _ALIGN for p in self._parameters]
         first = self._parameters[0]
         data = torch.zeros(sum(sizes), dtype=first.dtype, device=first.device)
-        for p, part in zip(self._parameters, data.split(sizes), strict=True):
-            view = part[: p.numel()].view(p.shape)
+        self._sizes = sizes
+        for p, view in zip(self._parameters, self._views(data), strict=True):
             view.copy_(p.detach())
             p.data = view
         self.weights = nn.Parameter(data)
-        self._sizes = sizes
-        self._gradients: list[Tensor] | None = None
-        self._slices: dict[tuple[int, int | None, tuple[int, ...]], Tensor] = {}
+        self._gradient: Tensor | None = None
+        self._gradients: list[Tensor] = []
+
+    def _views(self, flat: Tensor) -> list[Tensor]:
+        parts = torch.split(flat, self._sizes)
+        return [part[: p.numel()].view(p.shape) for p, part in zip(self._parameters, parts, strict=True)]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> None:
         """A copied module starts without: it builds its own when it is first used."""
@@ -47,16 +52,12 @@ class FlatWeights:
 
     def zero_gradients(self) -> None:
         """Sets every gradient to zero, and attaches it to its parameter again where it was taken off."""
-        if self._gradients is None:
-            gradient = torch.zeros_like(self.weights)
-            parts = gradient.split(self._sizes)
-            self._gradients = [
-                part[: p.numel()].view(p.shape) for p, part in zip(self._parameters, parts, strict=True)
-            ]
-            self._flat_gradient = gradient
+        if self._gradient is None:
+            self._gradient = torch.zeros_like(self.weights.detach())
+            self._gradients = self._views(self._gradient)
         else:
-            self._flat_gradient.zero_()
-        self.weights.grad = self._flat_gradient
+            self._gradient.zero_()
+        self.weights.grad = self._gradient
         for p, gradient in zip(self._parameters, self._gradients, strict=True):
             p.grad = gradient
 
@@ -65,27 +66,129 @@ class FlatWeights:
         if self.weights.grad is None or any(p.grad is None for p in self._parameters):
             self.zero_gradients()
 
-    def slice(self, parameter: Tensor, *sizes: int, row: int | None = None) -> Tensor:
-        """The first `sizes` entries along each axis, or of one row, as a leaf that adds to the parameter's gradient.
 
-        Sizes of trailing axes may be left out. With gradients off it is a plain view.
+@dataclasses.dataclass(slots=True)
+class _Sink:
+    """Where the gradient of a slice goes: a view of the full gradient, its columns for a gathered slice."""
+
+    parameter: Tensor
+    gradient: Tensor
+    columns: Tensor | None = None
+
+
+class Slicer:
+    """Collects the slices of one path; `connect` then makes them outputs of one node of the graph.
+
+    Args:
+        flat: whose parameters are sliced.
+    """
+
+    def __init__(self, flat: FlatWeights) -> None:
+        self._flat = flat
+        self._training = torch.is_grad_enabled()
+        if self._training:
+            flat.attach_gradients()
+        self._slices: list[Tensor] = []
+        self._sinks: list[tuple[_Sink, ...]] = []
+        self._decayed: list[int] = []
+
+    def slice(self, parameter: Tensor, *sizes: int, row: int | None = None, decay: bool = False) -> Tensor:
+        """The first `sizes` entries along each axis, or along each of one row's; trailing sizes may be left out.
+
+        Args:
+            parameter: of the flat weights.
+            sizes: how many.
+            row: the entry of the first axis that is meant, or None.
+            decay: whether weight decay shrinks it.
         """
-        key = (id(parameter), row, sizes)
-        leaf = self._slices.get(key)
-        if leaf is None:
-            leaf = _prefix(parameter.detach(), row, sizes)
-            self._slices[key] = leaf
-        if torch.is_grad_enabled():
-            leaf.requires_grad_()
-            if leaf.grad is None:
-                assert parameter.grad is not None, "attach_gradients comes first"
-                leaf.grad = _prefix(parameter.grad, row, sizes)
-        return leaf
+        view = _prefix(parameter.detach(), row, sizes)
+        if self._training:
+            assert parameter.grad is not None
+            self._add(view, (_Sink(view, _prefix(parameter.grad, row, sizes)),), decay)
+        return view
+
+    def gathered(self, shared: Tensor, columns: Tensor, own: Tensor, size: int) -> Tensor:
+        """The first `size` rows of `own`, plus those of some columns of `shared`; weight decay shrinks both.
+
+        Args:
+            shared: parameter [rows, all columns].
+            columns: which of them, [c].
+            own: parameter [rows, ...] with c entries a row.
+            size: number of rows.
+
+        Returns:
+            [size, ...], as `own`.
+        """
+        part, difference = shared.detach()[:size], own.detach()[:size]
+        result = part.index_select(1, columns).view(difference.shape).add_(difference)
+        if self._training:
+            assert shared.grad is not None and own.grad is not None
+            sinks = _Sink(part, shared.grad[:size], columns), _Sink(difference, own.grad[:size])
+            self._add(result, sinks, True)
+        return result
+
+    def _add(self, value: Tensor, sinks: tuple[_Sink, ...], decay: bool) -> None:
+        if decay:
+            self._decayed.append(len(self._slices))
+        self._slices.append(value)
+        self._sinks.append(sinks)
+
+    def connect(self) -> None:
+        """Turns the collected slices into outputs of one node, in place; with gradients off they stay plain views."""
+        if self._training:
+            outputs = _Collect.apply(self._flat.weights, self)  # type: ignore[no-untyped-call]  # torch's own
+            assert all(output is value for output, value in zip(outputs, self._slices, strict=True))
+
+    @torch.no_grad()
+    def add_decay(self, amount: float) -> None:
+        """Adds `amount` x weight to the gradients of the slices that weight decay shrinks."""
+        for i in self._decayed:
+            for sink in self._sinks[i]:
+                if sink.columns is None:
+                    sink.gradient.add_(sink.parameter, alpha=amount)
+                else:
+                    chosen = sink.parameter.index_select(1, sink.columns)
+                    sink.gradient.index_add_(1, sink.columns, chosen, alpha=amount)
+
+    def accumulate(self, gradients: tuple[Tensor | None, ...]) -> None:
+        """Adds the gradient of each slice, in order, to the full gradients."""
+        plain: tuple[list[Tensor], list[Tensor]] = ([], [])
+        for sinks, gradient in zip(self._sinks, gradients, strict=True):
+            for sink in sinks if gradient is not None else ():
+                assert gradient is not None
+                if sink.columns is None:
+                    plain[0].append(sink.gradient)
+                    plain[1].append(gradient)
+                else:
+                    sink.gradient.index_add_(1, sink.columns, gradient.flatten(1))
+        torch._foreach_add_(*plain)
+
+    @property
+    def values(self) -> tuple[Tensor, ...]:
+        """The collected slices in order."""
+        return tuple(self._slices)
+
+
+class _Collect(torch.autograd.Function):
+    """The node that all slices of a path leave; the flat weights only mark it as part of the graph."""
+
+    @staticmethod
+    def forward(ctx: Any, weights: Tensor, slicer: Slicer) -> tuple[Tensor, ...]:
+        ctx.set_materialize_grads(False)
+        ctx.slicer = slicer
+        return slicer.values
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[None, None]:
+        ctx.slicer.accumulate(gradients)
+        return None, None
 
 
 def _prefix(tensor: Tensor, row: int | None, sizes: tuple[int, ...]) -> Tensor:
     if row is not None:
         tensor = tensor[row]
     for axis, size in enumerate(sizes):
-        tensor = tensor.narrow(axis, 0, size)
+        if size != tensor.shape[axis]:
+            tensor = tensor.narrow(axis, 0, size)
     return tensor

@@ -12,13 +12,13 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from networks import layers
 from networks.initialisers import he_normal_
 from networks.movinet import Linear
 from searchspace import Kernel
-from supernet.flat import FlatWeights
+from supernet.flat import Slicer
 
 
 class SharedConv(nn.Module):
@@ -30,15 +30,16 @@ class SharedConv(nn.Module):
         self.norm_weight = nn.Parameter(torch.ones(shape[0]))
         self.norm_bias = nn.Parameter(torch.zeros(shape[0]))
 
-    def slice(self, flat: FlatWeights, outputs: int, inputs: int) -> layers.ConvWeights:
+    def slice(self, slicer: Slicer, outputs: int, inputs: int) -> layers.ConvWeights:
         """The first `outputs` x `inputs` channels."""
-        norm = layers.NormWeights(flat.slice(self.norm_weight, outputs), flat.slice(self.norm_bias, outputs))
-        return layers.ConvWeights(flat.slice(self.weight, outputs, inputs), norm)
+        norm = layers.NormWeights(slicer.slice(self.norm_weight, outputs), slicer.slice(self.norm_bias, outputs))
+        return layers.ConvWeights(slicer.slice(self.weight, outputs, inputs, decay=True), norm)
 
 
-def slice_linear(flat: FlatWeights, linear: Linear, outputs: int, inputs: int) -> layers.LinearWeights:
+def slice_linear(slicer: Slicer, linear: Linear, outputs: int, inputs: int) -> layers.LinearWeights:
     """The first `outputs` x `inputs` units."""
-    return layers.LinearWeights(flat.slice(linear.weight, outputs, inputs), flat.slice(linear.bias, outputs))
+    weight = slicer.slice(linear.weight, outputs, inputs, decay=True)
+    return layers.LinearWeights(weight, slicer.slice(linear.bias, outputs))
 
 
 class SharedDepthwise(nn.Module):
@@ -55,55 +56,38 @@ class SharedDepthwise(nn.Module):
         generator: for the initial weights.
     """
 
-    columns: Tensor
-
     def __init__(self, channels: int, kernels: Sequence[Kernel], nested: bool, generator: torch.Generator) -> None:
         super().__init__()
         self.kernels = tuple(kernels)
         self.shared: nn.Parameter | None = None
-        self._columns: list[Tensor] = []
         if nested:
             covered = {kernel: _offsets(kernel) for kernel in self.kernels}
             taps = sorted({offset for offsets in covered.values() for offset in offsets})
             place = {offset: i for i, offset in enumerate(taps)}
-            self._columns = [torch.tensor([place[o] for o in covered[kernel]]) for kernel in self.kernels]
+            for i, kernel in enumerate(self.kernels):
+                columns = torch.tensor([place[offset] for offset in covered[kernel]])
+                self.register_buffer(f"columns_{i}", columns, persistent=False)
             mean_taps = sum(kernel.taps for kernel in self.kernels) / len(self.kernels)
             self.shared = nn.Parameter(he_normal_(torch.empty(channels, len(taps)), mean_taps, generator))
         self.own = nn.ParameterDict()
         for kernel in self.kernels:
-            own = torch.zeros(channels, kernel.taps)
+            own = torch.zeros(channels, 1, *kernel)
             self.own[str(kernel)] = nn.Parameter(own if nested else he_normal_(own, kernel.taps, generator))
         self.norm_weight = nn.Parameter(torch.ones(len(self.kernels), channels))
         self.norm_bias = nn.Parameter(torch.zeros(len(self.kernels), channels))
 
-    def slice(self, flat: FlatWeights, kernel: Kernel, channels: int) -> layers.ConvWeights:
+    def slice(self, slicer: Slicer, kernel: Kernel, channels: int) -> layers.ConvWeights:
         """One kernel over the first `channels` channels."""
         row = self.kernels.index(kernel)
         norm = layers.NormWeights(
-            flat.slice(self.norm_weight, channels, row=row), flat.slice(self.norm_bias, channels, row=row)
+            slicer.slice(self.norm_weight, channels, row=row), slicer.slice(self.norm_bias, channels, row=row)
         )
-        weight = flat.slice(self.own[str(kernel)], channels)
-        if self.shared is not None:
-            weight = flat.slice(self.shared, channels).index_select(1, self._column(row)) + weight
-        return layers.ConvWeights(weight.view(channels, 1, *kernel), norm)
-
-    def _column(self, row: int) -> Tensor:
-        """Columns of the shared tensor that a kernel covers, on the device of the weights."""
-        assert self.shared is not None
-        if self._columns[row].device != self.shared.device:
-            self._columns[row] = self._columns[row].to(self.shared.device)
-        return self._columns[row]
-
-    @torch.no_grad()
-    def decay_(self, flat: FlatWeights, kernel: Kernel, channels: int, amount: float) -> None:
-        """Adds `amount` x weight to the gradient of what one kernel uses: its own tensor and the taps it covers."""
-        own, covered = self.own[str(kernel)], self.shared
-        assert own.grad is not None
-        own.grad[:channels].add_(own[:channels], alpha=amount)
-        if covered is not None:
-            assert covered.grad is not None
-            columns = self._column(self.kernels.index(kernel))
-            covered.grad[:channels].index_add_(1, columns, covered[:channels].index_select(1, columns), alpha=amount)
+        own = self.own[str(kernel)]
+        if self.shared is None:
+            weight = slicer.slice(own, channels, decay=True)
+        else:
+            weight = slicer.gathered(self.shared, self.get_buffer(f"columns_{row}"), own, channels)
+        return layers.ConvWeights(weight, norm)
 
 
 def _offsets(kernel: Kernel) -> list[tuple[int, int, int]]:
@@ -124,10 +108,10 @@ class SharedSqueeze(nn.Module):
         self.reduce = Linear(channels, hidden, generator)
         self.expand = Linear(hidden, channels, generator)
 
-    def slice(self, flat: FlatWeights, channels: int, hidden: int, averaged: bool) -> layers.SqueezeWeights:
+    def slice(self, slicer: Slicer, channels: int, hidden: int, averaged: bool) -> layers.SqueezeWeights:
         """The first `channels` channels and `hidden` units; `averaged` with the layer without it."""
         return layers.SqueezeWeights(
-            slice_linear(flat, self.reduce, hidden, channels),
-            slice_linear(flat, self.expand, channels, hidden),
+            slice_linear(slicer, self.reduce, hidden, channels),
+            slice_linear(slicer, self.expand, channels, hidden),
             0.5 if averaged else 1.0,
         )

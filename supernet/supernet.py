@@ -1,306 +1,282 @@
-"""All networks of a space over one set of weights: a sampled path slices them and runs the layers of `networks`.
-
-Sharing (TuNAS, section 3 of its paper and released code, except where said): pointwise weights by their leading
-channels; depthwise weights per kernel, either separate or, ours, nested; squeeze-excitation by slicing, its hidden
-width that of the active expansion; one residual scalar a layer position; BatchNorm with the statistics of the batch,
-in training and in looks, its affine part sliced, one for each kernel behind the depthwise convolution.
-"""
+"""All networks of a space over one set of weights."""
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from networks import layers
 from networks.formulations import channels_last
-from networks.initialisers import classifier_normal_, he_normal_
-from networks.layers import BottleneckWeights, ConvWeights, HeadWeights, SqueezeWeights
-from networks.movinet import Linear, Squeeze
-from searchspace import Architecture, BlockSpace, Kernel, Position, Space, squeeze_width
-from supernet.slicing import Observe, SharedNorm, Slicer, Statistics
+from networks.initialisers import classifier_normal_
+from networks.movinet import Linear
+from searchspace import Architecture, Position, Space, squeeze_width
+from searchspace.space import BlockSpace
+from supernet.flat import FlatWeights, Slicer
+from supernet.path import Path
+from supernet.shared import SharedConv, SharedDepthwise, SharedSqueeze, slice_linear
+
+Kernels: TypeAlias = Literal["nested", "separate"]
+# Mean and variance [C] of every BatchNorm of one architecture, by the names of `networks.MoViNet`.
+Statistics: TypeAlias = Mapping[str, tuple[Tensor, Tensor]]
+Self = TypeVar("Self", bound="Supernet")
 
 
-@dataclasses.dataclass(frozen=True)
-class Path:
-    """What runs in one pass.
-
-    Attributes:
-        architecture: concrete layers.
-        averaged: layers in which all choices run side by side and are averaged, as (block, layer, "kernel" or "se");
-            only TuNAS's warm-up does this.
-    """
-
-    architecture: Architecture
-    averaged: frozenset[tuple[int, int, str]] = frozenset()
-
-
-class SharedConv(nn.Module):
-    """A pointwise convolution of the most channels, [outputs, inputs], with its BatchNorm."""
-
-    def __init__(self, outputs: int, inputs: int, generator: torch.Generator) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(he_normal_(torch.empty(outputs, inputs), inputs, generator))
-        self.norm = SharedNorm(outputs)
-
-    def slice(self, take: Slicer, name: str, outputs: int, inputs: int) -> ConvWeights:
-        """The leading channels."""
-        return take.conv(name, self.weight, self.norm, outputs, inputs)
-
-
-class SharedDepthwise(nn.Module):
-    """Depthwise weights of every kernel of a layer position.
-
-    Nested: a kernel is the centre of one shared tensor plus a difference of its own that starts at zero, so that what
-    one kernel learns all know (spec: our choice; it is what learns in minutes). Separate: each kernel its own tensor.
+class SharedLayer(nn.Module):
+    """Weights of one layer position at maximum width.
 
     Args:
-        channels: the most.
-        kernels: that the block offers.
-        nested: see above.
-        generator: of the initial weights.
-    """
-
-    def __init__(self, channels: int, kernels: tuple[Kernel, ...], nested: bool, generator: torch.Generator) -> None:
-        super().__init__()
-        self.kernels = kernels
-        self.shared: nn.Parameter | None = None
-        if nested:
-            shape = tuple(max(kernel[axis] for kernel in kernels) for axis in range(3))
-            taps = sum(kernel.taps for kernel in kernels) / len(kernels)
-            self.shared = nn.Parameter(he_normal_(torch.empty(channels, 1, *shape), taps, generator))
-        self.own = nn.ParameterDict()
-        self.norms = nn.ModuleDict()
-        for kernel in kernels:
-            tensor = torch.zeros(channels, 1, *kernel)
-            self.own[str(kernel)] = nn.Parameter(tensor if nested else he_normal_(tensor, kernel.taps, generator))
-            self.norms[str(kernel)] = SharedNorm(channels)
-
-    def slice(self, take: Slicer, name: str, kernel: Kernel, channels: int) -> ConvWeights:
-        """One kernel on the leading channels."""
-        weight = take.take(self.own[str(kernel)], channels, decay=True)
-        if self.shared is not None:
-            whole = take.take(self.shared, channels, decay=True)
-            begin = [(size - length) // 2 for size, length in zip(whole.shape[2:], kernel, strict=True)]
-            t, h, w = (slice(start, start + length) for start, length in zip(begin, kernel, strict=True))
-            weight = whole[:, :, t, h, w] + weight
-        norm = self.norms[str(kernel)]
-        assert isinstance(norm, SharedNorm)
-        return ConvWeights(weight, take.norm(f"{name}.norm", norm, channels))
-
-
-class SharedBottleneck(nn.Module):
-    """Weights of one layer position.
-
-    Args:
-        block: what the block offers.
-        inputs: the most channels that come in.
-        first: whether it is the block's first layer, which may need a skip projection.
+        space: what its block offers.
+        in_width: most channels that come in.
+        projects: whether some architecture has a projection here; only first layers of a block can.
         nested: see `SharedDepthwise`.
-        residual: starting value of the residual scalar.
-        generator: of the initial weights.
+        scale: first value of the residual scalar.
+        generator: for the initial weights.
     """
 
     def __init__(
-        self, block: BlockSpace, inputs: int, first: bool, nested: bool, residual: float, generator: torch.Generator
+        self, space: BlockSpace, in_width: int, projects: bool, nested: bool, scale: float, generator: torch.Generator
     ) -> None:
         super().__init__()
-        expand, width = max(block.expansions), max(block.widths)
-        self.expand = SharedConv(expand, inputs, generator)
-        self.depthwise = SharedDepthwise(expand, block.kernels, nested, generator)
-        self.squeeze = Squeeze(expand, squeeze_width(expand), generator) if any(block.squeezes) else None
-        self.project = SharedConv(width, expand, generator)
-        self.skip = SharedConv(width, inputs, generator) if first else None
-        self.scale = nn.Parameter(torch.tensor(residual))
+        expand, width = max(space.expansions), max(space.widths)
+        self.expand = SharedConv((expand, in_width), generator)
+        self.depthwise = SharedDepthwise(expand, space.kernels, nested, generator)
+        self.squeeze = SharedSqueeze(expand, squeeze_width(expand), generator) if True in space.squeezes else None
+        self.project = SharedConv((width, expand), generator)
+        self.skip = SharedConv((width, in_width), generator) if projects else None
+        self.scale = nn.Parameter(torch.tensor(scale))
 
-    def slice(self, take: Slicer, name: str, position: Position, averaged: frozenset[str]) -> BottleneckWeights:
-        """The weights of a concrete layer.
-
-        Args:
-            take: makes the slices.
-            name: of the layer in the stand-alone network.
-            position: the layer and its widths.
-            averaged: "kernel", "se" or both: run all choices and average.
-        """
-        layer = position.layer
+    def slice(self, slicer: Slicer, position: Position, averaged: frozenset[str]) -> layers.BottleneckWeights:
+        """The weights of one layer; `averaged` holds "kernel" and "se" where all their choices run."""
+        layer, expand = position.layer, position.layer.expand
         kernels = self.depthwise.kernels if "kernel" in averaged else (layer.kernel,)
-        squeeze = None
-        hidden = layer.squeeze
-        if "se" in averaged and self.squeeze is not None:
-            hidden = squeeze_width(layer.expand)
-        if hidden and self.squeeze is not None:
-            reduce, expand = self.squeeze.reduce, self.squeeze.expand
-            squeeze = SqueezeWeights(
-                take.linear(reduce.weight, reduce.bias, hidden, layer.expand, decay=True),
-                take.linear(expand.weight, expand.bias, layer.expand, hidden, decay=True),
-                share=0.5 if "se" in averaged else 1.0,
-            )
-        skip = None
+        squeeze = skip = None
+        if layer.squeeze:
+            assert self.squeeze is not None
+            squeeze = self.squeeze.slice(slicer, expand, layer.squeeze, "se" in averaged)
         if position.has_projection:
-            assert self.skip is not None, "only a block's first layer changes stride or width"
-            skip = self.skip.slice(take, f"{name}.skip", position.width, position.in_width)
-        return BottleneckWeights(
-            expand=self.expand.slice(take, f"{name}.expand", layer.expand, position.in_width),
-            depthwise=tuple(
-                self.depthwise.slice(take, f"{name}.depthwise", kernel, layer.expand) for kernel in kernels
-            ),
+            assert self.skip is not None
+            skip = self.skip.slice(slicer, position.width, position.in_width)
+        return layers.BottleneckWeights(
+            expand=self.expand.slice(slicer, expand, position.in_width),
+            depthwise=tuple(self.depthwise.slice(slicer, kernel, expand) for kernel in kernels),
             squeeze=squeeze,
-            project=self.project.slice(take, f"{name}.project", position.width, layer.expand),
+            project=self.project.slice(slicer, position.width, expand),
             skip=skip,
-            scale=take.take(self.scale),
+            scale=slicer.slice(self.scale),
         )
+
+
+class SharedBlock(nn.Module):
+    """The layer positions of one block."""
+
+    def __init__(self, positions: list[SharedLayer]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(positions)
 
 
 class Supernet(nn.Module):
-    """Shared weights of a space.
+    """One set of weights at maximum width; a path slices what its architecture needs and costs what it costs.
 
-    Gradients land in `.grad` of the shared parameters, which are zeros (never None) where nothing was active; call
-    `zero_grad()` before a step and `loss.backward()` as often as there are paths.
+    BatchNorm always uses the statistics of the batch, in training and in evaluation, unless `forward` is given
+    others. There is no dropout and no stochastic depth. Train through `flat_weights` (see `supernet.flat`):
+
+        optimizer = torch.optim.SGD([net.flat_weights], lr=0.1)
+        net.zero_grad()
+        for path in paths: (loss(net(clips, path), labels) / len(paths)).backward()
+        optimizer.step()
+
+    After a backward pass every parameter has a gradient; weights that no path used have zeros.
 
     Args:
-        space: its classes are the outputs.
-        kernels: `"nested"` or `"separate"`, see `SharedDepthwise`.
-        residual: starting value of the residual scalars; at 0 no branch acts at first, so that cost alone decides.
+        space: what it covers.
+        classes: outputs of the classifier.
+        kernels: "nested" or "separate" depthwise kernels, see `supernet.shared`.
+        scale: first value of every residual scalar; at 0, as in a single network, a fresh supernet shows nothing but
+            its skip connections, and cost alone decides a short search.
         seed: of the initial weights.
 
     Raises:
-        ValueError: an unknown kind of kernels.
+        ValueError: an unknown kind of kernels, or no classes.
     """
 
-    def __init__(self, space: Space, *, kernels: str = "nested", residual: float = 0.5, seed: int = 0) -> None:
+    def __init__(
+        self, space: Space, classes: int, *, kernels: Kernels = "nested", scale: float = 0.5, seed: int = 0
+    ) -> None:
         super().__init__()
         if kernels not in ("nested", "separate"):
             raise ValueError(f"kernels {kernels!r}: allowed are nested, separate")
-        self.space = space
+        if classes < 1:
+            raise ValueError(f"{classes} classes: must be at least 1")
+        self.space, self.classes = space, classes
         generator = torch.Generator().manual_seed(seed)
-        taps = space.stem.kernel
-        stem = torch.empty(space.stem.width, 3, *taps)
-        self.stem_weight = nn.Parameter(he_normal_(stem, 3 * taps.taps, generator))
-        self.stem_norm = SharedNorm(space.stem.width)
-        self.blocks = nn.ModuleList()
-        inputs = space.stem.width
+        self.stem = SharedConv((space.stem.width, 3, *space.stem.kernel), generator)
+        before: tuple[int, ...] = (space.stem.width,)
+        blocks = []
         for block in space.blocks:
-            positions = nn.ModuleList()
-            for index in range(block.depths[-1]):
-                nested = kernels == "nested"
-                positions.append(SharedBottleneck(block, inputs, index == 0, nested, residual, generator))
-                inputs = max(block.widths)
-            self.blocks.append(positions)
-        head = max(space.heads)
-        self.head = SharedConv(head, inputs, generator)
-        self.dense = Linear(head, space.hidden, generator)
-        self.classifier = Linear(space.hidden, space.classes, generator)
+            positions = []
+            for index in range(max(block.depths)):
+                projects = index == 0 and (block.stride > 1 or len({*before, *block.widths}) > 1)
+                in_width = max(before) if index == 0 else max(block.widths)
+                positions.append(SharedLayer(block, in_width, projects, kernels == "nested", scale, generator))
+            blocks.append(SharedBlock(positions))
+            before = block.widths
+        self.blocks = nn.ModuleList(blocks)
+        self.head = SharedConv((max(space.heads), max(before)), generator)
+        self.dense = Linear(max(space.heads), space.hidden, generator)
+        self.classifier = Linear(space.hidden, classes, generator)
         classifier_normal_(self.classifier.weight, generator)
-        self._touched: dict[nn.Parameter, None] = {}
+        self._flat: FlatWeights | None = None
 
-    def forward(
-        self,
-        clip_NCTHW: Tensor,
-        path: Path,
-        *,
-        statistics: Statistics | None = None,
-        weight_decay: float = 0.0,
-        observe: Observe | None = None,
-    ) -> Tensor:
-        """Runs a path.
+    @property
+    def flat(self) -> FlatWeights:
+        """All weights in one piece of memory."""
+        if self._flat is None:
+            with torch.inference_mode(False):  # else it could never be trained
+                self._flat = FlatWeights(self)
+        return self._flat
+
+    @property
+    def flat_weights(self) -> nn.Parameter:
+        """All weights as one parameter [total], for an optimiser; get it after moving the supernet to its device."""
+        return self.flat.weights
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Sets every gradient to zero, never to None."""
+        self.flat.zero_gradients()
+
+    def _apply(self: Self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        result: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's own
+        self._flat = None
+        return result
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Copies weights in; the tensors of `state_dict` are never taken over, so `assign` must be False."""
+        assert not assign, "weights lie in one piece of memory: load by copying"
+        return super().load_state_dict(state_dict, strict)
+
+    def forward(self, clip_NCTHW: Tensor, path: Path | Architecture, statistics: Statistics | None = None) -> Tensor:
+        """Logits of clips on one path.
 
         Args:
-            clip_NCTHW: clips [N, 3, T, H, W], float RGB in [0, 1].
-            path: what runs; its architecture must be one of the space.
-            statistics: for BatchNorm, by name; None for those of the batch.
-            weight_decay: L2 coefficient; once a `backward`, it acts on the active slices of kernels (not on BatchNorm,
-                biases, residual scalars, nor the classifier).
-            observe: called with the name and the input of every BatchNorm.
+            clip_NCTHW: [N, 3, T, H, W], float RGB in [0, 1].
+            path: what to run.
+            statistics: BatchNorm statistics of this architecture (see `supernet.extraction.recalibrate`); by default
+                those of the batch.
 
         Returns:
-            Logits [N, classes].
+            Logits, [N, classes].
 
         Raises:
-            ValueError: the architecture does not fit the shared weights.
+            ValueError: the architecture is not one of this supernet's space.
         """
+        return self.run(clip_NCTHW, self.weights(path, statistics))
+
+    def run(self, clip_NCTHW: Tensor, weights: layers.NetworkWeights) -> Tensor:
+        """Logits of clips with weights that `weights` sliced."""
+        x = layers.stem(channels_last(clip_NCTHW), weights.stem, False)
+        for bottleneck, stride in zip(weights.bottlenecks, weights.strides, strict=True):
+            x = layers.bottleneck(x, bottleneck, stride, False)
+        return layers.head(x, weights.head, False)
+
+    def weights(self, path: Path | Architecture, statistics: Statistics | None = None) -> layers.NetworkWeights:
+        """Slices the weights of a path; see `forward`."""
+        path = path if isinstance(path, Path) else Path(path)
         architecture = path.architecture
         self.check(architecture)
-        take = Slicer(self._touched, torch.is_grad_enabled(), weight_decay, statistics, observe)
-        x = layers.stem(channels_last(clip_NCTHW), self.stem_weights(take), False)
-        width = architecture.stem.width
-        for position in architecture.layers():
-            b, index = position.block, position.index
-            shared = self.position(b, index)
-            averaged = frozenset(kind for block, layer, kind in path.averaged if (block, layer) == (b, index))
-            weights = shared.slice(take, f"blocks.{b}.layers.{index}", position, averaged)
-            x = layers.bottleneck(x, weights, position.layer.stride, False)
-            width = position.width
-        return layers.head(x, self.head_weights(take, architecture, width), False)
+        result = self._slice(path, Slicer(self.flat))
+        if statistics is not None:
+            assert not path.averaged, "statistics belong to one architecture, not to averaged choices"
+            for name, norm in layers.named_norms(result, layers.bottleneck_names(architecture)).items():
+                norm.mean, norm.var = statistics[name]
+        return result
 
-    def zero_grad(self, set_to_none: bool = False) -> None:
-        """Zeroes the gradients, and only those that were touched; unused parameters keep zeros, never None."""
-        for parameter in self.parameters():
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-                self._touched.pop(parameter, None)
-        touched = [parameter.grad for parameter in self._touched if parameter.grad is not None]
-        if touched:
-            torch._foreach_zero_(touched)
-        self._touched.clear()
-
-    @torch.no_grad()
-    def clip_gradients(self, most: float) -> float:
-        """Scales all gradients so that their norm is at most `most`; returns the norm before. Zeros are not read."""
-        gradients = [parameter.grad for parameter in self._touched if parameter.grad is not None]
-        norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))))
-        if norm > most:
-            torch._foreach_mul_(gradients, most / norm)
-        return norm
-
-    def position(self, block: int, index: int) -> SharedBottleneck:
-        """Weights of a layer position."""
-        positions = self.blocks[block]
-        assert isinstance(positions, nn.ModuleList)
-        shared = positions[index]
-        assert isinstance(shared, SharedBottleneck)
-        return shared
-
-    def stem_weights(self, take: Slicer) -> ConvWeights:
-        """Of the first convolution."""
-        norm = take.norm("stem.norm", self.stem_norm, self.space.stem.width)
-        return ConvWeights(take.take(self.stem_weight, decay=True), norm)
-
-    def head_weights(self, take: Slicer, architecture: Architecture, inputs: int) -> HeadWeights:
-        """From the last block, of width `inputs`, to the logits."""
-        head = architecture.head.width
-        dense, classifier = self.dense, self.classifier
-        return HeadWeights(
-            self.head.slice(take, "head", head, inputs),
-            take.linear(dense.weight, dense.bias, architecture.head.hidden, head, decay=True),
-            take.linear(
-                classifier.weight, classifier.bias, architecture.classes, architecture.head.hidden, decay=False
+    def _slice(self, path: Path, slicer: Slicer) -> layers.NetworkWeights:
+        architecture = path.architecture
+        averaged: dict[tuple[int, int], set[str]] = {}
+        for block, index, kind in path.averaged:
+            averaged.setdefault((block, index), set()).add(kind)
+        head, last = architecture.head, architecture.blocks[-1].width
+        result = layers.NetworkWeights(
+            stem=self.stem.slice(slicer, architecture.stem.width, 3),
+            bottlenecks=[
+                layer.slice(slicer, position, frozenset(averaged.get((position.block, position.index), ())))
+                for position, layer in self._positions(architecture)
+            ],
+            strides=[position.layer.stride for position in architecture.layers()],
+            head=layers.HeadWeights(
+                conv=self.head.slice(slicer, head.width, last),
+                dense=slice_linear(slicer, self.dense, head.hidden, head.width),
+                classifier=slice_linear(slicer, self.classifier, self.classes, head.hidden),
             ),
         )
+        slicer.connect()
+        return result
+
+    def _positions(self, architecture: Architecture) -> Iterator[tuple[Position, SharedLayer]]:
+        for position in architecture.layers():
+            block = self.blocks[position.block]
+            assert isinstance(block, SharedBlock)
+            layer = block.layers[position.index]
+            assert isinstance(layer, SharedLayer)
+            yield position, layer
+
+    def scales(self) -> Tensor:
+        """Residual scalars of all layer positions, detached, [positions]."""
+        return torch.stack([p.detach() for name, p in self.named_parameters() if name.endswith(".scale")])
+
+    @torch.no_grad()
+    def decay_(self, path: Path | Architecture, amount: float) -> None:
+        """Weight decay of what a path uses: adds `amount` x weight to the gradients of its convolutions.
+
+        Of kernels and matrices only, not of BatchNorm, biases and residual scalars; nor of any weight that the path
+        leaves out. With averaged kernels all of them are in use.
+
+        Args:
+            path: what ran; call it once for each path of a step.
+            amount: the decay, divided by the number of paths of a step.
+        """
+        path = path if isinstance(path, Path) else Path(path)
+        self.check(path.architecture)
+        with torch.enable_grad():
+            slicer = Slicer(self.flat)
+            self._slice(path, slicer)
+        slicer.add_decay(amount)
 
     def check(self, architecture: Architecture) -> None:
-        """Raises `ValueError` where the shared weights do not hold the architecture; cheap enough for every pass."""
+        """Raises `ValueError`, naming the first thing, where an architecture does not fit the shared weights.
+
+        Any width up to the largest fits, also one that the space does not offer.
+        """
         space = self.space
-        wrong = ""
-        if architecture.stem != space.stem or architecture.classes != space.classes:
-            wrong = f"stem {architecture.stem.width} and {architecture.classes} classes"
-        elif architecture.head.width > max(space.heads) or architecture.head.hidden != space.hidden:
-            wrong = f"head {architecture.head.width}, {architecture.head.hidden}"
-        elif len(architecture.blocks) != len(space.blocks):
-            wrong = f"{len(architecture.blocks)} blocks"
-        for b, (block, offered) in enumerate(zip(architecture.blocks, space.blocks, strict=False)):
-            if block.width > max(offered.widths) or len(block.layers) > offered.depths[-1]:
-                wrong = f"block {b} of width {block.width} and {len(block.layers)} layers"
-            for i, layer in enumerate(block.layers):
-                stride = offered.stride if i == 0 else 1
-                if layer.kernel not in offered.kernels or layer.stride != stride:
-                    wrong = f"kernel {layer.kernel} with stride {layer.stride} in block {b}"
-                elif layer.expand > max(offered.expansions) or layer.squeeze > squeeze_width(max(offered.expansions)):
-                    wrong = f"expansion {layer.expand} in block {b}"
-                elif layer.squeeze and not any(offered.squeezes):
-                    wrong = f"squeeze-excitation in block {b}"
-        if wrong:
-            raise ValueError(
-                f"architecture {architecture.name!r} has {wrong}, which the shared weights of space {space.name!r} "
-                "do not hold; space.nearest() gives the closest point"
+        name = f"architecture {architecture.name!r} does not fit the supernet of space {space.name!r}"
+        if len(architecture.blocks) != len(space.blocks):
+            raise ValueError(f"{name}: {len(architecture.blocks)} blocks, the space has {len(space.blocks)}")
+        fixed = {"stem": (architecture.stem, space.stem), "head/hidden": (architecture.head.hidden, space.hidden)}
+        for what, (is_, must) in fixed.items():
+            if is_ != must:
+                raise ValueError(f"{name}: {what} is {is_}, the space has {must}")
+        if architecture.head.width > max(space.heads):
+            raise ValueError(f"{name}: head/width is {architecture.head.width}, at most {max(space.heads)}")
+        for b, (block, offered) in enumerate(zip(architecture.blocks, space.blocks, strict=True)):
+            problem = _misfit(block.width, max(offered.widths), "width") or _misfit(
+                len(block.layers), max(offered.depths), "depth"
             )
+            for i, layer in enumerate(block.layers if problem is None else ()):
+                stride = offered.stride if i == 0 else 1
+                most = squeeze_width(max(offered.expansions)) if True in offered.squeezes else 0
+                problem = problem or _misfit(layer.expand, max(offered.expansions), f"layers/{i}/expansion")
+                problem = problem or _misfit(layer.squeeze, most, f"layers/{i}/squeeze")
+                if problem is None and layer.kernel not in offered.kernels:
+                    allowed = ", ".join(str(kernel) for kernel in offered.kernels)
+                    problem = f"layers/{i}/kernel is {layer.kernel}, the space has {allowed}"
+                if problem is None and layer.stride != stride:
+                    problem = f"layers/{i}/stride is {layer.stride}, the space has {stride}"
+            if problem is not None:
+                raise ValueError(f"{name}: blocks/{b}/{problem}")
+
+
+def _misfit(value: int, most: int, what: str) -> str | None:
+    return f"{what} is {value}, at most {most}" if value > most else None

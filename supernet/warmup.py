@@ -1,115 +1,158 @@
-"""Warm-up: what runs in place of the sampled choices while the shared weights are young.
+"""Warm-up: how the first part of a search trains shared weights before it may trust what a path shows.
 
-The progress of a warm-up goes from 0 to 1; from 1 on, nothing is replaced. A decision that was replaced carries no
-gradient for the controller.
+Each strategy takes the choices that the controller sampled for the K micro-batches of a step and says what runs
+instead, and which decisions it replaced: these carry no information for the controller.
+
+- *tunas* (arXiv 2008.06120): with probability p = 1 - progress / fraction, for each decision and micro-batch on its
+  own, all kernels run and their outputs are averaged, likewise with and without squeeze-excitation; widths and
+  expansions become the largest, and depths the deepest (our choice: TuNAS skips layers by an averaged decision).
+- *sandwich* (after slimmable networks): while it lasts, one micro-batch runs the largest network, one the smallest,
+  the others what was sampled. With fewer than three micro-batches a step the roles are drawn.
+- *boot*: with probability p as above each decision becomes that of one cheap central network, so that one network
+  learns first and the others grow out of it. Measured to be what lets searches of minutes learn.
+- *uniform*: nothing is replaced.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+import dataclasses
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from searchspace import Choices, Kernel, Space
-from supernet.supernet import Path
+from supernet.path import Path
 
-Replaced = npt.NDArray[np.bool_]
-Strategy = Callable[[Space, Choices, float, np.random.Generator], tuple[list[Path], Replaced]]
-
-STRATEGIES = ("boot", "tunas", "sandwich", "uniform")
-CENTRE_KERNEL, CENTRE_EXPANSION, CENTRE_DEPTH = Kernel(3, 3, 3), 2.0, 2
+Strategy: TypeAlias = Literal["tunas", "sandwich", "uniform", "boot"]
+Mask: TypeAlias = npt.NDArray[np.bool_]
+FRACTIONS: dict[str, float] = {"tunas": 0.25, "sandwich": 0.25, "uniform": 0.0, "boot": 0.35}
 
 
-def warm_up(
-    name: str, space: Space, choices: Choices, progress: float, rng: np.random.Generator, centre: Choices | None = None
-) -> tuple[list[Path], Replaced]:
-    """The paths that train.
+@dataclasses.dataclass(frozen=True)
+class Centre:
+    """The central network of boot; each decision takes the nearest value that the space offers.
+
+    Attributes:
+        width: times a block's base width.
+        expansion: times a block's base width.
+        depth: layers a block.
+        kernel: of every layer.
+        se: squeeze-excitation.
+    """
+
+    width: float = 1.0
+    expansion: float = 2.0
+    depth: int = 2
+    kernel: Kernel = Kernel(3, 3, 3)  # noqa: RUF009 - an immutable tuple
+    se: bool = True
+
+    def choices(self, space: Space) -> Choices:
+        """Its choice of every decision, int8 [D], also of decisions in layers beyond its depth; the middle head."""
+        row = []
+        for path, values in zip(space.decisions.paths, space.decisions.values, strict=True):
+            parts = path.split("/")
+            kind = parts[-1]
+            if parts[0] == "head":
+                row.append(len(values) // 2)
+                continue
+            base = space.blocks[int(parts[1])].base
+            wanted = {"width": self.width * base, "expansion": self.expansion * base, "depth": self.depth}
+            if kind == "kernel":
+                distances = [sum(abs(a - b) for a, b in zip(value, self.kernel, strict=True)) for value in values]
+            elif kind == "se":
+                distances = [float(value != self.se) for value in values]
+            else:
+                distances = [abs(value - wanted[kind]) for value in values]
+            row.append(int(np.argmin(distances)))
+        return np.array(row, dtype=np.int8)
+
+
+class Warmup:
+    """One strategy on one space.
 
     Args:
-        name: `boot`: each decision is replaced, with a probability that falls from 1 to 0, by that of one central
-            network, so that it learns first and the others grow out of it (ours). `tunas`: with the same probability
-            a kernel or squeeze-excitation decision runs all its choices and averages them, and a width, expansion or
-            (our choice) depth takes its largest value. `sandwich`: the first path is the largest network, the second
-            the smallest, the others are as sampled. `uniform`: nothing is replaced.
-        space: the space.
-        choices: sampled, canonical int8 [K, D].
-        progress: of the warm-up, in [0, 1].
-        rng: of this step.
-        centre: of `boot`, [D]; by default `central(space)`.
-
-    Returns:
-        K paths, and which decisions were replaced, bool [K, D].
+        space: whose decisions are replaced.
+        strategy: see the top of this file.
+        fraction: part of all steps that it lasts; by default 0.25 for tunas and sandwich, 0.35 for boot.
+        centre: of boot.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown strategy, or a fraction outside [0, 1].
     """
-    if name not in STRATEGIES:
-        raise ValueError(f"warm-up {name!r}: allowed are {', '.join(STRATEGIES)}")
-    nothing = np.zeros(choices.shape, dtype=bool)
-    if progress >= 1 or name == "uniform":
-        return [Path(space.architecture(row)) for row in choices], nothing
-    if name == "sandwich":
-        return _sandwich(space, choices)
-    drawn: Replaced = rng.random(choices.shape) < 1 - progress
-    if name == "boot":
-        middle = central(space) if centre is None else centre
-        ran = space.decisions.canonical(np.where(drawn, middle, choices).astype(np.int8))
-        return [Path(space.architecture(row)) for row in ran], drawn
-    return _tunas(space, choices, drawn)
 
+    def __init__(
+        self, space: Space, strategy: Strategy, fraction: float | None = None, centre: Centre | None = None
+    ) -> None:
+        if strategy not in FRACTIONS:
+            raise ValueError(f"warm-up {strategy!r}: allowed are {', '.join(FRACTIONS)}")
+        self.space, self.strategy = space, strategy
+        self.fraction = FRACTIONS[strategy] if fraction is None else fraction
+        if not 0 <= self.fraction <= 1:
+            raise ValueError(f"warm-up fraction {self.fraction:g}: must be from 0 to 1")
+        decisions = space.decisions
+        kinds = [path.rsplit("/", 1)[-1] for path in decisions.paths]
+        # A single choice cannot be averaged.
+        self._averages = np.array([kind in ("kernel", "se") for kind in kinds]) & (decisions.sizes > 1)
+        self._largest = (decisions.sizes - 1).astype(np.int8)
+        self._centre = (centre or Centre()).choices(space)
+        self._places = [_place(path) for path in decisions.paths]
 
-def central(space: Space) -> Choices:
-    """The central network of `boot`: middle widths, depth 2, kernel 3x3x3, expansion 2 and squeeze-excitation, or what
-    comes closest in each block, int8 [D]."""
-    return _central(space.decisions.paths, space.decisions.values, tuple(block.base for block in space.blocks))
+    def probability(self, progress: float) -> float:
+        """The probability that a decision is replaced at this part of all steps, 1 at the start and 0 at the end."""
+        return max(0.0, 1.0 - progress / self.fraction) if self.fraction > 0 else 0.0
 
+    def __call__(self, choices: Choices, progress: float, rng: np.random.Generator) -> tuple[list[Path], Mask]:
+        """What runs instead of sampled choices.
 
-@functools.lru_cache(maxsize=8)
-def _central(paths: tuple[str, ...], values: tuple[tuple[object, ...], ...], bases: tuple[int, ...]) -> Choices:
-    row = []
-    for path, offered in zip(paths, values, strict=True):
-        kind = path.rsplit("/", 1)[-1]
-        if kind == "kernel":
-            far = [
-                sum(abs(a - b) for a, b in zip(kernel, CENTRE_KERNEL, strict=True))
-                for kernel in offered
-                if isinstance(kernel, Kernel)
-            ]
-            row.append(int(np.argmin(far)))
-        elif kind == "se":
-            row.append(len(offered) - 1)
-        elif kind in ("expansion", "depth"):
-            wanted = CENTRE_DEPTH if kind == "depth" else CENTRE_EXPANSION * bases[int(path.split("/")[1])]
-            row.append(int(np.argmin([abs(float(str(value)) - wanted) for value in offered])))
+        Args:
+            choices: int8 [K, D], canonical.
+            progress: part of all steps that is done, in [0, 1].
+            rng: the source of randomness; the number of draws depends on the shape of `choices` alone.
+
+        Returns:
+            K paths, and bool [K, D]: decisions that were replaced, or act in only one of sample and path.
+        """
+        sampled = self.space.decisions.active(choices)
+        # Where a depth grows, the decisions of further layers start to act: uniform, as in a fresh policy.
+        drawn = (rng.random(choices.shape) * self.space.decisions.sizes).astype(np.int8)
+        row = np.where(sampled, choices, drawn)
+        hit = rng.random(choices.shape) < self.probability(progress)
+        roles = rng.permutation(3)
+        averaged = np.zeros_like(hit)
+        if self.strategy == "tunas":
+            averaged = hit & self._averages
+            row = np.where(hit, self._largest, row)  # the largest choice of se is on, of kernels any
+        elif self.strategy == "boot":
+            row = np.where(hit, self._centre, row)
+        elif self.strategy == "sandwich":
+            hit = self._sandwich(row, progress, roles)
         else:
-            row.append(len(offered) // 2)
-    result = np.array(row, dtype=np.int8)
-    result.setflags(write=False)
-    return result
+            hit = np.zeros_like(hit)
+        active = self.space.decisions.active(row)
+        row = self.space.decisions.canonical(row)
+        paths = [
+            Path(self.space.architecture(chosen), frozenset(self._places[i] for i in np.flatnonzero(mean)))
+            for chosen, mean in zip(row, averaged & active, strict=True)
+        ]
+        return paths, hit | (active != sampled)
+
+    def _sandwich(self, row: Choices, progress: float, roles: npt.NDArray[np.int64]) -> Mask:
+        """Overwrites rows with the largest and the smallest network."""
+        hit = np.zeros(row.shape, dtype=bool)
+        if progress >= self.fraction:
+            return hit
+        order = [int(role) for role in roles] if len(row) < 3 else [0, 1]
+        for k, role in enumerate(order[: len(row)]):
+            if role < 2:
+                row[k] = self._largest if role == 0 else 0
+                hit[k] = True
+        return hit
 
 
-def _sandwich(space: Space, choices: Choices) -> tuple[list[Path], Replaced]:
-    ran = choices.copy()
-    replaced = np.zeros(choices.shape, dtype=bool)
-    for k, dearest in enumerate([True, False][: len(choices)]):
-        ran[k], replaced[k] = space.costs().extreme("macs", dearest), True
-    return [Path(space.architecture(row)) for row in ran], replaced
-
-
-def _tunas(space: Space, choices: Choices, drawn: Replaced) -> tuple[list[Path], Replaced]:
-    decisions = space.decisions
-    kinds = np.array([path.rsplit("/", 1)[-1] for path in decisions.paths])
-    is_operation = np.isin(kinds, ("kernel", "se"))
-    largest = (decisions.sizes - 1).astype(np.int8)
-    ran = decisions.canonical(np.where(drawn & ~is_operation, largest, choices).astype(np.int8))
-    paths = []
-    for row, replaced in zip(ran, drawn, strict=True):
-        acts = np.flatnonzero(replaced & is_operation & decisions.active(row) & (decisions.sizes > 1))
-        averaged = set()
-        for d in acts:
-            _, block, _, layer, kind = decisions.paths[d].split("/")
-            averaged.add((int(block), int(layer), kind))
-        paths.append(Path(space.architecture(row), frozenset(averaged)))
-    return paths, drawn
+def _place(path: str) -> tuple[int, int, str]:
+    """(block, layer, kind) of a layer's decision; (-1, -1, kind) of others, which are never averaged."""
+    parts = path.split("/")
+    if len(parts) == 5:
+        return int(parts[1]), int(parts[3]), parts[4]
+    return -1, -1, parts[-1]
