@@ -18,6 +18,7 @@ import yaml
 
 MAX_FILE_BYTES = 1_000_000
 MAX_YAML_CHARACTERS = 40_000  # the parser of YAML takes a second for twice as many
+MAX_LEVELS = 20  # of nesting in YAML
 MAX_INTEGER_BITS = 128  # more than any seed or count; longer ones are slow to read and to print
 MAX_DIGITS = 38  # of a number of so many bits; JSON with more is read as a float
 _MISSING = object()
@@ -190,11 +191,21 @@ def _refuse_infinite(value: object, what: str) -> None:
 class _Loader(yaml.SafeLoader):
     """Safe YAML without duplicate keys and without aliases (which can make a small file huge)."""
 
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._above: list[object] = []  # for each level the key that leads into it, or None in a list
+
+    def compose_node(self, parent: yaml.Node | None, index: int | yaml.Node | None) -> yaml.Node | None:
         if self.check_event(yaml.events.AliasEvent):
             event = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs leave it out
             raise ValueError(f"line {event.start_mark.line + 1}: aliases (*name) are not allowed; write the value out")
-        return super().compose_node(parent, index)
+        if len(self._above) == MAX_LEVELS:  # the scanner's time grows with the square of open brackets
+            key = next((f"key {show(key)} is " for key in reversed(self._above) if key is not None), "")
+            raise ValueError(f"{key}nested too deeply to be one of our files")
+        self._above.append(index.value if isinstance(index, yaml.ScalarNode) else None)
+        node = super().compose_node(parent, index)  # type: ignore[arg-type]  # the stubs forget that it may be a key
+        self._above.pop()
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()

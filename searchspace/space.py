@@ -291,7 +291,7 @@ def read_space(data: object, where: str) -> Space:
     )
     head = top.fields("head")
     base = head.integer("width", 1, MAX_WIDTH)
-    heads = _rounded(head, "multipliers", base, head.items("multipliers", MAX_CHOICES, [1]), MAX_WIDTH)
+    heads = _rounded(head, "multipliers", head.items("multipliers", MAX_CHOICES, [1]), head, base, MAX_WIDTH)
     hidden = head.integer("hidden", 1, MAX_EXPAND)
     head.done()
     dropout, drop_path = top.number("dropout", 0, MAX_RATE, 0.2), top.number("drop_path", 0, MAX_RATE, 0.2)
@@ -323,10 +323,10 @@ def _read_block(fields: Fields, shared: Fields) -> BlockSpace:
     result = BlockSpace(
         base=base,
         stride=stride,
-        widths=_rounded(multiplier_source, "multipliers", base, multipliers, MAX_WIDTH),
+        widths=_rounded(multiplier_source, "multipliers", multipliers, fields, base, MAX_WIDTH),
         depths=tuple(sorted(set(depths))),
         kernels=tuple(dict.fromkeys(read_kernels(kernel_source, kernels))),
-        expansions=_rounded(expansion_source, "expansion", base, expansions, MAX_EXPAND),
+        expansions=_rounded(expansion_source, "expansion", expansions, fields, base, MAX_EXPAND),
         squeezes=tuple(sorted(set(squeezes))),
     )
     fields.done()
@@ -338,12 +338,12 @@ def _read_block(fields: Fields, shared: Fields) -> BlockSpace:
     return result
 
 
-def _rounded(fields: Fields, key: str, base: int, ratios: list[Any], most: int) -> tuple[int, ...]:
-    """Channels of each ratio, rounded, ascending, equal ones merged."""
+def _rounded(source: Fields, key: str, ratios: list[Any], owner: Fields, base: int, most: int) -> tuple[int, ...]:
+    """Channels of each ratio of `source.key` times the width of `owner`, rounded, ascending, equal ones merged."""
     for ratio in ratios:
         if type(ratio) not in (int, float) or not 0 < ratio <= 64 or base * ratio > most:
             raise ValueError(
-                f"{fields.where}.{key} holds {show(ratio)}; allowed: numbers above 0 and at most 64 "
-                f"whose channels (x {base}) are at most {most}"
+                f"{source.where}.{key} holds {show(ratio)}; allowed: numbers above 0 and at most 64 "
+                f"that times the width {base} of {owner.where} are at most {most}"
             )
     return tuple(sorted({round_width(base * ratio) for ratio in ratios}))

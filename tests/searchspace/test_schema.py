@@ -72,6 +72,7 @@ def test_json_numbers() -> None:
         ("a: 1" + ":1" * 10_000 + "\n", "f: line 1: '1:1:1"),
         ("[" * 30_000, "f: nested too deeply"),
         ("- " * 15_000, "f: nested too deeply"),
+        ("a: 1\nb: {c: [[{d: " + "[" * 30 + "]" * 30 + "}]]}", "f: key 'd' is nested too deeply"),
         ("#" * 50_000, "f: over 40,000 characters"),
     ],
 )
