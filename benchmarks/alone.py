@@ -79,7 +79,7 @@ def train_all(jobs: list[tuple[Architecture, int]], clips: int, clip: str) -> li
 def random_architectures(target: float, count: int) -> list[Architecture]:
     """Uniform samples repaired to a cost at the space's own clip, the same for every caller."""
     space = searchspace.load("movinet").with_classes(CLASSES)
-    rows = space.decisions.sample(np.random.default_rng(2026), count)
+    rows = np.concatenate([space.decisions.sample(np.random.default_rng([2026, i]), 1) for i in range(count)])
     repaired = repair_to(space.decisions, rows, "macs", space.costs().macs, np.full(count, target), within=0.01)
     assert repaired.inside.all()
     return [space.architecture(row, f"random-{i}") for i, row in enumerate(repaired.choices)]
@@ -102,11 +102,14 @@ def spread(arguments: argparse.Namespace) -> None:
 def winner(arguments: argparse.Namespace) -> None:
     """A search's winner against random architectures of its cost."""
     best = Architecture.load(Path(arguments.run) / "best" / "arch.json")
-    random = random_architectures(float(best.provenance["macs"]), arguments.count)
-    jobs = [(best, seed) for seed in range(arguments.seeds)] + [(a, s) for a in random for s in range(arguments.seeds)]
+    random = random_architectures(arguments.target * 1e6, arguments.count)
+    ratio = best.provenance["macs"] / (arguments.target * 1e6)
+    assert 0.96 < ratio < 1.02, f"the winner costs {ratio:.2f} times the random ones"
+    jobs = [(best, seed) for seed in range(arguments.seeds)]
+    jobs += [(architecture, seed) for architecture in random for seed in range(arguments.random_seeds)]
     results = train_all(jobs, arguments.clips, arguments.clip)
     ours = [r["accuracy"] for r in results[: arguments.seeds]]
-    table = np.array([r["accuracy"] for r in results[arguments.seeds :]]).reshape(arguments.count, arguments.seeds)
+    table = np.array([r["accuracy"] for r in results[arguments.seeds :]]).reshape(arguments.count, -1)
     means = table.mean(axis=1)
     error = float(means.std(ddof=1) / np.sqrt(len(means)))
     print(f"winner of {arguments.run}: {statistics.fmean(ours):.3f} ({', '.join(f'{a:.3f}' for a in ours)})")
@@ -125,9 +128,9 @@ def main() -> None:
         command.add_argument("--clip", default=CLIP)
         command.add_argument("--seeds", type=int, default=2)
         command.add_argument("--count", type=int, default=12 if function is spread else 8)
-        if function is spread:
-            command.add_argument("--target", type=float, default=600.0, help="MMACs at 8x128x128")
-        else:
+        command.add_argument("--target", type=float, default=600.0, help="MMACs at 8x128x128 of the random ones")
+        if function is winner:
+            command.add_argument("--random-seeds", type=int, default=1)
             command.add_argument("run", help="a run folder")
     arguments = parser.parse_args()
     arguments.function(arguments)

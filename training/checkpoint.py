@@ -58,9 +58,9 @@ def save(folder: Path, step: int, tensors: Mapping[str, Tensors], data: Mapping[
     try:
         for group, named in tensors.items():
             try:
-                save_file(
-                    {name: tensor.contiguous() for name, tensor in named.items()}, temporary / f"{group}.safetensors"
-                )
+                # Copies, since safetensors refuses tensors that are views of one piece of memory.
+                copies = {name: tensor.detach().clone().contiguous() for name, tensor in named.items()}
+                save_file(copies, temporary / f"{group}.safetensors")
             except Exception as error:
                 # safetensors wraps a full disk into an error of its own; people need the system's.
                 raise OSError(f"cannot write {temporary.parent}: {error}") from error

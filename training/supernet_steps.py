@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 import video
 from searchspace import Architecture, Choices
-from supernet import Path, Supernet, extract, recalibrate, warm_up
+from supernet import Path, Supernet, Warmup, extract, recalibrate
 from training import optimizers
 from training.evaluation import Score, evaluate, vote
 from training.problem import Problem
@@ -42,10 +42,19 @@ class SupernetSteps:
     def __init__(self, problem: Problem) -> None:
         config = problem.config
         self.problem, self.config = problem, config
-        self.supernet = Supernet(problem.space, kernels=config.kernels, residual=config.residual, seed=config.seed).to(
-            config.device
+        self.supernet = Supernet(
+            problem.space,
+            problem.space.classes,
+            kernels=config.kernels,  # type: ignore[arg-type]  # the configuration has checked it
+            scale=config.residual,
+            seed=config.seed,
+        ).to(config.device)
+        self.warmup = Warmup(
+            problem.space,
+            config.warmup,  # type: ignore[arg-type]  # the configuration has checked it
+            config.warmup_fraction,
         )
-        self.optimizer = optimizers.build(config.optimizer, self.supernet.parameters(), config.learning_rate)
+        self.optimizer = optimizers.build(config.optimizer, [self.supernet.flat_weights], config.learning_rate)
 
     def paths(self, choices: Choices, step: int) -> tuple[list[Path], npt.NDArray[np.bool_]]:
         """The paths that train at a step: the sampled architectures with what the warm-up replaces.
@@ -57,10 +66,8 @@ class SupernetSteps:
         Returns:
             K paths, and which decisions were replaced, [K, D].
         """
-        config = self.config
-        span = config.warmup_fraction * config.steps
-        progress = min(1.0, step / span) if span > 0 else 1.0
-        return warm_up(config.warmup, self.problem.space, choices, progress, generator(config.seed, "warm-up", step))
+        progress = step / self.config.steps
+        return self.warmup(choices, progress, generator(self.config.seed, "warm-up", step))
 
     def train(self, paths: list[Path], batches: list[Batch], step: int) -> float:
         """One update of the weights, every path on a micro-batch of its own; returns the mean loss."""
@@ -73,14 +80,14 @@ class SupernetSteps:
         losses = []
         share = 1 / len(paths)
         for path, (clips, labels) in zip(paths, batches, strict=True):
-            logits = self.supernet(
-                video.to_float(clips.to(config.device)), path, weight_decay=config.weight_decay * share
-            )
+            logits = self.supernet(video.to_float(clips.to(config.device)), path)
             loss = F.cross_entropy(logits, labels.to(config.device), label_smoothing=config.label_smoothing)
             (loss * share).backward()  # type: ignore[no-untyped-call]  # torch's own
             losses.append(float(loss.detach()))
+            if config.weight_decay:
+                self.supernet.decay_(path, config.weight_decay * share)
         if config.clip_norm:
-            self.supernet.clip_gradients(config.clip_norm)
+            torch.nn.utils.clip_grad_norm_([self.supernet.flat_weights], config.clip_norm)
         self.optimizer.step()
         return math.fsum(losses) / len(losses)
 

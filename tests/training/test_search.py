@@ -1,0 +1,130 @@
+"""A search from end to end on a small space: what it leaves, and going on as if nothing had happened."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+import searchspace
+from searchspace import Architecture
+from tests.training.small import assert_equal_runs, settings
+from training.progress import Silent
+from training.search import search
+
+
+class Crash(Exception):
+    pass
+
+
+class CrashAfter(Silent):
+    """Fails at a given status of training, or at a given tick of the re-scoring."""
+
+    def __init__(self, step=None, tick=None):
+        self.step, self.tick, self.ticks = step, tick, 0
+
+    def status(self, status):
+        if status.step == self.step:
+            raise Crash
+
+    def phase(self, title, done, total):
+        self.ticks += title.startswith("re-scoring")
+        if self.ticks == self.tick:
+            raise Crash
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    given = settings(folder)
+    return folder, given, search(given, runs=folder / "runs", name="a")
+
+
+def test_a_search_ends_with_an_architecture_within_its_budget(finished):
+    folder, given, result = finished
+    best = Architecture.load(folder / "runs" / "a" / "best" / "arch.json")
+    assert best == result.architecture
+    cost = searchspace.cost(best, searchspace.Clip.parse(given["clip"]))
+    assert 0.97 <= cost.macs / 2e6 <= 1.01
+    assert best.provenance["macs"] == cost.macs == result.summary["winner"]["macs"]
+    assert str(best.clip) == given["clip"]
+    space = searchspace.load(given["space"])
+    assert space.decisions.encode(space.choices(best)) == result.summary["winner"]["choices"]
+
+
+def test_the_front_holds_scores_of_the_same_clips_on_the_final_weights(finished):
+    folder, _, result = finished
+    run = folder / "runs" / "a"
+    rows = list(csv.DictReader((run / "pareto.csv").read_text().splitlines()))
+    assert len({row["clips"] for row in rows}) == 1
+    assert sum(row["winner"] == "1" for row in rows) == 1
+    front = [row for row in rows if row["on_front"] == "1"]
+    for row in front:
+        assert not any(int(o["macs"]) <= int(row["macs"]) and float(o["loss"]) < float(row["loss"]) for o in rows)
+        assert float(row["low"]) <= float(row["accuracy"]) <= float(row["high"])
+        assert Architecture.load(run / row["path"]).provenance["macs"] == int(row["macs"])
+    scored = {(r["choices"], r["clips"]): r for r in map(json.loads, (run / "scores.jsonl").read_text().splitlines())}
+    for row in rows:
+        record = scored[row["choices"], int(row["clips"])]
+        assert record["correct"] / record["clips"] == pytest.approx(float(row["accuracy"]), abs=1e-6)
+    assert result.summary["controls"]["uniform_at_budget"]["count"] > 0
+
+
+def test_a_finished_run_is_read_not_run_again(finished):
+    folder, given, result = finished
+    before = (folder / "runs" / "a" / "scores.jsonl").stat().st_mtime_ns
+    again = search(given, runs=folder / "runs", name="a", resume=True, progress=CrashAfter(step=1))
+    assert again.summary == result.summary
+    assert (folder / "runs" / "a" / "scores.jsonl").stat().st_mtime_ns == before
+
+
+def test_a_changed_configuration_is_refused_with_the_difference(finished):
+    folder, given, _ = finished
+    with pytest.raises(ValueError, match="steps: 12 in the run, 13 now"):
+        search({**given, "steps": 13}, runs=folder / "runs", name="a", resume=True)
+    with pytest.raises(ValueError, match="exists; go on with it by --resume"):
+        search(given, runs=folder / "runs", name="a")
+
+
+@pytest.mark.parametrize("crash", [{"step": 2}, {"step": 4}, {"step": 11}, {"tick": 1}, {"tick": 7}])
+def test_a_crashed_run_goes_on_to_the_same_end(finished, tmp_path, crash):
+    folder, given, _ = finished
+    with pytest.raises(Crash):
+        search(given, runs=tmp_path, name="a", progress=CrashAfter(**crash))
+    assert not (tmp_path / "a" / "summary.json").exists()
+    search({}, runs=tmp_path, name="a", resume=True)
+    assert_equal_runs(folder / "runs" / "a", tmp_path / "a")
+
+
+@pytest.mark.parametrize("searcher", ["random", "evolution"])
+def test_every_searcher_searches_and_resumes(tmp_path, searcher):
+    given = settings(tmp_path, searcher=searcher, paths=2, steps=6, checkpoint_every=3)
+    search(given, runs=tmp_path / "straight", name="a")
+    with pytest.raises(Crash):
+        search(given, runs=tmp_path / "crashed", name="a", progress=CrashAfter(step=5))
+    search(given, runs=tmp_path / "crashed", name="a", resume=True)
+    assert_equal_runs(tmp_path / "straight" / "a", tmp_path / "crashed" / "a")
+
+
+def test_tunas_own_settings_run(tmp_path):
+    given = settings(tmp_path, recipe="tunas", paths=2, steps=6)
+    result = search(given, runs=tmp_path / "runs")
+    assert result.folder.name == "search-1"
+    assert search(given, runs=tmp_path / "runs").folder.name == "search-2"
+
+
+def test_caps_are_kept_and_impossible_ones_refused(tmp_path):
+    given = settings(tmp_path, steps=4)
+    space = searchspace.load(given["space"])
+    costs = space.costs()
+    low, _ = costs.bounds("params")
+    rows = space.decisions.sample(np.random.default_rng(0), 2000)
+    near = rows[abs(costs.macs(rows) / 2e6 - 1) < 0.03]
+    cap = int(np.quantile(costs.params(near), 0.3))
+    result = search({**given, "budgets": ["2M", f"{cap}params"]}, runs=tmp_path / "runs")
+    assert searchspace.cost(result.architecture).params <= cap
+    with pytest.raises(ValueError, match="exclude each other"):
+        search({**given, "budgets": ["6M", f"{low}params"]}, runs=tmp_path / "runs")
+    with pytest.raises(ValueError, match="below the cheapest network.*the dearest"):
+        search({**given, "budgets": ["1k"]}, runs=tmp_path / "runs")
+    assert [p.name for p in (tmp_path / "runs").iterdir()] == ["search-1"]
