@@ -61,17 +61,22 @@ class FlatWeights:
         for p, gradient in zip(self._parameters, self._gradients, strict=True):
             p.grad = gradient
 
-    def attach_gradients(self) -> None:
-        """Makes sure that gradients are attached; those that an optimiser set to None count as zero."""
+    def attach_gradients(self) -> Tensor:
+        """Makes sure that gradients are attached; those that an optimiser set to None count as zero.
+
+        Returns:
+            The flat gradient, [total].
+        """
         if self.weights.grad is None or any(p.grad is None for p in self._parameters):
             self.zero_gradients()
+        assert self._gradient is not None
+        return self._gradient
 
 
 @dataclasses.dataclass(slots=True)
 class _Sink:
-    """Where the gradient of a slice goes: a view of the full gradient, its columns for a gathered slice."""
+    """Where the gradient of a slice goes: a view of the full gradient, or columns of one for a gathered slice."""
 
-    parameter: Tensor
     gradient: Tensor
     columns: Tensor | None = None
 
@@ -85,12 +90,11 @@ class Slicer:
 
     def __init__(self, flat: FlatWeights) -> None:
         self._flat = flat
-        self._training = torch.is_grad_enabled()
-        if self._training:
-            flat.attach_gradients()
+        self._data = flat.weights.detach()
+        self._gradient = flat.attach_gradients() if torch.is_grad_enabled() else None
         self._slices: list[Tensor] = []
-        self._sinks: list[tuple[_Sink, ...]] = []
-        self._decayed: list[int] = []
+        self._sinks: list[list[_Sink]] = []
+        self._decayed: list[tuple[Tensor, _Sink]] = []
 
     def slice(self, parameter: Tensor, *sizes: int, row: int | None = None, decay: bool = False) -> Tensor:
         """The first `sizes` entries along each axis, or along each of one row's; trailing sizes may be left out.
@@ -101,11 +105,10 @@ class Slicer:
             row: the entry of the first axis that is meant, or None.
             decay: whether weight decay shrinks it.
         """
-        view = _prefix(parameter.detach(), row, sizes)
-        if self._training:
-            assert parameter.grad is not None
-            self._add(view, (_Sink(view, _prefix(parameter.grad, row, sizes)),), decay)
-        return view
+        value, gradient = self._views(parameter, sizes, row)
+        if gradient is not None:
+            self._add(value, [(value, _Sink(gradient))], decay)
+        return value
 
     def gathered(self, shared: Tensor, columns: Tensor, own: Tensor, size: int) -> Tensor:
         """The first `size` rows of `own`, plus those of some columns of `shared`; weight decay shrinks both.
@@ -119,36 +122,49 @@ class Slicer:
         Returns:
             [size, ...], as `own`.
         """
-        part, difference = shared.detach()[:size], own.detach()[:size]
+        part, part_gradient = self._views(shared, (size,), None)
+        difference, own_gradient = self._views(own, (size,), None)
         result = part.index_select(1, columns).view(difference.shape).add_(difference)
-        if self._training:
-            assert shared.grad is not None and own.grad is not None
-            sinks = _Sink(part, shared.grad[:size], columns), _Sink(difference, own.grad[:size])
-            self._add(result, sinks, True)
+        if part_gradient is not None and own_gradient is not None:
+            self._add(result, [(part, _Sink(part_gradient, columns)), (difference, _Sink(own_gradient))], True)
         return result
 
-    def _add(self, value: Tensor, sinks: tuple[_Sink, ...], decay: bool) -> None:
+    def _views(self, parameter: Tensor, sizes: tuple[int, ...], row: int | None) -> tuple[Tensor, Tensor | None]:
+        """A prefix of a parameter and of its gradient, each one strided view of the flat memory."""
+        offset, shape, stride = parameter.storage_offset(), parameter.shape, parameter.stride()
+        if row is not None:
+            offset, shape, stride = offset + row * stride[0], shape[1:], stride[1:]
+        assert all(size <= most for size, most in zip(sizes, shape, strict=False)), (sizes, shape)
+        sizes = (*sizes, *shape[len(sizes) :])
+        value = self._data.as_strided(sizes, stride, offset)
+        return value, self._gradient.as_strided(sizes, stride, offset) if self._gradient is not None else None
+
+    def _add(self, value: Tensor, parts: list[tuple[Tensor, _Sink]], decay: bool) -> None:
         if decay:
-            self._decayed.append(len(self._slices))
+            self._decayed += parts
         self._slices.append(value)
-        self._sinks.append(sinks)
+        self._sinks.append([sink for _, sink in parts])
 
     def connect(self) -> None:
-        """Turns the collected slices into outputs of one node, in place; with gradients off they stay plain views."""
-        if self._training:
+        """Turns the collected slices into outputs of one node, in place; with gradients off they stay plain views.
+
+        The slicer lets go of them: the node holds the slicer, and they the node.
+        """
+        if self._gradient is not None:
+            slices = tuple(self._slices)
             outputs = _Collect.apply(self._flat.weights, self)  # type: ignore[no-untyped-call]  # torch's own
-            assert all(output is value for output, value in zip(outputs, self._slices, strict=True))
+            assert all(output is value for output, value in zip(outputs, slices, strict=True))
+        self._slices.clear()
+        self._decayed.clear()
 
     @torch.no_grad()
     def add_decay(self, amount: float) -> None:
-        """Adds `amount` x weight to the gradients of the slices that weight decay shrinks."""
-        for i in self._decayed:
-            for sink in self._sinks[i]:
-                if sink.columns is None:
-                    sink.gradient.add_(sink.parameter, alpha=amount)
-                else:
-                    chosen = sink.parameter.index_select(1, sink.columns)
-                    sink.gradient.index_add_(1, sink.columns, chosen, alpha=amount)
+        """Instead of `connect`: adds `amount` x weight to the gradients of the slices that weight decay shrinks."""
+        for weight, sink in self._decayed:
+            if sink.columns is None:
+                sink.gradient.add_(weight, alpha=amount)
+            else:
+                sink.gradient.index_add_(1, sink.columns, weight.index_select(1, sink.columns), alpha=amount)
 
     def accumulate(self, gradients: tuple[Tensor | None, ...]) -> None:
         """Adds the gradient of each slice, in order, to the full gradients."""
@@ -183,12 +199,3 @@ class _Collect(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[None, None]:
         ctx.slicer.accumulate(gradients)
         return None, None
-
-
-def _prefix(tensor: Tensor, row: int | None, sizes: tuple[int, ...]) -> Tensor:
-    if row is not None:
-        tensor = tensor[row]
-    for axis, size in enumerate(sizes):
-        if size != tensor.shape[axis]:
-            tensor = tensor.narrow(axis, 0, size)
-    return tensor

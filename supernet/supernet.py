@@ -186,7 +186,9 @@ class Supernet(nn.Module):
         path = path if isinstance(path, Path) else Path(path)
         architecture = path.architecture
         self.check(architecture)
-        result = self._slice(path, Slicer(self.flat))
+        slicer = Slicer(self.flat)
+        result = self._slice(path, slicer)
+        slicer.connect()
         if statistics is not None:
             assert not path.averaged, "statistics belong to one architecture, not to averaged choices"
             for name, norm in layers.named_norms(result, layers.bottleneck_names(architecture)).items():
@@ -199,7 +201,7 @@ class Supernet(nn.Module):
         for block, index, kind in path.averaged:
             averaged.setdefault((block, index), set()).add(kind)
         head, last = architecture.head, architecture.blocks[-1].width
-        result = layers.NetworkWeights(
+        return layers.NetworkWeights(
             stem=self.stem.slice(slicer, architecture.stem.width, 3),
             bottlenecks=[
                 layer.slice(slicer, position, frozenset(averaged.get((position.block, position.index), ())))
@@ -212,8 +214,6 @@ class Supernet(nn.Module):
                 classifier=slice_linear(slicer, self.classifier, self.classes, head.hidden),
             ),
         )
-        slicer.connect()
-        return result
 
     def _positions(self, architecture: Architecture) -> Iterator[tuple[Position, SharedLayer]]:
         for position in architecture.layers():

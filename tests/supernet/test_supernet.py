@@ -2,6 +2,8 @@
 
 import copy
 import dataclasses
+import gc
+import weakref
 
 import pytest
 import torch
@@ -270,6 +272,26 @@ def test_inference_mode_does_not_spoil_training() -> None:
     with torch.inference_mode():
         net(x, architecture)
     net(x, architecture).sum().backward()
+
+
+def test_a_pass_leaves_nothing_behind() -> None:
+    """Slices and their node form no cycle: they go with the last reference, without the garbage collector."""
+    space = small_space()
+    net, x, architecture = live(space), clips(2, 4, 16), draw(space, 1)
+    gc.collect()
+    gc.disable()
+    try:
+        for backward in (True, False):
+            weights = net.weights(architecture)
+            slice_ = weakref.ref(weights.stem.weight)
+            node = weakref.ref(weights.stem.weight.grad_fn)
+            logits = net.run(x, weights)
+            if backward:
+                logits.sum().backward()
+            del weights, logits
+            assert slice_() is None and node() is None
+    finally:
+        gc.enable()
 
 
 def test_the_seed_decides_the_weights() -> None:
