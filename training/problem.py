@@ -87,6 +87,10 @@ class Problem:
         """Rate of the controller over the steps."""
         return Schedule(steps=self.config.steps, delay=self.config.delay, total=self.config.controller_rate)
 
+    def price(self, choices: Choices) -> npt.NDArray[np.float64]:
+        """The part of an absolute reward that follows from cost alone, [N, D] -> [N]."""
+        return self.reward()(np.zeros(len(choices)), self.cost(choices), self.caps(choices))
+
     def searcher(self) -> Searcher:
         """A fresh searcher."""
         window = self.window(self.config.window, self.config.window) if self.config.window else None
@@ -97,6 +101,7 @@ class Problem:
             schedule=self.schedule(),
             start=self.start,
             window=window,
+            known=self.price if self.config.reward == "absolute" else None,
         )
 
 

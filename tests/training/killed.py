@@ -20,8 +20,9 @@ from training.search import search
 
 
 def main() -> None:
-    settings, runs, moment, count = json.loads(Path(sys.argv[1]).read_text()), sys.argv[2], sys.argv[3], int(sys.argv[4])
-    left = count
+    given, runs, moment, count = sys.argv[1:]
+    settings = json.loads(Path(given).read_text())
+    left = int(count)
 
     def die() -> None:
         nonlocal left
