@@ -20,6 +20,7 @@ Shapes: N clips, C channels, T frames, H x W input map; kernels [C, 1, kt, kh, k
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ from torch.autograd.function import once_differentiable
 from networks.formulations import channels_last, fold_frames, is_fast, same_padding
 
 STRIP = 3  # the widest kernel whose 2-D depthwise weight gradient is fast in the library
+PIECE = 4 << 20  # bytes: temporary copies of more than four times this are made a piece of the batch at a time
 
 
 def depthwise(x_NCTHW: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
@@ -118,7 +120,8 @@ class _Depthwise(torch.autograd.Function):
                 spread[:, :, :, ::stride, ::stride] = grad_x
                 grad_x = spread
         if ctx.needs_input_grad[1]:
-            grad_weight = _weight_gradient(grad, x, ctx.axes)
+            pieces = zip(_pieces(grad, x), _pieces(x, x), strict=True)
+            grad_weight = _sum(_weight_gradient(g, piece, ctx.axes) for g, piece in pieces)
             if grad_weight.shape != ctx.full:
                 whole = grad_weight.new_zeros(ctx.full)
                 ranges = [slice(first, first + n) for first, n in zip(ctx.crop, grad_weight.shape[2:], strict=True)]
@@ -149,11 +152,29 @@ def _input_gradient(grad: Tensor, weight: Tensor, axes: tuple[_Axis, ...]) -> Te
         pads = [axis.taps - 1 - axis.before for axis in axes]
         return channels_last(F.conv3d(grad, flipped, padding=pads, groups=weight.shape[0]))
     clips, channels, frames = grad.shape[:3]
-    spread = grad.new_zeros(clips, frames, h.size + h.taps - 1, w.size + w.taps - 1, channels)
+    result = channels_last(grad.new_empty(clips, channels, frames, h.size, w.size))
     rows, columns = (slice(axis.taps - 1 - axis.before, None, axis.stride) for axis in (h, w))
-    spread[:, :, rows, columns][:, :, : h.out, : w.out] = grad.permute(0, 2, 3, 4, 1)
     pads = [t.taps - 1 - t.before, 0, 0]
-    return channels_last(F.conv3d(spread.permute(0, 4, 1, 2, 3), flipped, padding=pads, groups=weight.shape[0]))
+    for piece, out in zip(_pieces(grad, result), _pieces(result, result), strict=True):
+        spread = grad.new_zeros(len(piece), frames, h.size + h.taps - 1, w.size + w.taps - 1, channels)
+        spread[:, :, rows, columns][:, :, : h.out, : w.out] = piece.permute(0, 2, 3, 4, 1)
+        out.copy_(F.conv3d(spread.permute(0, 4, 1, 2, 3), flipped, padding=pads, groups=channels))
+    return result
+
+
+def _pieces(tensor: Tensor, large: Tensor) -> tuple[Tensor, ...]:
+    """Splits a batch so that the part of `large` in a piece stays in cache; small ones stay whole."""
+    size = large.numel() * large.element_size()
+    if size <= 4 * PIECE:
+        return (tensor,)
+    return torch.split(tensor, max(1, PIECE * len(large) // size))
+
+
+def _sum(tensors: Iterable[Tensor]) -> Tensor:
+    total, *others = tensors
+    for tensor in others:
+        total += tensor
+    return total
 
 
 def _weight_gradient(grad: Tensor, x: Tensor, axes: tuple[_Axis, ...]) -> Tensor:

@@ -92,3 +92,14 @@ def test_clips_of_a_batch_do_not_meet() -> None:
         weight = torch.randn(8, 1, *kernel)
         alone = torch.cat([depthwise.depthwise(clip[None], weight) for clip in x])
         torch.testing.assert_close(depthwise.depthwise(x, weight), alone, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_large_batches_in_pieces(kernel: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(depthwise, "PIECE", 1 << 10)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(5, 16, 4, 6, 6, generator=generator)
+    weight = torch.randn(16, 1, *kernel, generator=generator)
+    for stride in (1, 2):
+        for fast, library in zip(_run(x, weight, stride, "fast"), _run(x, weight, stride, "reference"), strict=True):
+            torch.testing.assert_close(fast, library, atol=2e-5, rtol=1e-5)
