@@ -152,13 +152,21 @@ def _input_gradient(grad: Tensor, weight: Tensor, axes: tuple[_Axis, ...]) -> Te
         pads = [axis.taps - 1 - axis.before for axis in axes]
         return channels_last(F.conv3d(grad, flipped, padding=pads, groups=weight.shape[0]))
     clips, channels, frames = grad.shape[:3]
-    result = channels_last(grad.new_empty(clips, channels, frames, h.size, w.size))
     rows, columns = (slice(axis.taps - 1 - axis.before, None, axis.stride) for axis in (h, w))
     pads = [t.taps - 1 - t.before, 0, 0]
-    for piece, out in zip(_pieces(grad, result), _pieces(result, result), strict=True):
+
+    def piece_gradient(piece: Tensor) -> Tensor:
         spread = grad.new_zeros(len(piece), frames, h.size + h.taps - 1, w.size + w.taps - 1, channels)
         spread[:, :, rows, columns][:, :, : h.out, : w.out] = piece.permute(0, 2, 3, 4, 1)
-        out.copy_(F.conv3d(spread.permute(0, 4, 1, 2, 3), flipped, padding=pads, groups=channels))
+        return F.conv3d(spread.permute(0, 4, 1, 2, 3), flipped, padding=pads, groups=channels)
+
+    shape = (clips, channels, frames, h.size, w.size)
+    result = torch.empty(shape, dtype=grad.dtype, device=grad.device, memory_format=torch.channels_last_3d)
+    outs = _pieces(result, result)
+    if len(outs) == 1:
+        return channels_last(piece_gradient(grad))
+    for piece, out in zip(_pieces(grad, result), outs, strict=True):
+        out.copy_(piece_gradient(piece))
     return result
 
 
