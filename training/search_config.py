@@ -24,13 +24,13 @@ RECIPES: dict[str, dict[str, Any]] = {
         "kernels": "nested",
         "residual": 0.5,
         "optimizer": "sgd",
-        "learning_rate": 0.1,
+        "learning_rate": 0.04,
         "rate_warmup": 0.02,
         "rate_floor": 0.15,
         "weight_decay": 5e-4,
         "clip_norm": 5.0,
         "start": "budget",
-        "controller_rate": 100.0,
+        "controller_rate": 60.0,
     },
     # TuNAS (Bender et al., CVPR 2020, and its released code): weight rate 2.64 for 4,096 items a step, scaled down
     # linearly; controller rates that sum to 381. The residual scalar is our choice, TuNAS's networks have none.
@@ -115,7 +115,7 @@ class SearchConfig:
     kernels: str = "nested"
     residual: float = 0.5
     optimizer: str = "sgd"
-    learning_rate: float = 0.1
+    learning_rate: float = 0.04
     rate_warmup: float = 0.02
     rate_floor: float = 0.15
     weight_decay: float = 5e-4
@@ -125,7 +125,7 @@ class SearchConfig:
     reward: str = "absolute"
     beta: float = -0.1
     window: float = 0.0
-    controller_rate: float = 100.0
+    controller_rate: float = 60.0
     checkpoint_every: int = 50
     device: str = "cpu"
     threads: int = 2

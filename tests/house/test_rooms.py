@@ -31,6 +31,7 @@ def test_arrows_point_down_only() -> None:
         ("controller", "import video"),
         ("controller", "import networks"),
         ("video", "import controller"),
+        ("video", "import searchspace.space"),
         ("training", "import experiments"),
         ("searchspace", "import torch"),
         ("controller", "import torch"),
@@ -40,10 +41,12 @@ def test_a_wrong_arrow_is_found(tmp_path: Path, importer: str, statement: str) -
     for room in ROOMS:
         (tmp_path / room).mkdir()
         (tmp_path / room / "__init__.py").write_text(f"{statement}\n" if room == importer else "")
+    for module in (ROOT / "searchspace").glob("[a-z]*.py"):
+        (tmp_path / "searchspace" / module.name).touch()
     (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
     result = lint_imports(tmp_path / "pyproject.toml", tmp_path)
     assert result.returncode != 0
-    assert importer in result.stdout and statement.split()[1] in result.stdout
+    assert f"{importer} is not allowed to import" in result.stdout
 
 
 def test_one_list_of_rooms_everywhere() -> None:
