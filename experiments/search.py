@@ -199,10 +199,15 @@ def _regular_expression(text: str) -> str:
 
 
 def _dry_run(args: argparse.Namespace, problem: Problem, say: Any) -> int:
-    if args.json:
-        tables.print_json(search_text.plan(problem))
     for line in search_text.planned(problem):
         say(line)
+    from training.estimate import estimate
+
+    expected = estimate(problem)
+    for line in search_text.expected(problem, expected):
+        say(line)
+    if args.json:
+        tables.print_json({**search_text.plan(problem), "estimate": dataclasses.asdict(expected)})
     say("dry run: nothing was written")
     say(f"next: nas search {' '.join(_words(args))}")
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from experiments.run_files import Run
 from searchspace import Budget, Clip, Space, cost, format_quantity, published, published_names
 from searchspace.cost import halve
 from training.problem import Problem
+
+if TYPE_CHECKING:
+    from training.estimate import Estimate
 
 SAMPLES = 5000
 
@@ -92,6 +95,18 @@ def planned(problem: Problem) -> list[str]:
     ]
 
 
+def expected(problem: Problem, estimate: Estimate) -> list[str]:
+    """What it will take on this machine."""
+    minutes = (estimate.training_seconds + estimate.rescoring_seconds) / 60
+    share = estimate.rescoring_seconds / max(1e-9, estimate.training_seconds + estimate.rescoring_seconds)
+    return [
+        f"memory: about {estimate.memory_bytes / 1e9:.1f} GB at the dearest step; "
+        f"disk: {estimate.checkpoint_bytes / 1e9:.1f} GB of checkpoints",
+        f"time: about {minutes:.1f} minutes, {share:.0%} of them re-scoring, by a few steps measured just now"
+        + ("" if problem.config.data is None else "; decoding the videos not counted"),
+    ]
+
+
 def result(found: Run) -> list[str]:
     """What came out of a finished run, and what to type next."""
     summary = found.summary
@@ -119,8 +134,11 @@ def result(found: Run) -> list[str]:
     if summary["validation"] is not None:
         held = summary["validation"]
         lines.append(f"validation set: accuracy {held['accuracy']:.1%} on {held['clips']:,} clips")
-    share = (total - seconds["training"]) / total if total else 0.0
-    lines.append(f"time: {total / 60:.1f} minutes, {share:.0%} of them choosing the winner and scoring the front")
+    shares = {name: value / total if total else 0.0 for name, value in seconds.items()}
+    lines.append(
+        f"time: {total / 60:.1f} minutes; {shares['training']:.0%} training, {shares['selection']:.0%} choosing the "
+        f"winner, {shares['front_and_controls']:.0%} scoring the front and the controls"
+    )
     front = sum(point.on_front for point in found.front)
     lines += [
         f"architecture: {found.folder / 'best' / 'arch.json'}",

@@ -35,8 +35,8 @@ class FitConfig:
 
     clips: int = 8000
     batch: int = 16
-    optimizer: str = "adamw"
-    learning_rate: float = 3e-3
+    optimizer: str = "sgd"
+    learning_rate: float = 0.04
     weight_decay: float = 5e-4
     clip_norm: float = 5.0
     label_smoothing: float = 0.1

@@ -26,6 +26,7 @@ from training import checkpoint, rescoring
 from training import run as runs_module
 from training.interrupt import Interrupt, Interrupted
 from training.ledger import Ledger, read_records
+from training.metrics import Logged, Scalars
 from training.order import Order
 from training.problem import Problem, build
 from training.progress import Progress, Silent, Status
@@ -37,8 +38,18 @@ from training.supernet_steps import SupernetSteps
 WALL_CLOCK = ("data_ms", "step_ms", "seconds")
 """Fields of ledger, metrics and summary that hold times, and so differ between two runs of one configuration."""
 
-METRICS = "step,loss,accuracy,reward,cost_ratio,entropy,data_ms,step_ms"
+METRICS = "step,loss,accuracy,reward,cost_ratio,entropy,residual,data_ms,step_ms"
 WARMUP_LOOK_EVERY = 10
+SCALARS = {
+    "loss": "weights/loss",
+    "residual": "weights/mean_residual_scalar",
+    "accuracy": "controller/held_out_accuracy",
+    "reward": "controller/reward",
+    "cost_ratio": "controller/sampled_cost_over_target",
+    "entropy": "controller/entropy",
+    "data_ms": "time/data_ms",
+    "step_ms": "time/step_ms",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +126,9 @@ class _Search:
 
     def __init__(self, config: SearchConfig, folder: runs_module.RunFolder, progress: Progress) -> None:
         torch.set_num_threads(config.threads)
-        self.config, self.folder, self.progress = config, folder, progress
+        self.config, self.folder = config, folder
+        self.progress: Progress = Logged(progress, folder.path / "log.txt")
+        progress = self.progress
         clip = build(config).train_clip
         self.source = open_source(config, clip, folder.path, progress)
         self.problem: Problem = build(config, len(self.source.classes))
@@ -127,14 +140,19 @@ class _Search:
         self.reward = self.problem.reward()
         self.sizes = rescoring.sizes(self.problem, self.source.parts["rescoring"])
         self.smooth: dict[str, float] = {}
+        self.warned = False
         self.done = 0
         self.started = time.perf_counter()
 
     def run(self) -> SearchResult:
         """Trains, re-scores, writes the results."""
         self._restore()
+        self.scalars = Scalars(self.folder.path / "tensorboard", self.done)
         with Interrupt() as interrupt:
-            self._train(interrupt)
+            try:
+                self._train(interrupt)
+            finally:
+                self.scalars.close()
             trained = time.perf_counter()
             if interrupt.exit_code:
                 raise self._stopped(interrupt.exit_code)
@@ -226,6 +244,7 @@ class _Search:
             choices, quality, reward, progress=step / config.steps, replaced=replaced if learn else None, learn=learn
         )
         values["entropy"] = self.searcher.policy.entropy()
+        values["residual"] = float(self.steps.supernet.scales().abs().mean())
         values["data_ms"] = 1e3 * waited
         return values
 
@@ -254,8 +273,11 @@ class _Search:
                 }
             )
             text = warning(policy, step / config.steps) if config.searcher == "reinforce" else None
-            if text is not None:
+            if text is not None and not self.warned:
+                self.warned = True
                 self.progress.line(text)
+            self.scalars.add(step, {SCALARS[name]: value for name, value in values.items()})
+            self.scalars.add(step, {"controller/expected_macs": expected})
         mean = self.smooth
         self.progress.status(
             Status(

@@ -122,7 +122,6 @@ def test_a_mistake_in_a_process_of_its_own() -> None:
         ["--help"],
         ["search", "--help"],
         ["search", "--budget", "1M"],
-        ["search", "--dry-run"],
         ["space", "movinet"],
         ["show", "a2"],
         ["cost", "a2"],

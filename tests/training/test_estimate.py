@@ -1,0 +1,43 @@
+"""The memory that a search is said to need, against what autograd really keeps."""
+
+import numpy as np
+import torch
+
+import searchspace
+from supernet import Path, Supernet
+from tests.training.small import settings
+from training.estimate import estimate, saved_bytes
+from training.problem import build
+from training.search_config import SearchConfig
+
+
+def test_saved_bytes_are_what_the_backward_pass_keeps():
+    space = searchspace.load("movinet").with_classes(10)
+    clip = searchspace.Clip.parse("4x32x32")
+    net = Supernet(space, 10)
+    parameters = {net.flat_weights.untyped_storage().data_ptr()}
+    for row in space.decisions.sample(np.random.default_rng(0), 4):
+        architecture = space.architecture(row)
+        kept: dict[int, int] = {}
+
+        def keep(tensor, kept=kept):
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in parameters:
+                kept[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            logits = net(torch.rand(2, 3, 4, 32, 32), Path(architecture))
+        real = sum(kept.values())
+        del logits
+        assert 0.7 < 2 * saved_bytes(architecture, clip) / real < 1.4
+
+
+def test_an_estimate_writes_nothing_and_counts_every_part(tmp_path):
+    given = settings(tmp_path, steps=10)
+    before = sorted(tmp_path.iterdir())
+    one = estimate(build(SearchConfig.resolve(**given)))
+    twice = estimate(build(SearchConfig.resolve(**{**given, "micro_batch": 512})))
+    assert one.training_seconds > 0 and one.rescoring_seconds > 0 and one.checkpoint_bytes > 0
+    assert twice.memory_bytes > one.memory_bytes
+    assert sorted(tmp_path.iterdir()) == before
