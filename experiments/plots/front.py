@@ -25,7 +25,7 @@ def draw(picture: FrontPicture, path: Path) -> None:
     for series in picture.series:
         _run(axes, series)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1e6:g} M"))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
     axes.set_xlabel(picture.axis, color=INK)
     axes.set_ylabel("held-out accuracy", color=INK)
     lines = textwrap.wrap(picture.caption, 118)

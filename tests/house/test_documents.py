@@ -1,0 +1,31 @@
+"""What the documents point at is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from experiments.cli import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_every_path_exists(document: str) -> None:
+    text = (ROOT / document).read_text()
+    quoted = re.findall(r"`((?:[a-z]+/)+[a-z_]*(?:\.(?:py|yaml|md|html))?)`", text)
+    paths = quoted + re.findall(r"\]\(([^):#]+)\)", text)
+    assert paths
+    # runs/ is made by a search, and is not part of the project.
+    missing = [path for path in paths if not path.startswith("runs/") and not (ROOT / path).exists()]
+    assert not missing
+
+
+def test_readme_names_every_command() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert [name for name in COMMANDS if f"nas {name}" not in text] == []
+
+
+def test_every_command_has_its_file() -> None:
+    for name in COMMANDS:
+        assert (ROOT / "experiments" / f"{name.replace(' ', '_')}.py").exists()
