@@ -4,7 +4,7 @@
 VENV   ?= .venv
 BUDGET ?= 600MFLOPs
 ARGS   ?=
-BENCH  ?= $(filter-out benchmarks/__init__.py,$(wildcard benchmarks/[a-z]*.py))
+BENCH  ?= benchmarks/operations.py benchmarks/supernet_step.py benchmarks/costs.py
 SETUP   = VENV="$(VENV)" PYTHON="$(PYTHON)" PIP_FLAGS="$(PIP_FLAGS)" SETUP_GOAL=$@ .ci/setup.sh
 
 .PHONY: help search test test-all bench clean
@@ -29,7 +29,7 @@ test-all: ## the long proofs too (many kills, many seeds, all published networks
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/pytest -q -n 2
 
-bench: ## measure speed and quality (BENCH="benchmarks/one.py" for one of them)
+bench: ## measure speed as ratios (BENCH="benchmarks/one.py" for one of them)
 	@$(SETUP) dev
 	@for script in $(BENCH); do echo "== $$script"; $(VENV)/bin/python $$script || exit 1; done
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 from controller.adam import Schedule
@@ -13,6 +12,7 @@ from controller.reinforce import Known, Reinforce
 from controller.searcher import Searcher
 from controller.window import Window
 from searchspace.decisions import Decisions
+from searchspace.schema import nearest
 
 NAMES = (Reinforce.name, RandomSearch.name, Evolution.name)
 
@@ -47,6 +47,4 @@ def create(
         return RandomSearch(decisions, seed=seed, start=start, window=window)
     if name == Evolution.name:
         return Evolution(decisions, seed=seed, start=start, window=window)
-    near = difflib.get_close_matches(name, NAMES, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"searcher {name!r}: must be one of {', '.join(NAMES)}{hint}")
+    raise ValueError(f"searcher {name!r}: must be one of {', '.join(NAMES)}{nearest(name, NAMES)}")

@@ -18,12 +18,15 @@ from typing import Any
 import numpy as np
 import torch
 
+import searchspace
 import video
 from controller.looks import Looks
 from controller.watch import warning
-from searchspace import Architecture, Clip
+from searchspace import Architecture
+from searchspace.schema import write_atomically
 from training import checkpoint, rescoring
 from training import run as runs_module
+from training.data import open_source
 from training.interrupt import Interrupt, Interrupted
 from training.ledger import Ledger, read_records
 from training.metrics import Logged, Scalars
@@ -39,6 +42,7 @@ WALL_CLOCK = ("data_ms", "step_ms", "seconds")
 """Fields of ledger, metrics and summary that hold times, and so differ between two runs of one configuration."""
 
 METRICS = "step,loss,accuracy,reward,cost_ratio,entropy,residual,data_ms,step_ms"
+SPACE = "space.yaml"
 WARMUP_LOOK_EVERY = 10
 SCALARS = {
     "loss": "weights/loss",
@@ -104,15 +108,32 @@ def search(
     folder = runs_module.resume(Path(runs), name, "search", given) if resume else None
     if folder is None:
         resolved = config if isinstance(config, SearchConfig) else SearchConfig.resolve(**given)
-        build(resolved)  # a mistake is answered before a folder is made
+        space = build(resolved).space  # a mistake is answered before a folder is made
         folder = runs_module.create(Path(runs), name, "search", resolved.to_dict())
+        write_atomically(folder.path / SPACE, space.to_yaml())
     else:
         resolved = SearchConfig(**{**folder.config, "budgets": tuple(folder.config["budgets"])})
     with folder:
         if folder.finished:
             progress.line(f"{folder.path} is finished")
             return load_result(folder.path)
-        return _Search(resolved, folder, progress).run()
+        _check_space(folder.path, resolved)
+        try:
+            return _Search(resolved, folder, progress).run()
+        except Interrupted:
+            raise
+        except KeyboardInterrupt:
+            raise Interrupted(130, f"stopped; go on with: nas search --resume --name {folder.path.name}") from None
+
+
+def _check_space(folder: Path, config: SearchConfig) -> None:
+    """A space file that was edited since the run began would make another search of it."""
+    kept = folder / SPACE
+    if kept.exists() and searchspace.load(kept).decisions != searchspace.load(config.space).decisions:
+        raise ValueError(
+            f"space {config.space!r} has changed since {folder} was started; the run keeps its own copy, {kept}: "
+            "restore the file from it, or start a new run"
+        )
 
 
 def load_result(folder: Path) -> SearchResult:
@@ -388,31 +409,3 @@ class _Search:
             np.array([record["quality"] for record in records]),
             np.array([record["progress"] for record in records]),
         )
-
-
-def open_source(config: SearchConfig, clip: Clip, folder: Path | None, progress: Progress) -> video.Source:
-    """Opens the data of a configuration at a clip shape.
-
-    Args:
-        config: `data` None is the built-in motion data.
-        clip: shape of the clips that come out.
-        folder: of the run, which keeps the pre-scan of a folder of videos; None keeps nothing.
-        progress: of the pre-scan.
-
-    Raises:
-        ValueError: a folder that cannot be trained on; says why.
-    """
-    if config.data is None:
-        return video.MotionSource(seed=config.seed, clip=clip)
-    source = video.FolderSource(
-        config.data,
-        clip,
-        seed=config.seed,
-        group=config.group,
-        scan_cache=None if folder is None else folder / "scan.json",
-        workers=config.workers,
-        progress=lambda done, total: progress.phase("looking through the videos", done, total),
-    )
-    for line in source.notes:
-        progress.line(line)
-    return source

@@ -13,7 +13,7 @@ from video.source import Frames, check_request
 if TYPE_CHECKING:
     from searchspace.clip import Clip
 
-DEFAULT_DIFFICULTY = 0.1
+DEFAULT_DIFFICULTY = 0.2
 DEFAULT_SIZES = {"weights": 8192, "controller": 2048, "rescoring": 2048, "val": 2048}
 
 _PART_CODES = {"weights": 1, "controller": 2, "rescoring": 3, "val": 4}

@@ -9,6 +9,7 @@ import pytest
 import searchspace
 from searchspace import Architecture
 from tests.training.small import assert_equal_runs, settings
+from training.interrupt import Interrupted
 from training.progress import Silent
 from training.search import search
 
@@ -128,3 +129,26 @@ def test_caps_are_kept_and_impossible_ones_refused(tmp_path):
     with pytest.raises(ValueError, match=r"below the cheapest network.*the dearest"):
         search({**given, "budgets": ["1k"]}, runs=tmp_path / "runs")
     assert [p.name for p in (tmp_path / "runs").iterdir()] == ["search-1"]
+
+
+def test_a_space_edited_since_the_start_is_refused(tmp_path):
+    given = settings(tmp_path)
+    with pytest.raises(Crash):
+        search(given, runs=tmp_path / "runs", name="a", progress=CrashAfter(step=5))
+    file = tmp_path / "small.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("[1, 2, 3]\n  kernel", "[1, 2]\n  kernel"))
+    with pytest.raises(ValueError, match="has changed since"):
+        search({}, runs=tmp_path / "runs", name="a", resume=True)
+    file.write_text(text)
+    search({}, runs=tmp_path / "runs", name="a", resume=True)
+
+
+def test_an_interrupt_before_training_says_how_to_go_on(tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.search.open_source", interrupted)
+    with pytest.raises(Interrupted, match="nas search --resume --name a") as error:
+        search(settings(tmp_path), runs=tmp_path / "runs", name="a")
+    assert error.value.exit_code == 130
