@@ -36,9 +36,9 @@ class SharedConv(nn.Module):
         return layers.ConvWeights(slicer.slice(self.weight, outputs, inputs, decay=True), norm)
 
 
-def slice_linear(slicer: Slicer, linear: Linear, outputs: int, inputs: int) -> layers.LinearWeights:
+def slice_linear(slicer: Slicer, linear: Linear, outputs: int, inputs: int, decay: bool = True) -> layers.LinearWeights:
     """The first `outputs` x `inputs` units."""
-    weight = slicer.slice(linear.weight, outputs, inputs, decay=True)
+    weight = slicer.slice(linear.weight, outputs, inputs, decay=decay)
     return layers.LinearWeights(weight, slicer.slice(linear.bias, outputs))
 
 

@@ -211,7 +211,7 @@ class Supernet(nn.Module):
             head=layers.HeadWeights(
                 conv=self.head.slice(slicer, head.width, last),
                 dense=slice_linear(slicer, self.dense, head.hidden, head.width),
-                classifier=slice_linear(slicer, self.classifier, self.classes, head.hidden),
+                classifier=slice_linear(slicer, self.classifier, self.classes, head.hidden, decay=False),
             ),
         )
 
@@ -231,8 +231,8 @@ class Supernet(nn.Module):
     def decay_(self, path: Path | Architecture, amount: float) -> None:
         """Weight decay of what a path uses: adds `amount` x weight to the gradients of its convolutions.
 
-        Of kernels and matrices only, not of BatchNorm, biases and residual scalars; nor of any weight that the path
-        leaves out. With averaged kernels all of them are in use.
+        Of kernels and matrices only, not of BatchNorm, biases, residual scalars and the classifier; nor of any weight
+        that the path leaves out. With averaged kernels all of them are in use.
 
         Args:
             path: what ran; call it once for each path of a step.
