@@ -248,7 +248,7 @@ def test_decay_acts_on_kernels_in_use_only() -> None:
         for name, p in net.named_parameters():
             used = p.grad != 0
             # The last classifier never decays, in the authors' recipe as in TuNAS.
-            matrix = name.endswith("weight") and p.dim() > 1 and "norm" not in name and not name.startswith("classifier")
+            matrix = name.endswith("weight") and p.dim() > 1 and "norm" not in name and "classifier" not in name
             if matrix or ".own." in name or name.endswith(".shared"):
                 # what decays is 0.1 x weight, and it is exactly what the path's gradient reaches
                 assert ((decay[name] == 0) | torch.isclose(decay[name], 0.1 * p.detach())).all(), name
