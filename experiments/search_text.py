@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from controller.front import wilson
 from experiments import tables
 from experiments.run_files import Run
 from searchspace import Budget, Clip, Space, cost, format_quantity, published, published_names
@@ -107,6 +108,12 @@ def expected(problem: Problem, estimate: Estimate) -> list[str]:
     ]
 
 
+def with_interval(accuracy: float, clips: int) -> str:
+    """`87.5% (86.0% to 88.9%) on 2,048 clips`: the accuracy with its binomial 95 % interval (Wilson)."""
+    low, high = wilson(accuracy, clips)
+    return f"{accuracy:.1%} ({float(low):.1%} to {float(high):.1%}) on {clips:,} clips"
+
+
 def result(found: Run) -> list[str]:
     """What came out of a finished run, and what to type next."""
     summary = found.summary
@@ -120,7 +127,7 @@ def result(found: Run) -> list[str]:
     seconds = summary["seconds"]
     total = sum(seconds.values())
     lines = [
-        f"winner: accuracy {winner['accuracy']:.1%} on {winner['clips']:,} clips that neither weights nor controller "
+        f"winner: accuracy {with_interval(winner['accuracy'], winner['clips'])} that neither weights nor controller "
         f"saw ({winner['times_chance']:.1f} x chance), {format_quantity(quantity, winner['cost'])}, "
         f"{winner['cost_over_target'] - 1:+.1%} of the target; from: {winner['origin']}",
         f"bare argmax of the policy: {argmax['cost_over_target'] - 1:+.1%} of the target; "
@@ -133,7 +140,7 @@ def result(found: Run) -> list[str]:
     ]
     if summary["validation"] is not None:
         held = summary["validation"]
-        lines.append(f"validation set: accuracy {held['accuracy']:.1%} on {held['clips']:,} clips")
+        lines.append(f"validation set: accuracy {with_interval(held['accuracy'], held['clips'])}")
     shares = {name: value / total if total else 0.0 for name, value in seconds.items()}
     lines.append(
         f"time: {total / 60:.1f} minutes; {shares['training']:.0%} training, {shares['selection']:.0%} choosing the "
