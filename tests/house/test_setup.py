@@ -56,7 +56,9 @@ class Clone:
         path.chmod(0o755)
 
     def make(self, target: str = "search", **environment: str) -> subprocess.CompletedProcess[str]:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "VENV", "PYTHON"))}
+        # What an outer `make test` passes down would change what the inner make says, and where.
+        foreign = ("PIP_", "VENV", "PYTHON", "MAKE", "MFLAGS", "SETUP_GOAL")
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         path = f"{self.bin}:{os.environ['PATH']}"
         words = [f"{name}={environment.pop(name)}" for name in ("PYTHON", "PIP_FLAGS") if name in environment]
         return subprocess.run(
