@@ -6,6 +6,7 @@ Nothing is pickled. A checkpoint that a kill or a full disk cut short never gets
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import shutil
@@ -62,8 +63,9 @@ def save(folder: Path, step: int, tensors: Mapping[str, Tensors], data: Mapping[
                 copies = {name: tensor.detach().clone().contiguous() for name, tensor in named.items()}
                 save_file(copies, temporary / f"{group}.safetensors")
             except Exception as error:
-                # safetensors wraps a full disk into an error of its own; people need the system's.
-                raise OSError(f"cannot write {temporary.parent}: {error}") from error
+                # safetensors wraps a full disk into an error of its own; callers need the system's.
+                number = errno.ENOSPC if "os error 28" in str(error) else errno.EIO
+                raise OSError(number, os.strerror(number), str(folder)) from error
         text = json.dumps({"step": step, "groups": sorted(tensors), "data": data}, allow_nan=False)
         with open(temporary / "checkpoint.json", "w", encoding="utf-8") as file:
             file.write(text)

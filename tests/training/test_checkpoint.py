@@ -1,9 +1,11 @@
 """Checkpoints: exact, atomic, the last two kept, damaged ones passed over."""
 
+import errno
 import os
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from training import checkpoint
 
@@ -97,3 +99,16 @@ def test_an_optimiser_goes_on_as_if_nothing_had_happened(tmp_path, kind):
     checkpoint.restore_optimizer(optimizer, found.tensors["optimizer"], found.data["optimizer"])
     advance(second, optimizer, range(3, 6))
     assert torch.equal(straight, second)
+
+
+def test_a_full_disk_behind_safetensors_is_the_system_s_own_error(tmp_path, monkeypatch):
+    checkpoint.save(tmp_path, 1, some(1), {})
+
+    def full(*_):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(OSError, match="No space left") as error:
+        checkpoint.save(tmp_path, 2, some(2), {})
+    assert error.value.errno == errno.ENOSPC and error.value.filename == str(tmp_path)
+    assert checkpoint.names(tmp_path) == ["step-00000001"]
