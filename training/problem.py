@@ -56,7 +56,7 @@ class Problem:
     @property
     def train_clip(self) -> Clip:
         """The clip that the supernet trains on."""
-        return self.clip.at(self.config.search_resolution)
+        return self.config.train_clip
 
     def cost(self, choices: Choices) -> npt.NDArray[np.int64]:
         """Cost of rows of choices in the first budget's unit, [N, D] -> [N]."""

@@ -150,8 +150,7 @@ class _Search:
         self.config, self.folder = config, folder
         self.progress: Progress = Logged(progress, folder.path / "log.txt")
         progress = self.progress
-        clip = build(config).train_clip
-        self.source = open_source(config, clip, folder.path, progress)
+        self.source = open_source(config, config.train_clip, folder.path, progress)
         self.problem: Problem = build(config, len(self.source.classes))
         self.searcher = self.problem.searcher()
         self.steps = SupernetSteps(self.problem)

@@ -200,6 +200,11 @@ class SearchConfig:
             settings["budgets"] = tuple(settings["budgets"])
         return cls(**settings)
 
+    @property
+    def train_clip(self) -> Clip:
+        """The clip that the supernet trains on."""
+        return Clip.parse(self.clip).at(self.search_resolution)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for config.json."""
         return {**dataclasses.asdict(self), "budgets": list(self.budgets)}
