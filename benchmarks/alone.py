@@ -4,6 +4,7 @@ Every result is appended to `benchmarks/results/alone.jsonl` and never computed 
 
     python -m benchmarks.alone spread           # is the built-in data hard, and do architectures of one cost differ?
     python -m benchmarks.alone winner runs/x    # is a search's winner better than random architectures of its cost?
+    python -m benchmarks.alone reasons          # which classes want long time, large space, early 3-D kernels?
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 
 import searchspace
 from controller.repair import repair_to
-from searchspace import Architecture, Clip
+from searchspace import Architecture, Choices, Clip, Kernel
 from training.ledger import Ledger, read_records
 
 RESULTS = Path(__file__).parent / "results" / "alone.jsonl"
@@ -37,7 +38,8 @@ def train(architecture_json: str, seed: int, clips: int, clip: str) -> dict[str,
 
     import networks
     from training.fit import FitConfig, fit
-    from video import MotionSource
+    from video import MotionSource, to_float
+    from video.recipe import MOTION_CLASSES
 
     torch.set_num_threads(1)
     architecture = Architecture.from_json(architecture_json)
@@ -45,7 +47,15 @@ def train(architecture_json: str, seed: int, clips: int, clip: str) -> dict[str,
     torch.manual_seed(seed)
     # So short a training needs no regularisation; with it, and with AdamW, seeds differ more than architectures.
     network = networks.create(dataclasses.replace(architecture, dropout=0.0, drop_path=0.0))
-    score = fit(network, MotionSource(seed=0, clip=Clip.parse(clip)), FitConfig(clips=clips, seed=seed), part="val")
+    source = MotionSource(seed=0, clip=Clip.parse(clip))
+    score = fit(network, source, FitConfig(clips=clips, seed=seed), part="val")
+    frames, labels = source.materialise("val")
+    right: dict[str, list[bool]] = {}
+    for begin in range(0, len(labels), 64):
+        with torch.no_grad():
+            logits = network(to_float(torch.from_numpy(frames[begin : begin + 64]).permute(0, 4, 1, 2, 3)))
+        for answer, label in zip(logits.argmax(1).tolist(), labels[begin : begin + 64].tolist(), strict=True):
+            right.setdefault(MOTION_CLASSES[label].speed, []).append(answer == label)
     return {
         "architecture": architecture.key(),
         "seed": seed,
@@ -53,18 +63,20 @@ def train(architecture_json: str, seed: int, clips: int, clip: str) -> dict[str,
         "clip": clip,
         "accuracy": score.accuracy,
         "loss": score.loss,
+        "families": {family: round(statistics.fmean(hits), 4) for family, hits in sorted(right.items())},
         "seconds": round(time.perf_counter() - begin, 1),
     }
 
 
-def train_all(jobs: list[tuple[Architecture, int]], clips: int, clip: str) -> list[dict[str, Any]]:
-    """Results of all jobs, two at a time on one thread each; what is in the ledger is not trained again."""
+def train_all(jobs: list[tuple[Architecture, int]], arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Results of all jobs, each on one thread; what is in the ledger is not trained again."""
+    clips, clip = arguments.clips, arguments.clip
     RESULTS.parent.mkdir(exist_ok=True)
     known = {(r["architecture"], r["seed"], r["clips"], r["clip"]): r for r in read_records(RESULTS)}
     ledger = Ledger(RESULTS)
     keys = [(architecture.key(), seed, clips, clip) for architecture, seed in jobs]
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as pool:
+    with concurrent.futures.ProcessPoolExecutor(arguments.workers, mp_context=context) as pool:
         waiting = {
             pool.submit(train, architecture.to_json(), seed, clips, clip): key
             for key, (architecture, seed) in zip(keys, jobs, strict=True)
@@ -78,20 +90,26 @@ def train_all(jobs: list[tuple[Architecture, int]], clips: int, clip: str) -> li
     return [known[key] for key in keys]
 
 
-def random_architectures(target: float, count: int) -> list[Architecture]:
-    """Uniform samples repaired to a cost at the space's own clip, the same for every caller."""
+def random_choices(target: float, count: int) -> Choices:
+    """Uniform samples repaired to a cost at the space's own clip, the same for every caller, [count, D]."""
     space = searchspace.load("movinet").with_classes(CLASSES)
     rows = np.concatenate([space.decisions.sample(np.random.default_rng([2026, i]), 1) for i in range(count)])
     repaired = repair_to(space.decisions, rows, "macs", space.costs().macs, np.full(count, target), within=0.01)
     assert repaired.inside.all()
-    return [space.architecture(row, f"random-{i}") for i, row in enumerate(repaired.choices)]
+    return repaired.choices
+
+
+def random_architectures(target: float, count: int) -> list[Architecture]:
+    """The same as architectures."""
+    space = searchspace.load("movinet").with_classes(CLASSES)
+    return [space.architecture(row, f"random-{i}") for i, row in enumerate(random_choices(target, count))]
 
 
 def spread(arguments: argparse.Namespace) -> None:
     """Random architectures of one cost, two seeds each."""
     architectures = random_architectures(arguments.target * 1e6, arguments.count)
     jobs = [(architecture, seed) for architecture in architectures for seed in range(arguments.seeds)]
-    results = train_all(jobs, arguments.clips, arguments.clip)
+    results = train_all(jobs, arguments)
     table = np.array([r["accuracy"] for r in results]).reshape(arguments.count, arguments.seeds)
     between_seeds = float(np.sqrt(table.var(axis=1, ddof=1).mean())) if arguments.seeds > 1 else float("nan")
     print(f"{arguments.count} random networks at {arguments.target:g} M, {arguments.clips} clips of {arguments.clip}")
@@ -109,7 +127,7 @@ def winner(arguments: argparse.Namespace) -> None:
     assert 0.96 < ratio < 1.02, f"the winner costs {ratio:.2f} times the random ones"
     jobs = [(best, seed) for seed in range(arguments.seeds)]
     jobs += [(architecture, seed) for architecture in random for seed in range(arguments.random_seeds)]
-    results = train_all(jobs, arguments.clips, arguments.clip)
+    results = train_all(jobs, arguments)
     ours = [r["accuracy"] for r in results[: arguments.seeds]]
     table = np.array([r["accuracy"] for r in results[arguments.seeds :]]).reshape(arguments.count, -1)
     means = table.mean(axis=1)
@@ -119,17 +137,63 @@ def winner(arguments: argparse.Namespace) -> None:
     print(f"winner above the mean by {statistics.fmean(ours) - means.mean():+.3f}")
 
 
+# Kernels by (block, layer) of two layers a block; whatever is not named here is 3x3x3.
+PLACES = [(block, layer) for block in range(5) for layer in range(2)]
+REASONS: dict[str, dict[tuple[int, int], str]] = {
+    "all 3x3x3": {},
+    "one temporal kernel": {place: "1x3x3" for place in PLACES if place != (0, 1)},
+    "temporal kernels early only": {place: "1x3x3" for place in PLACES if place[0] > 1},
+    "temporal kernels late only": {place: "1x3x3" for place in PLACES if place[0] < 2},
+    "first kernel 1x3x3": {(0, 0): "1x3x3"},
+    "first kernel 1x7x7": {(0, 0): "1x7x7"},
+}
+
+
+def reasons(arguments: argparse.Namespace) -> None:
+    """Networks that differ in one respect (two layers a block, middle widths): accuracy by family of classes."""
+    from supernet.warmup import Centre
+
+    space = searchspace.load("movinet").with_classes(CLASSES)
+    centre = space.architecture(Centre().choices(space), "centre")
+    architectures = [_with_kernels(centre, name, kernels) for name, kernels in REASONS.items()]
+    jobs = [(architecture, seed) for architecture in architectures for seed in range(arguments.seeds)]
+    results = train_all(jobs, arguments)
+    families = list(results[0]["families"])
+    print(f"{'':28}  MMACs    all  " + "  ".join(f"{family:>6}" for family in families))
+    for i, architecture in enumerate(architectures):
+        rows = results[i * arguments.seeds : (i + 1) * arguments.seeds]
+        for row in rows:
+            macs = searchspace.cost(architecture, Clip.parse("8x128x128@5")).macs / 1e6
+            cells = "  ".join(f"{row['families'][family]:6.3f}" for family in families)
+            print(f"{architecture.name:28}  {macs:5.0f}  {row['accuracy']:.3f}  {cells}")
+
+
+def _with_kernels(architecture: Architecture, name: str, kernels: dict[tuple[int, int], str]) -> Architecture:
+    blocks = tuple(
+        dataclasses.replace(
+            block,
+            layers=tuple(
+                dataclasses.replace(layer, kernel=Kernel.parse(kernels.get((b, i), "3x3x3")))
+                for i, layer in enumerate(block.layers)
+            ),
+        )
+        for b, block in enumerate(architecture.blocks)
+    )
+    return dataclasses.replace(architecture, name=name, blocks=blocks)
+
+
 def main() -> None:
     """Parses and runs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    for function in (spread, winner):
+    for function in (spread, winner, reasons):
         command = commands.add_parser(function.__name__, help=function.__doc__)
         command.set_defaults(function=function)
         command.add_argument("--clips", type=int, default=8000, help="training clips each")
         command.add_argument("--clip", default=CLIP)
         command.add_argument("--seeds", type=int, default=2)
         command.add_argument("--count", type=int, default=12 if function is spread else 8)
+        command.add_argument("--workers", type=int, default=2, help="trainings at a time")
         command.add_argument("--target", type=float, default=600.0, help="MMACs at 8x128x128 of the random ones")
         if function is winner:
             command.add_argument("--random-seeds", type=int, default=1)
