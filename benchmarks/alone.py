@@ -51,10 +51,10 @@ def train(architecture_json: str, seed: int, clips: int, clip: str) -> dict[str,
     score = fit(network, source, FitConfig(clips=clips, seed=seed), part="val")
     frames, labels = source.materialise("val")
     right: dict[str, list[bool]] = {}
-    for begin in range(0, len(labels), 64):
+    for i in range(0, len(labels), 64):
         with torch.no_grad():
-            logits = network(to_float(torch.from_numpy(frames[begin : begin + 64]).permute(0, 4, 1, 2, 3)))
-        for answer, label in zip(logits.argmax(1).tolist(), labels[begin : begin + 64].tolist(), strict=True):
+            logits = network(to_float(torch.from_numpy(frames[i : i + 64]).permute(0, 4, 1, 2, 3)))
+        for answer, label in zip(logits.argmax(1).tolist(), labels[i : i + 64].tolist(), strict=True):
             right.setdefault(MOTION_CLASSES[label].speed, []).append(answer == label)
     return {
         "architecture": architecture.key(),

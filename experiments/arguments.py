@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
@@ -13,10 +12,11 @@ class UsageError(ValueError):
     """A command line that cannot be understood."""
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Names the nearest known word as `; did you mean X?`, or nothing where none is near."""
-    close = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else ""
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`searchspace.schema.nearest`, loaded (with numpy) only when there is a mistake to answer."""
+    from searchspace import schema
+
+    return schema.nearest(word, known)
 
 
 class Parser(argparse.ArgumentParser):
@@ -43,7 +43,7 @@ class Parser(argparse.ArgumentParser):
             if word.startswith("-"):
                 flag = word.split("=")[0]
                 flags = sorted(set(re.findall(r"--[a-z][a-z-]*", self.format_usage())))
-                self.error(f"unknown flag {flag}{did_you_mean(flag, flags)}")
+                self.error(f"unknown flag {flag}{nearest(flag, flags)}")
             self.error(f"unexpected {word!r}")
         return args
 
@@ -53,7 +53,7 @@ def one_of(*words: str) -> dict[str, Any]:
 
     def check(text: str) -> str:
         if text not in words:
-            raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(words)}{did_you_mean(text, words)}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(words)}{nearest(text, words)}")
         return text
 
     return {"type": check, "metavar": "{" + ",".join(words) + "}"}

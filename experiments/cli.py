@@ -10,7 +10,7 @@ import importlib
 import os
 import sys
 
-from experiments.arguments import Parser, UsageError, did_you_mean
+from experiments.arguments import Parser, UsageError, nearest
 from experiments.errors import explain
 
 COMMANDS = {
@@ -90,12 +90,12 @@ def _find(words: list[str]) -> tuple[str, list[str]]:
     if not actions:
         kind = "flag" if first.startswith("-") else "command"
         known = ["--help", "--version"] if kind == "flag" else sorted({name.split()[0] for name in COMMANDS})
-        raise UsageError(f"unknown {kind} {first!r}{did_you_mean(first, known)} (nas --help lists what there is)")
+        raise UsageError(f"unknown {kind} {first!r}{nearest(first, known)} (nas --help lists what there is)")
     if len(words) == 1 or words[1] in ("-h", "--help"):
         print(_listed({name: COMMANDS[name] for name in actions.values()}))
         return "", []
     if words[1] not in actions:
-        near = did_you_mean(words[1], actions)
+        near = nearest(words[1], actions)
         raise UsageError(f"unknown command {first + ' ' + words[1]!r}{near} (nas {first} --help lists what there is)")
     return actions[words[1]], words[2:]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from experiments.arguments import did_you_mean
 from experiments.run_files import Run
 from searchspace import Architecture, published, published_names
+from searchspace.schema import nearest
 
 
 def resolve(word: str, runs: Path = Path("runs")) -> Architecture | Run:
@@ -33,7 +33,7 @@ def resolve(word: str, runs: Path = Path("runs")) -> Architecture | Run:
     if word.lower() in published_names():
         return published(word)
     names = [item.name for item in runs.iterdir() if item.is_dir()] if runs.is_dir() else []
-    near = did_you_mean(word, [*published_names(), *names])
+    near = nearest(word, [*published_names(), *names])
     known = ", ".join(published_names())
     raise ValueError(f"{word!r} is no file, no run in {runs}/, and no published network ({known}){near}")
 

@@ -26,7 +26,7 @@ _MISSING = object()
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Says which known word was probably meant: `"; did you mean 'depth'?"`, or nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1)
+    close = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else ""
 
 

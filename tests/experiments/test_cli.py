@@ -55,18 +55,18 @@ def test_version(nas: Nas) -> None:
 @pytest.mark.parametrize(
     ("words", "meant"),
     [
-        (["serach"], "did you mean search?"),
-        (["Cost"], "did you mean cost?"),
-        (["data", "chekc"], "did you mean check?"),
-        (["--vresion"], "did you mean --version?"),
-        (["search", "--bugdet", "600M"], "did you mean --budget?"),
-        (["search", "--search_resolution=64"], "did you mean --search-resolution?"),
-        (["search", "--budge", "600M"], "did you mean --budget?"),  # no abbreviations
-        (["search", "--searcher", "evoluton"], "did you mean evolution?"),
+        (["serach"], "did you mean 'search'?"),
+        (["Cost"], "did you mean 'cost'?"),
+        (["data", "chekc"], "did you mean 'check'?"),
+        (["--vresion"], "did you mean '--version'?"),
+        (["search", "--bugdet", "600M"], "did you mean '--budget'?"),
+        (["search", "--search_resolution=64"], "did you mean '--search-resolution'?"),
+        (["search", "--budge", "600M"], "did you mean '--budget'?"),  # no abbreviations
+        (["search", "--searcher", "evoluton"], "did you mean 'evolution'?"),
         (["search", "--space", "movinett"], "did you mean 'movinet'?"),
         (["search", "--set", "lerning_rate=0.1"], "did you mean 'learning_rate'?"),
-        (["show", "a9"], "did you mean a"),
-        (["cost", "A2", "--jsn"], "did you mean --json?"),
+        (["show", "a9"], "did you mean 'a"),
+        (["cost", "A2", "--jsn"], "did you mean '--json'?"),
     ],
 )
 def test_the_nearest_name_is_named(nas: Nas, words: list[str], meant: str) -> None:
