@@ -80,7 +80,7 @@ def ranking(folder: Path) -> dict[str, float]:
 
     stored = run.read_json(folder / "config.json")
     del stored["command"]
-    config = SearchConfig(**{**stored, "budgets": tuple(stored["budgets"])})
+    config = SearchConfig.stored(stored)
     problem = build(config, CLASSES)
     steps = SupernetSteps(problem)
     found, _ = checkpoint.load_newest(folder / "checkpoints")

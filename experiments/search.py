@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         given = defaults(given)
         config = SearchConfig.resolve(**given)
     else:  # the run's own settings, the machine's included
-        config = SearchConfig(**{**found.config, "budgets": tuple(found.config["budgets"])})
+        config = SearchConfig.stored(found.config)
     if config.data is not None and not Path(config.data).is_dir():
         raise ValueError(
             f"data folder {config.data!r} does not exist; give a folder with one sub-folder for each class"

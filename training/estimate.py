@@ -13,7 +13,7 @@ from searchspace import Architecture, Clip
 from searchspace.cost import FLOAT_BYTES, RGB, cost, halve
 from training.problem import Problem
 from training.rescoring import sizes
-from training.search import WARMUP_LOOK_EVERY
+from training.search_loop import WARMUP_LOOK_EVERY
 from training.seeds import generator
 from training.supernet_steps import SupernetSteps
 

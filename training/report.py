@@ -30,7 +30,7 @@ def write_results(
     controls: rescoring.Controls,
     held_out: Score | None,
     seconds: dict[str, float],
-) -> dict[str, Any]:
+) -> None:
     """Writes every file of a finished search, the summary last: its presence says that the run is finished.
 
     Args:
@@ -42,9 +42,6 @@ def write_results(
         controls: the comparison with uniform samples.
         held_out: the winner on the user's validation set with recalibrated BatchNorm, or None without one.
         seconds: of each phase.
-
-    Returns:
-        The content of summary.json.
     """
     winner, evaluation = selection.choices, selection.evaluation
     score = Score(evaluation.samples, round(evaluation.accuracy * evaluation.samples), evaluation.loss)
@@ -80,7 +77,6 @@ def write_results(
     write_atomically(folder.path / "pareto.csv", table.getvalue())
     summary = _summary(problem, source, selection, score, controls, held_out, best, seconds)
     folder.write_json(SUMMARY, summary)
-    return summary
 
 
 def _architecture(problem: Problem, folder: RunFolder, choices: Choices, score: Score) -> Architecture:

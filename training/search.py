@@ -8,52 +8,25 @@ same number of threads; `WALL_CLOCK` names what differs).
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 import searchspace
-import video
-from controller.looks import Looks
-from controller.watch import warning
 from searchspace import Architecture
 from searchspace.schema import write_atomically
-from training import checkpoint, rescoring
 from training import run as runs_module
-from training.data import open_source
-from training.interrupt import Interrupt, Interrupted
-from training.ledger import Ledger, read_records
-from training.metrics import Logged, Scalars
-from training.order import Order
-from training.problem import Problem, build
-from training.progress import Progress, Silent, Status
-from training.report import write_results
-from training.scoring import Scorer
+from training.interrupt import Interrupted
+from training.problem import build
+from training.progress import Progress, Silent
 from training.search_config import SearchConfig
-from training.supernet_steps import SupernetSteps
+from training.search_loop import SearchLoop
 
 WALL_CLOCK = ("data_ms", "step_ms", "seconds")
 """Fields of ledger, metrics and summary that hold times, and so differ between two runs of one configuration."""
 
-METRICS = "step,loss,accuracy,reward,cost_ratio,entropy,residual,data_ms,step_ms"
 SPACE = "space.yaml"
-WARMUP_LOOK_EVERY = 10
-SCALARS = {
-    "loss": "weights/loss",
-    "residual": "weights/mean_residual_scalar",
-    "accuracy": "controller/held_out_accuracy",
-    "reward": "controller/reward",
-    "cost_ratio": "controller/sampled_cost_over_target",
-    "entropy": "controller/entropy",
-    "data_ms": "time/data_ms",
-    "step_ms": "time/step_ms",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,18 +85,19 @@ def search(
         folder = runs_module.create(Path(runs), name, "search", resolved.to_dict())
         write_atomically(folder.path / SPACE, space.to_yaml())
     else:
-        resolved = SearchConfig(**{**folder.config, "budgets": tuple(folder.config["budgets"])})
+        resolved = SearchConfig.stored(folder.config)
     with folder:
         if folder.finished:
             progress.line(f"{folder.path} is finished")
             return load_result(folder.path)
         _check_space(folder.path, resolved)
         try:
-            return _Search(resolved, folder, progress).run()
+            SearchLoop(resolved, folder, progress).run()
         except Interrupted:
             raise
         except KeyboardInterrupt:
             raise Interrupted(130, f"stopped; go on with: nas search --resume --name {folder.path.name}") from None
+        return load_result(folder.path)
 
 
 def _check_space(folder: Path, config: SearchConfig) -> None:
@@ -140,271 +114,3 @@ def load_result(folder: Path) -> SearchResult:
     """Reads a finished run; raises `ValueError` where it is not one."""
     summary = runs_module.read_json(folder / runs_module.SUMMARY)
     return SearchResult(folder, Architecture.load(folder / "best" / "arch.json"), summary)
-
-
-class _Search:
-    """One run, from wherever its folder stands to its end."""
-
-    def __init__(self, config: SearchConfig, folder: runs_module.RunFolder, progress: Progress) -> None:
-        torch.set_num_threads(config.threads)
-        self.config, self.folder = config, folder
-        self.progress: Progress = Logged(progress, folder.path / "log.txt")
-        progress = self.progress
-        self.source = open_source(config, config.train_clip, folder.path, progress)
-        self.problem: Problem = build(config, len(self.source.classes))
-        self.searcher = self.problem.searcher()
-        self.steps = SupernetSteps(self.problem)
-        self.ledger = Ledger(folder.path / "ledger.jsonl")
-        self.metrics = Ledger(folder.path / "metrics.csv", METRICS)
-        self.policy = Ledger(folder.path / "policy.jsonl")
-        self.reward = self.problem.reward()
-        self.sizes = rescoring.sizes(self.problem, self.source.parts["rescoring"])
-        self.smooth: dict[str, float] = {}
-        self.warned = False
-        self.done = 0
-        self.started = time.perf_counter()
-
-    def run(self) -> SearchResult:
-        """Trains, re-scores, writes the results."""
-        self._restore()
-        self.scalars = Scalars(self.folder.path / "tensorboard", self.done)
-        with Interrupt() as interrupt:
-            try:
-                self._train(interrupt)
-            finally:
-                self.scalars.close()
-            trained = time.perf_counter()
-            if interrupt.exit_code:
-                raise self._stopped(interrupt.exit_code)
-            return self._finish(interrupt, trained)
-
-    # Training
-
-    def _train(self, interrupt: Interrupt) -> None:
-        config = self.config
-        batches = video.batches(self.source, self._requests(self.done), workers=config.workers)
-        while self.done < config.steps and not interrupt.exit_code:
-            begin = time.perf_counter()
-            values = self._step(batches)
-            self.done += 1
-            values["step_ms"] = 1e3 * (time.perf_counter() - begin)
-            self._log(values)
-            if self.done % config.checkpoint_every == 0 or self.done == config.steps:
-                self._save()
-        if interrupt.exit_code and self.done % config.checkpoint_every:
-            self._save()
-
-    def _requests(self, start: int) -> Iterator[video.Request]:
-        """What the steps will need, in order."""
-        config = self.config
-        weights = Order("weights", self.source.parts["weights"], config.micro_batch, config.seed)
-        looks = Order("controller", self.source.parts["controller"], config.look_clips, config.seed)
-        for step in range(start, config.steps):
-            for k in range(config.paths):
-                epoch, indices = weights.at(step * config.paths + k)
-                yield video.Request("weights", indices, epoch, training=True)
-            for k in range(config.paths * self._looks_at(step)):
-                epoch, indices = looks.at(step * config.paths + k)
-                yield video.Request("controller", indices, epoch, training=False)
-
-    def _learns_at(self, step: int) -> bool:
-        return step >= round(self.config.delay * self.config.steps)
-
-    def _looks_at(self, step: int) -> bool:
-        """During the delay a look now and then is enough to see how training goes."""
-        return self._learns_at(step) or step % WARMUP_LOOK_EVERY == 0
-
-    def _step(self, batches: Iterator[tuple[torch.Tensor, torch.Tensor]]) -> dict[str, float]:
-        """One step of weights and controller; returns its metrics."""
-        step, config = self.done, self.config
-        waited = 0.0
-
-        def load() -> tuple[torch.Tensor, torch.Tensor]:
-            nonlocal waited
-            begin = time.perf_counter()
-            batch = next(batches)
-            waited += time.perf_counter() - begin
-            return batch
-
-        choices = self.searcher.ask(config.paths)
-        paths, replaced = self.steps.paths(choices, step)
-        loss = self.steps.train(paths, [load() for _ in range(config.paths)], step)
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"the training loss is {loss} at step {step}: lower learning_rate (it is {config.learning_rate:g})"
-            )
-        cost = self.problem.cost(choices)
-        values = {
-            "loss": loss,
-            "accuracy": math.nan,
-            "reward": math.nan,
-            "cost_ratio": float(np.mean(cost) / self.problem.target),
-        }
-        learn = self._learns_at(step)
-        quality, reward = np.zeros(config.paths), np.zeros(config.paths)
-        if self._looks_at(step):
-            looks = [self.steps.look(self.problem.space.architecture(row), *load()) for row in choices]
-            quality = np.array([look.accuracy for look in looks])
-            reward = self.reward(quality, cost, self.problem.caps(choices))
-            for row, look, value in zip(choices, looks, reward, strict=True):
-                self.ledger.append_json(
-                    {
-                        "step": step,
-                        "architecture": self.problem.space.decisions.encode(row),
-                        "macs": int(self.problem.costs.macs(row[None])[0]),
-                        "quality": look.accuracy,
-                        "loss": look.loss,
-                        "reward": float(value),
-                        "progress": step / config.steps,
-                        "learned": learn,
-                    }
-                )
-            values |= {"accuracy": float(quality.mean()), "reward": float(reward.mean())}
-        self.searcher.tell(
-            choices, quality, reward, progress=step / config.steps, replaced=replaced if learn else None, learn=learn
-        )
-        values["entropy"] = self.searcher.policy.entropy()
-        values["residual"] = float(self.steps.supernet.scales().abs().mean())
-        values["data_ms"] = 1e3 * waited
-        return values
-
-    def _log(self, values: dict[str, float]) -> None:
-        step, config = self.done, self.config
-        row = [f"{values[name]:.9g}" if math.isfinite(values[name]) else "" for name in METRICS.split(",")[1:]]
-        self.metrics.append(",".join([str(step), *row]))
-        for name, value in values.items():
-            if math.isfinite(value):
-                old = self.smooth.get(name, value)
-                self.smooth[name] = old + (value - old) * 0.1
-        every = max(1, config.steps // 50)
-        if step % every == 0 or step == config.steps:
-            policy = self.searcher.policy
-            probabilities = policy.probabilities()
-            expected = self.problem.costs.expected("macs", probabilities)[0]
-            self.policy.append_json(
-                {
-                    "step": step,
-                    "entropy": values["entropy"],
-                    "expected_macs": expected,
-                    "probabilities": {
-                        path: [round(float(p), 5) for p in vector]
-                        for path, vector in zip(self.problem.space.decisions.paths, probabilities, strict=True)
-                    },
-                }
-            )
-            text = warning(policy, step / config.steps) if config.searcher == "reinforce" else None
-            if text is not None and not self.warned:
-                self.warned = True
-                self.progress.line(text)
-            self.scalars.add(step, {SCALARS[name]: value for name, value in values.items()})
-            self.scalars.add(step, {"controller/expected_macs": expected})
-        mean = self.smooth
-        self.progress.status(
-            Status(
-                step=step,
-                steps=config.steps,
-                loss=mean["loss"],
-                accuracy=mean.get("accuracy", math.nan),
-                reward=mean.get("reward", math.nan),
-                cost_ratio=mean["cost_ratio"],
-                entropy=values["entropy"],
-                data_ms=mean["data_ms"],
-                step_ms=mean["step_ms"],
-                eta_seconds=(config.steps - step) * mean["step_ms"] / 1e3,
-            )
-        )
-
-    # Saving and going on
-
-    def _save(self) -> None:
-        tensors, plain = checkpoint.optimizer_state(self.steps.optimizer)
-        checkpoint.save(
-            self.folder.path / "checkpoints",
-            self.done,
-            {"supernet": dict(self.steps.supernet.state_dict()), "optimizer": tensors},
-            {
-                "searcher": self.searcher.state(),
-                "optimizer": plain,
-                "lines": {ledger.path.name: ledger.lines for ledger in self._ledgers()},
-            },
-        )
-
-    def _ledgers(self) -> tuple[Ledger, ...]:
-        return self.ledger, self.metrics, self.policy
-
-    def _restore(self) -> None:
-        found, damaged = checkpoint.load_newest(self.folder.path / "checkpoints")
-        for text in damaged:
-            self.progress.line(f"damaged checkpoint passed over: {text}")
-        lines: dict[str, int] = {}
-        if found is not None:
-            self.steps.supernet.load_state_dict(found.tensors["supernet"])
-            checkpoint.restore_optimizer(self.steps.optimizer, found.tensors["optimizer"], found.data["optimizer"])
-            self.searcher.restore(found.data["searcher"])
-            self.done, lines = found.step, found.data["lines"]
-        moved = 0
-        for ledger in self._ledgers():
-            discarded = self.folder.path / "discarded" / ledger.path.name
-            discarded.parent.mkdir(exist_ok=True)
-            moved += ledger.rewind(lines.get(ledger.path.name, 0), discarded)
-        scores = Ledger(self.folder.path / "scores.jsonl")
-        keep = scores.lines if self.done == self.config.steps else 0
-        scores.rewind(keep, self.folder.path / "discarded" / "scores.jsonl")
-        if self.folder.resumed:
-            self.progress.line(
-                f"going on with {self.folder.path} at step {self.done} of {self.config.steps}"
-                + (f"; {moved} lines written after the checkpoint moved to discarded/" if moved else "")
-            )
-
-    def _stopped(self, exit_code: int) -> Interrupted:
-        return Interrupted(
-            exit_code,
-            f"stopped at step {self.done} of {self.config.steps}, saved in {self.folder.path}; "
-            f"go on with: nas search --resume --name {self.folder.path.name}",
-        )
-
-    # The end
-
-    def _finish(self, interrupt: Interrupt, trained: float) -> SearchResult:
-        problem, size, scored = self.problem, self.sizes, 0
-
-        def tick() -> None:
-            nonlocal scored
-            scored += 1
-            if interrupt.exit_code:
-                raise self._stopped(interrupt.exit_code)
-            self.progress.phase("re-scoring on the final weights", scored * 64, size.clips)
-
-        scorer = Scorer(
-            problem,
-            self.steps.logits,
-            self.source,
-            Ledger(self.folder.path / "scores.jsonl"),
-            views=1 if self.config.data is None else 3,
-            device=self.config.device,
-            tick=tick,
-        )
-        selection, model = rescoring.choose(problem, self.searcher, self._looks(), scorer, size.plan)
-        selected = time.perf_counter()
-        points = rescoring.front(problem, self.searcher, scorer, selection, model, size)
-        controls = rescoring.controls(problem, self.searcher, scorer, selection.choices, size)
-        held_out = self.steps.held_out(problem.space.architecture(selection.choices), self.source)
-        ended = time.perf_counter()
-        seconds = {
-            "training": trained - self.started,
-            "selection": selected - trained,
-            "front_and_controls": ended - selected,
-        }
-        summary = write_results(self.folder, problem, self.source, selection, points, controls, held_out, seconds)
-        return SearchResult(self.folder.path, Architecture.load(self.folder.path / "best" / "arch.json"), summary)
-
-    def _looks(self) -> Looks:
-        """Every look after the delay."""
-        records = [record for record in read_records(self.ledger.path) if record["learned"]]
-        decisions = self.problem.space.decisions
-        rows = [decisions.decode(record["architecture"]) for record in records]
-        return Looks(
-            np.stack(rows) if rows else np.zeros((0, len(decisions)), dtype=np.int8),
-            np.array([record["quality"] for record in records]),
-            np.array([record["progress"] for record in records]),
-        )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
-from searchspace import Budget, Clip
+from searchspace import Budget, Clip, Kernel
+from searchspace.architecture import MAX_LAYERS
 from searchspace.schema import Fields, nearest
 
 LONG_STEPS = 10_000
@@ -75,6 +77,7 @@ class SearchConfig:
         look_clips: held-out clips that one architecture is scored on in a step.
         warmup: `boot`, `tunas`, `sandwich` or `uniform`.
         warmup_fraction: share of the steps over which warm-up fades out.
+        boot_kernel, boot_depth: of the central network that boot starts from.
         delay: share of the steps before the controller learns; at least `warmup_fraction`.
         kernels: `nested` or `separate` depthwise weights.
         residual: starting value of the residual scalars.
@@ -105,28 +108,30 @@ class SearchConfig:
     steps: int = 1000
     searcher: str = "reinforce"
     seed: int = 0
-    recipe: str = "auto"
-    paths: int = 1
-    micro_batch: int = 16
-    look_clips: int = 64
-    warmup: str = "boot"
-    warmup_fraction: float = 0.35
-    delay: float = 0.35
-    kernels: str = "nested"
-    residual: float = 0.5
-    optimizer: str = "sgd"
-    learning_rate: float = 0.04
-    rate_warmup: float = 0.02
-    rate_floor: float = 0.15
-    weight_decay: float = 5e-4
-    clip_norm: float = 5.0
+    recipe: str
+    paths: int
+    micro_batch: int
+    look_clips: int
+    warmup: str
+    warmup_fraction: float
+    delay: float
+    boot_kernel: str = "3x3x3"
+    boot_depth: int = 2
+    kernels: str
+    residual: float
+    optimizer: str
+    learning_rate: float
+    rate_warmup: float
+    rate_floor: float
+    weight_decay: float
+    clip_norm: float
     label_smoothing: float = 0.1
-    start: str = "budget"
+    start: str
     reward: str = "absolute"
     beta: float = -0.1
     window: float = 0.0
-    controller_rate: float = 60.0
-    checkpoint_every: int = 50
+    controller_rate: float
+    checkpoint_every: int
     device: str = "cpu"
     threads: int = 2
     workers: int = 0
@@ -149,6 +154,8 @@ class SearchConfig:
         fields.integer("workers", 0, 256)
         fields.number("warmup_fraction", 0, 1)
         fields.number("delay", 0, 1)
+        Kernel.parse(self.boot_kernel)
+        fields.integer("boot_depth", 1, MAX_LAYERS)
         fields.number("residual", 0, 2)
         fields.number("learning_rate", 0, 100)
         fields.number("rate_warmup", 0, 1)
@@ -192,13 +199,29 @@ class SearchConfig:
             raise ValueError(f"recipe {recipe!r} is not known; allowed: auto, {', '.join(RECIPES)}")
         settings = {**RECIPES[recipe], **given, "recipe": recipe}
         steps = settings.get("steps", cls.steps)
-        if "checkpoint_every" not in given and isinstance(steps, int):
-            settings["checkpoint_every"] = max(1, min(500, steps // 20))
+        if "checkpoint_every" not in given:
+            settings["checkpoint_every"] = max(1, min(500, steps // 20)) if isinstance(steps, int) else 1
         if "delay" not in given:
             settings["delay"] = max(settings["delay"], settings["warmup_fraction"])
         if "budgets" in settings:
             settings["budgets"] = tuple(settings["budgets"])
         return cls(**settings)
+
+    @classmethod
+    def stored(cls, data: Mapping[str, Any]) -> SearchConfig:
+        """Reads what `to_dict` gave.
+
+        Raises:
+            ValueError: other settings than this version has, or a value that is not allowed.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        other = sorted(known ^ set(data))
+        if other:
+            raise ValueError(
+                f"the run's configuration has other settings than this version ({', '.join(other)}); go on with the "
+                "version that its environment.json names, or start a new run"
+            )
+        return cls(**{**data, "budgets": tuple(data["budgets"])})
 
     @property
     def train_clip(self) -> Clip:

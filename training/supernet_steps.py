@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 
 import video
-from searchspace import Architecture, Choices
-from supernet import Path, Supernet, Warmup, extract, recalibrate
+from searchspace import Architecture, Choices, Kernel
+from supernet import Centre, Path, Supernet, Warmup, extract, recalibrate
 from training import optimizers
 from training.evaluation import Score, evaluate, vote
 from training.problem import Problem
@@ -53,6 +53,7 @@ class SupernetSteps:
             problem.space,
             config.warmup,  # type: ignore[arg-type]  # the configuration has checked it
             config.warmup_fraction,
+            Centre(kernel=Kernel.parse(config.boot_kernel), depth=config.boot_depth),
         )
         self.optimizer = optimizers.build(config.optimizer, [self.supernet.flat_weights], config.learning_rate)
 

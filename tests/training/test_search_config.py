@@ -34,8 +34,23 @@ def test_a_configuration_survives_its_file():
         ({"beta": 0.1}, "beta is 0.1"),
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
         ({"warmup_fraction": 0.5, "delay": 0.2}, "set delay=0.5 or more"),
+        ({"boot_kernel": "3x3"}, "kernel"),
+        ({"boot_depth": 0}, "boot_depth is 0; allowed: a whole number from 1"),
     ],
 )
 def test_mistakes_are_named_with_what_is_allowed(given, message):
     with pytest.raises(ValueError, match=message):
         SearchConfig.resolve(**given)
+
+
+def test_what_a_run_stored_is_read_back():
+    config = SearchConfig.resolve(seed=3, boot_kernel="5x3x3")
+    assert SearchConfig.stored(config.to_dict()) == config
+
+
+@pytest.mark.parametrize("change", [{"colour": 1}, {"steps": None}])
+def test_a_run_of_another_version_is_refused(change):
+    stored = SearchConfig.resolve().to_dict() | change
+    stored = {key: value for key, value in stored.items() if value is not None or key in ("data", "group")}
+    with pytest.raises(ValueError, match=rf"\({next(iter(change))}\); go on with the version"):
+        SearchConfig.stored(stored)
