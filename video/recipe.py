@@ -46,8 +46,8 @@ MOTION_CLASSES: tuple[MotionClass, ...] = (
     *(MotionClass(f"fine_{name}", _DIRECTIONS[name], "fine", "fine", "steady") for name in ("left", "right")),
 )
 """The 18 classes. What each family asks of a network: the order classes a long temporal range, fine early temporal
-kernels (its waves are gone after the first strides), coarse a wide view (the fine waves over it say nothing), slow, fast
-and zoom any motion at all; `benchmarks.alone reasons` measures it."""
+kernels (its waves are gone after the first strides), coarse a wide view (the fine waves over it say nothing), slow,
+fast and zoom any motion at all; `benchmarks.alone reasons` measures it."""
 
 
 def _check_range(name: str, value: Range, low: float, high: float) -> None:
