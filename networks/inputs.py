@@ -61,9 +61,7 @@ def check_clip(clip: Tensor, weight: Tensor, values: bool) -> None:
             )
 
 
-def check_state(
-    state: StateLike, architecture: Architecture, weight: Tensor, clip: Tensor | None = None, values: bool = False
-) -> None:
+def check_state(state: StateLike, architecture: Architecture, weight: Tensor, clip: Tensor | None = None) -> None:
     """Refuses a state that is not one of this network, or does not go with a clip.
 
     Args:
@@ -71,7 +69,6 @@ def check_state(
         architecture: of the network.
         weight: any weight of the network, for its dtype.
         clip: whose batch and size the state must have; None where any will do.
-        values: look at the values too.
 
     Raises:
         ValueError: names the first tensor that does not fit, its shape or dtype, and what was expected.
@@ -90,12 +87,22 @@ def check_state(
         dtype = weight.dtype if shape else torch.int32
         if tensor.dtype != dtype and not (shape and torch.is_autocast_enabled(tensor.device.type)):
             raise ValueError(f"state tensor {name!r} of shape {wanted} has {tensor.dtype}, expected {dtype}; {remedy}")
-        if values and _can_look(tensor) and not bool(torch.isfinite(tensor).all()):
-            raise ValueError(
-                f"state tensor {name!r} of shape {wanted} has values that are not finite; reset the stream"
-            )
     for name in state:
         if name not in expected:
             raise ValueError(
                 f"state tensor {name!r} belongs to no layer of this network{nearest(name, expected)}; {remedy}"
             )
+
+
+def check_result(logits: Tensor, state: StateLike) -> None:
+    """Blames the state where logits are not finite: that shows without looking through all of a state at every frame.
+
+    Raises:
+        ValueError: names the first tensor with values that are not finite.
+    """
+    if not _can_look(logits) or bool(torch.isfinite(logits).all()):
+        return
+    for name, tensor in state.items():
+        if not bool(torch.isfinite(tensor).all()):
+            shape = list(tensor.shape)
+            raise ValueError(f"state tensor {name!r} of shape {shape} has values that are not finite; reset the stream")

@@ -30,9 +30,7 @@ from networks.temporal import (
     running_mean,
     spatial_means,
 )
-from searchspace import Architecture, Form
-
-BASE = Form()
+from searchspace import BASE, Architecture, Form
 
 
 @dataclasses.dataclass(slots=True)

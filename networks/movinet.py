@@ -224,7 +224,7 @@ class MoViNet(nn.Module):
         """
         inputs.check_clip(clip_NCTHW, self.stem.weight, values=not self.training)
         if state is not None:
-            inputs.check_state(state, self.architecture, self.stem.weight, clip_NCTHW, values=not self.training)
+            inputs.check_state(state, self.architecture, self.stem.weight, clip_NCTHW)
         form, after = self.architecture.form, State()
         x = layers.stem(channels_last(clip_NCTHW), self.stem.weights(), self.training, form)
         for name, layer in zip(states.layer_names(self.architecture), self.bottlenecks(), strict=True):
@@ -232,4 +232,6 @@ class MoViNet(nn.Module):
             after |= states.named(new, name)
         before = states.part(state, states.HEAD)
         logits, new = layers.head(x, self._head_weights(), self.training, self.architecture.dropout, form, before)
+        if state is not None and not self.training:
+            inputs.check_result(logits, state)
         return (logits, after | states.named(new, states.HEAD)) if form.causal else logits

@@ -130,6 +130,23 @@ def reset(state: StateLike, rows: Sequence[int] | Tensor | None = None) -> State
     return {name: tensor.index_fill(0, index.to(tensor.device), 0) for name, tensor in state.items()}
 
 
+def fade(state: StateLike, memory: int, positions: int) -> State:
+    """The state with a past that counts at most `memory` frames in the means to come, the next frame included.
+
+    A sum of more frames shrinks to the same mean over fewer; called after every frame, means become exponential ones
+    of rate 1 / `memory`. Indices of frames stay below `positions`.
+    """
+    result = dict(state)
+    for name, tensor in state.items():
+        if name.endswith(POSITION):
+            result[name] = tensor.clamp(max=positions - 1)
+        elif name.endswith(POOL_COUNT):
+            result[name] = kept = tensor.clamp(max=memory - 1)
+            sums = name.removesuffix(POOL_COUNT) + POOL
+            result[sums] = state[sums] * (kept / tensor.clamp(min=1))[:, None]
+    return result
+
+
 _ENDINGS = (BUFFER, POOL, POOL_COUNT, POSITION)
 
 

@@ -10,7 +10,7 @@ from searchspace.budget import Budget, format_quantity
 from searchspace.clip import Clip, Kernel
 from searchspace.cost import Cost, cost
 from searchspace.decisions import Choices, Decision, Decisions, Probabilities
-from searchspace.form import Form, squeeze_width
+from searchspace.form import BASE, STREAM, Form, squeeze_width
 from searchspace.published import published, published_names
 from searchspace.schema import nearest, parse_yaml, read_text
 from searchspace.space import BlockSpace, Nearest, Space, read_space
@@ -18,6 +18,8 @@ from searchspace.tables import CostModel, Term
 from searchspace.tabulate import SpaceCosts
 
 __all__ = [
+    "BASE",
+    "STREAM",
     "Architecture",
     "Block",
     "BlockSpace",
