@@ -146,7 +146,7 @@ def test_states_that_do_not_fit() -> None:
         network.initial_state(0, 24, 24)
     with pytest.raises(ValueError, match=r"0 x 24 pixels; allowed"):
         network.initial_state(1, 0, 24)
-    with pytest.raises(ValueError, match=rf"'{name}' is missing"):
+    with pytest.raises(ValueError, match="'block0_layer0_pool_buffer' is missing"):
         network.reset({"head_pool_buffer": torch.zeros(1, 32)}, [0])
 
 
