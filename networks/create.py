@@ -26,6 +26,7 @@ def create(
     classes: int | None = None,
     weights: str | os.PathLike[str] | None = None,
     gate: str | None = None,
+    features_only: bool = False,
 ) -> MoViNet:
     """Builds a network.
 
@@ -37,6 +38,7 @@ def create(
             generator.
         gate: of squeeze-excitation, instead of the architecture's own, such as "hard_sigmoid" for stream weights that
             were trained with the reference's code of 2022 or later.
+        features_only: the network gives the maps of its blocks in place of logits, see `MoViNet.features`.
 
     Returns:
         The network in training mode, on the CPU.
@@ -54,6 +56,7 @@ def create(
             raise ValueError(f"{classes} classes: must be at least 1")
         found = dataclasses.replace(found, classes=classes)
     network = MoViNet(found)
+    network.features_only = features_only
     if weights is not None:
         load_weights(network, weights)
     return network
