@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from searchspace import Architecture, Clip, cost, published, published_names
+from searchspace import Architecture, Clip, Form, cost, published, published_names
 from searchspace.cost import layer_cost
 from tests.searchspace.util import counted
 
@@ -45,6 +45,28 @@ KEYS = {
     "a5": "1fe154041f",
     "t0": "b38fd5dba8",
 }
+# MACs of one evaluation clip, millions of MACs of a frame without the dense layers, floats carried from frame to frame.
+STREAMS = {
+    "a0": (2_426_445_040, 48.5, 674_192),
+    "a1": (5_540_325_200, 110.8, 1_220_560),
+    "a2": (10_700_453_120, 214.0, 2_707_088),
+    "a3": (52_133_563_392, 434.4, 4_568_880),
+    "a4": (96_741_128_448, 1209.2, 12_350_080),
+    "a5": (261_710_004_736, 2180.9, 18_773_392),
+    "t0": (834_575_360, 33.3, 326_448),
+}
+TRAINABLE = {"a0": 3_748_031, "a1": 6_447_352, "a2": 7_326_962, "a3": 10_986_618, "a4": 18_136_182, "a5": 31_495_934}
+TRAINABLE["t0"] = 2_368_958
+RECEPTIVE = {"a0": 29, "a1": 41, "a2": 45, "a3": 53, "a4": 77, "a5": 95, "t0": 23}  # frames
+STREAM_KEYS = {
+    "a0": "7a15b6a673",
+    "a1": "57bea898b5",
+    "a2": "44568db9fe",
+    "a3": "730ab42d9d",
+    "a4": "2c3589dc06",
+    "a5": "a9125bd47f",
+    "t0": "ceb1aa6a5b",
+}
 LAYERS = Path(__file__).parents[3] / "shared" / "spec" / "movinet_layers.json"
 
 
@@ -75,6 +97,24 @@ def test_sizes_parameters_and_macs(name: str) -> None:
     assert trainable + 2 * norms == total
     dense = head[0] * head[1] + head[1] + head[1] * 600 + 600
     assert trainable - dense == BACKBONE[name]
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_stream_networks(name: str) -> None:
+    """As released: dropout of the configurations, positional encoding in A3 to A5, the gate of 2021."""
+    network = published(name, stream=True)
+    form = Form(True, "2plus1d", "2plus3d", name in ("a3", "a4", "a5"), "hard_swish", "hard_sigmoid_2021")
+    assert network.form == form and network.form.dense_activation == "swish"
+    assert network.dropout == (0.2 if name in ("a0", "a1", "t0") else 0.5)
+    assert network.receptive_frames == RECEPTIVE[name]
+    assert network.name == f"{name}-stream" and network.clip == published(name).clip
+    result = cost(network)
+    macs, frame, floats = STREAMS[name]
+    assert (result.macs, result.params, result.state_bytes) == (macs, TRAINABLE[name], 4 * floats)
+    dense = network.head.width * network.head.hidden + network.head.hidden * 600
+    assert round((result.frame_macs - dense) / 1e6, 1) == frame
+    assert result.macs - dense == network.clip.frames * (result.frame_macs - dense)
+    assert network.key() == STREAM_KEYS[name] != published(name).key()
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -115,7 +155,7 @@ def test_every_layer_of_the_released_table(name: str) -> None:
     )
     side = stem["out_hw"]
     assert side == -(-network.clip.height // 2)
-    positions = list(network.layers())
+    positions, streams = (list(a.layers()) for a in (network, published(name, stream=True)))
     assert len(positions) == len(middle)
     for i, (position, row) in enumerate(zip(positions, middle, strict=True)):
         layer = position.layer
@@ -123,6 +163,7 @@ def test_every_layer_of_the_released_table(name: str) -> None:
         assert row["kernel"] == list(layer.kernel) and row["stride"] == [1, layer.stride, layer.stride]
         assert (row["cin"], row["expand"], row["cout"]) == (position.in_width, layer.expand, position.width)
         assert row["se_hidden_base"] == layer.squeeze
+        assert row["se_hidden_stream"] == streams[i].layer.squeeze
         assert (row["skip"] == "identity") is not position.has_projection
         assert row["stoch_depth_rate_at_0p2"] == pytest.approx(network.drop_path * (i + 1) / network.depth, abs=1e-6)
         clip = Clip(1, network.clip.height, network.clip.width)
