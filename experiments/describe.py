@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
-from searchspace import Architecture, Layer, Position, cost
+from searchspace import Architecture, Buildable, Ensemble, Layer, Position, cost
 from searchspace.clip import Clip
-from searchspace.cost import halve, head_cost, layer_cost, stem_cost
+from searchspace.cost import halve, head_cost, layer_cost, member_costs, stem_cost
 
 
 def layer_text(layer: Layer) -> str:
@@ -30,7 +30,7 @@ class Row:
     """A part of a network and what it costs.
 
     Attributes:
-        part: `stem`, `1.1` (block and layer, from one), or `head`.
+        part: `stem`, `1.1` (block and layer, from one), or `head`; in an ensemble after the member: `2: 1.1`.
         layer: kernel, `/2` where it halves the map, `se` with the hidden width of squeeze-excitation.
         channels: `in→expansion→out`.
         size: frames x height x width that come out.
@@ -46,8 +46,16 @@ class Row:
     params: int
 
 
-def rows(architecture: Architecture, clip: Clip) -> list[Row]:
-    """Every part from stem to head; their MACs and parameters add up to the network's."""
+def rows(architecture: Buildable, clip: Clip) -> list[Row]:
+    """Every part from stem to head, member after member; their MACs and parameters add up to the network's."""
+    if isinstance(architecture, Ensemble):
+        return [
+            dataclasses.replace(row, part=f"{i}: {row.part}")
+            for i, (member, counted) in enumerate(
+                zip(architecture.members, member_costs(architecture, clip), strict=True), 1
+            )
+            for row in rows(member.architecture, counted.clip)
+        ]
     height, width = halve(clip.height, 2), halve(clip.width, 2)
     stem = stem_cost(architecture.stem.width, architecture.stem.kernel, clip)
     stem_text = f"{architecture.stem.kernel} /2"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from experiments.arguments import did_you_mean
 from experiments.run_files import Run
-from searchspace import Architecture, published, published_names
+from searchspace import Buildable, load_architecture, published, published_ensembles, published_names
 
 
-def resolve(word: str, runs: Path = Path("runs")) -> Architecture | Run:
+def resolve(word: str, runs: Path = Path("runs")) -> Buildable | Run:
     """Finds what a word names.
 
     Args:
@@ -26,19 +26,19 @@ def resolve(word: str, runs: Path = Path("runs")) -> Architecture | Run:
         if (path / "config.json").is_file():
             return Run.open(path)
         if (path / "arch.json").is_file():
-            return Architecture.load(path / "arch.json")
+            return load_architecture(path / "arch.json")
         raise ValueError(f"{path} holds neither a run (config.json) nor an arch.json; give another folder or a file")
     if path.is_file():
-        return Architecture.load(path)
-    if word.lower() in published_names():
+        return load_architecture(path)
+    known = (*published_names(), *published_ensembles())
+    if word.lower() in known:
         return published(word)
     names = [item.name for item in runs.iterdir() if item.is_dir()] if runs.is_dir() else []
-    near = did_you_mean(word, [*published_names(), *names])
-    known = ", ".join(published_names())
-    raise ValueError(f"{word!r} is no file, no run in {runs}/, and no published network ({known}){near}")
+    near = did_you_mean(word, [*known, *names])
+    raise ValueError(f"{word!r} is no file, no run in {runs}/, and no published network ({', '.join(known)}){near}")
 
 
-def resolve_architecture(word: str, runs: Path = Path("runs")) -> Architecture:
+def resolve_architecture(word: str, runs: Path = Path("runs")) -> Buildable:
     """Like `resolve`; a run stands for its winner."""
     found = resolve(word, runs)
     return found.best if isinstance(found, Run) else found

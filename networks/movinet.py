@@ -185,6 +185,11 @@ class MoViNet(nn.Module):
         """Whether this network is causal: it takes a state and gives one."""
         return self.architecture.form.causal
 
+    @property
+    def untrained(self) -> bool:
+        """Whether every residual scalar is zero, as in a network that nobody trained."""
+        return not any(bool(layer.scale) for layer in self.bottlenecks())
+
     def initial_state(self, batch: int, height: int, width: int) -> State:
         """The state before the first frame of `batch` streams of a size in pixels; all zeros, see `networks.states`.
 
@@ -225,6 +230,13 @@ class MoViNet(nn.Module):
         inputs.check_clip(clip_NCTHW, self.stem.weight, values=not self.training)
         if state is not None:
             inputs.check_state(state, self.architecture, self.stem.weight, clip_NCTHW)
+        logits, after = self.compute(clip_NCTHW, state)
+        if state is not None and not self.training:
+            inputs.check_result(logits, state)
+        return (logits, after) if self.streams else logits
+
+    def compute(self, clip_NCTHW: Tensor, state: StateLike | None = None) -> tuple[Tensor, State]:
+        """`forward` without its checks: logits, and the state after the clip, which is empty if nothing is causal."""
         form, after = self.architecture.form, State()
         x = layers.stem(channels_last(clip_NCTHW), self.stem.weights(), self.training, form)
         for name, layer in zip(states.layer_names(self.architecture), self.bottlenecks(), strict=True):
@@ -232,6 +244,4 @@ class MoViNet(nn.Module):
             after |= states.named(new, name)
         before = states.part(state, states.HEAD)
         logits, new = layers.head(x, self._head_weights(), self.training, self.architecture.dropout, form, before)
-        if state is not None and not self.training:
-            inputs.check_result(logits, state)
-        return (logits, after | states.named(new, states.HEAD)) if form.causal else logits
+        return logits, after | states.named(new, states.HEAD)

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from searchspace.architecture import Architecture, Layer
+from searchspace.architecture import Layer
 from searchspace.clip import Clip, Kernel
+from searchspace.ensemble import Buildable, Ensemble
 
 FLOAT_BYTES = 4
 RGB = 3
@@ -59,16 +60,18 @@ def halve(size: int, stride: int) -> int:
     return -(-size // stride)
 
 
-def cost(architecture: Architecture, clip: Clip | None = None) -> Cost:
+def cost(architecture: Buildable, clip: Clip | None = None) -> Cost:
     """Counts an architecture.
 
     Args:
-        architecture: what to count.
+        architecture: what to count; an ensemble as a whole, each member at its share of the frames.
         clip: frames, height and width to count at; by default the architecture's own.
 
     Returns:
         MACs per clip, parameters, peak activation bytes and state bytes.
     """
+    if isinstance(architecture, Ensemble):
+        return _ensemble_cost(architecture, clip or architecture.clip)
     clip = clip or architecture.clip
     total = stem_cost(architecture.stem.width, architecture.stem.kernel, clip)
     height, width = halve(clip.height, 2), halve(clip.width, 2)
@@ -79,6 +82,31 @@ def cost(architecture: Architecture, clip: Clip | None = None) -> Cost:
         channels = position.width
     return total + head_cost(
         channels, architecture.head.width, architecture.head.hidden, architecture.classes, clip, height, width
+    )
+
+
+def member_costs(ensemble: Ensemble, clip: Clip | None = None) -> list[Cost]:
+    """Cost of each member of an ensemble at its share of a clip; without MACs where that has no frame for it."""
+    clip = clip or ensemble.clip
+    costs = []
+    for i, member in enumerate(ensemble.members):
+        frames = ensemble.frames(i, clip.frames)
+        own = Clip(max(1, frames), *ensemble.size(i, clip.height, clip.width), member.architecture.clip.fps)
+        counted = cost(member.architecture, own)
+        costs.append(counted if frames else dataclasses.replace(counted, macs=0))
+    return costs
+
+
+def _ensemble_cost(ensemble: Ensemble, clip: Clip) -> Cost:
+    """Members run one after the other, each on a copy of its frames; streams carry their latest logits as well."""
+    costs = member_costs(ensemble, clip)
+    logits = FLOAT_BYTES * ensemble.classes * len(costs) if ensemble.causal else 0
+    return Cost(
+        macs=sum(cost.macs for cost in costs),
+        params=sum(cost.params for cost in costs),
+        activation_bytes=_clip_bytes(clip) + max(cost.activation_bytes for cost in costs),
+        state_bytes=sum(cost.state_bytes for cost in costs) + logits,
+        clip=clip,
     )
 
 
