@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
-from searchspace import Architecture, Buildable, Ensemble, Layer, Position, cost
+from searchspace import Architecture, Buildable, Cost, Ensemble, Layer, Position, cost
 from searchspace.clip import Clip
 from searchspace.cost import halve, head_cost, layer_cost, member_costs, stem_cost
 
@@ -49,22 +49,21 @@ class Row:
 def rows(architecture: Buildable, clip: Clip) -> list[Row]:
     """Every part from stem to head, member after member; their MACs and parameters add up to the network's."""
     if isinstance(architecture, Ensemble):
+        pairs = zip(architecture.members, member_costs(architecture, clip), strict=True)
         return [
-            dataclasses.replace(row, part=f"{i}: {row.part}")
-            for i, (member, counted) in enumerate(
-                zip(architecture.members, member_costs(architecture, clip), strict=True), 1
-            )
+            dataclasses.replace(row, part=f"{i}: {row.part}", macs=row.macs if counted.macs else 0)
+            for i, (member, counted) in enumerate(pairs, 1)
             for row in rows(member.architecture, counted.clip)
         ]
-    height, width = halve(clip.height, 2), halve(clip.width, 2)
-    stem = stem_cost(architecture.stem.width, architecture.stem.kernel, clip)
+    height, width, form = halve(clip.height, 2), halve(clip.width, 2), architecture.form
+    stem = stem_cost(architecture.stem.width, architecture.stem.kernel, clip, form)
     stem_text = f"{architecture.stem.kernel} /2"
     stem_width = f"3→{architecture.stem.width}"
     result = [Row("stem", stem_text, stem_width, _size(clip, height, width), stem.macs, stem.params)]
     channels = architecture.stem.width
     for position in architecture.layers():
         layer = position.layer
-        own = layer_cost(layer, position.in_width, position.width, clip, height, width)
+        own = layer_cost(layer, position.in_width, position.width, clip, height, width, form)
         height, width = halve(height, layer.stride), halve(width, layer.stride)
         channels = position.width
         result.append(
@@ -78,12 +77,58 @@ def rows(architecture: Buildable, clip: Clip) -> list[Row]:
             )
         )
     head = architecture.head
-    own = head_cost(channels, head.width, head.hidden, architecture.classes, clip, height, width)
+    own = head_cost(channels, head.width, head.hidden, architecture.classes, clip, height, width, form)
     widths = f"{channels}→{head.width}→{head.hidden}→{architecture.classes}"
     result.append(Row("head", "pool, dense", widths, "1x1x1", own.macs, own.params))
     total = cost(architecture, clip)
     assert sum(row.macs for row in result) == total.macs and sum(row.params for row in result) == total.params
     return result
+
+
+def form_text(architecture: Buildable) -> str:
+    """How the layers compute: `causal, 2plus1d convolutions, squeeze-excitation 2plus3d, hard_swish, gate sigmoid`."""
+    if isinstance(architecture, Ensemble):
+        return "; ".join(dict.fromkeys(form_text(member.architecture) for member in architecture.members))
+    form = architecture.form
+    words = ["causal" if form.causal else "whole clips", f"{form.convolution} convolutions"]
+    words += [f"squeeze-excitation {form.squeeze_kind}" + ", positional encoding" * form.position_encoding]
+    return ", ".join([*words, form.activation, f"gate {form.gate}"])
+
+
+def state_text(total: Cost, architecture: Buildable) -> str:
+    """What a stream carries: bytes of floats, and its integer counters beside them."""
+    mebibytes = total.state_bytes / 2**20
+    counters = _counters(architecture)
+    return f"{total.state_bytes:,} bytes ({mebibytes:.2f} MiB) a stream, float32, and {counters} counters"
+
+
+def _counters(architecture: Buildable) -> int:
+    if isinstance(architecture, Ensemble):
+        return 1 + sum(_counters(member.architecture) for member in architecture.members)
+    squeezes = sum(position.layer.squeeze > 0 for position in architecture.layers())
+    form = architecture.form
+    return squeezes * ((form.squeeze_kind != "2d") + form.position_encoding) + 1
+
+
+def layers_text(architecture: Buildable) -> str:
+    """How deep: `26 bottlenecks in 5 blocks`."""
+    if isinstance(architecture, Ensemble):
+        return " + ".join(layers_text(member.architecture) for member in architecture.members)
+    return f"{architecture.depth} bottlenecks in {len(architecture.blocks)} blocks"
+
+
+def member_lines(architecture: Buildable, clip: Clip) -> list[tuple[str, str]]:
+    """Of each member of an ensemble: which frames it takes, their size, and its share of the cost."""
+    if not isinstance(architecture, Ensemble):
+        return []
+    lines = []
+    for i, (member, own) in enumerate(zip(architecture.members, member_costs(architecture, clip), strict=True)):
+        stride, count = architecture.stride(i), architecture.frames(i, clip.frames)
+        first = ", ".join(str(member.offset + turn * stride) for turn in range(3))
+        frames = f"{count} frames of {own.clip.height}x{own.clip.width} ({first}, ...)"
+        cost_text = f"{own.macs / 1e6:,.1f} M per clip, {own.params / 1e6:,.1f} M parameters"
+        lines.append((f"member {i + 1}", f"{member.architecture.name}: {frames}, {cost_text}"))
+    return lines
 
 
 def _words(position: Position) -> str:

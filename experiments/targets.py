@@ -8,13 +8,16 @@ from experiments.arguments import did_you_mean
 from experiments.run_files import Run
 from searchspace import Buildable, load_architecture, published, published_ensembles, published_names
 
+STREAM_HELP = "in its causal form, which runs frame by frame; published names as released"
 
-def resolve(word: str, runs: Path = Path("runs")) -> Buildable | Run:
+
+def resolve(word: str, runs: Path = Path("runs"), stream: bool = False) -> Buildable | Run:
     """Finds what a word names.
 
     Args:
         word: `a2`, the path of an arch.json or of a folder that holds one, the path of a run, or its name.
         runs: where runs are looked for by name.
+        stream: an architecture in its causal form.
 
     Raises:
         ValueError: nothing of that name, or a file that cannot be read.
@@ -26,19 +29,23 @@ def resolve(word: str, runs: Path = Path("runs")) -> Buildable | Run:
         if (path / "config.json").is_file():
             return Run.open(path)
         if (path / "arch.json").is_file():
-            return load_architecture(path / "arch.json")
+            return _form(load_architecture(path / "arch.json"), stream)
         raise ValueError(f"{path} holds neither a run (config.json) nor an arch.json; give another folder or a file")
     if path.is_file():
-        return load_architecture(path)
+        return _form(load_architecture(path), stream)
     known = (*published_names(), *published_ensembles())
     if word.lower() in known:
-        return published(word)
+        return published(word, stream)
     names = [item.name for item in runs.iterdir() if item.is_dir()] if runs.is_dir() else []
     near = did_you_mean(word, [*known, *names])
     raise ValueError(f"{word!r} is no file, no run in {runs}/, and no published network ({', '.join(known)}){near}")
 
 
-def resolve_architecture(word: str, runs: Path = Path("runs")) -> Buildable:
+def resolve_architecture(word: str, runs: Path = Path("runs"), stream: bool = False) -> Buildable:
     """Like `resolve`; a run stands for its winner."""
-    found = resolve(word, runs)
-    return found.best if isinstance(found, Run) else found
+    found = resolve(word, runs, stream)
+    return _form(found.best, stream) if isinstance(found, Run) else found
+
+
+def _form(architecture: Buildable, stream: bool) -> Buildable:
+    return architecture.streaming() if stream else architecture

@@ -89,7 +89,7 @@ class Ensemble:
         at = f"members[{i}].architecture"
         for key, value, other in (
             ("classes", own.classes, first.classes),
-            ("causal", own.form.causal, first.form.causal),
+            ("causal", own.causal, first.causal),
         ):
             if value != other:
                 raise ValueError(f"{at}.{key} is {value}, that of members[0] {other}; allowed: the same in all members")
@@ -140,7 +140,13 @@ class Ensemble:
     @property
     def causal(self) -> bool:
         """Whether the members, and so the ensemble, run frame by frame."""
-        return self.members[0].architecture.form.causal
+        return self.members[0].architecture.causal
+
+    @property
+    def receptive_frames(self) -> int:
+        """Frames at the full rate that the convolutions of the member with the longest view span."""
+        views = (member.architecture.receptive_frames for member in self.members)
+        return max(1 + (view - 1) * self.stride(i) for i, view in enumerate(views))
 
     def stride(self, member: int) -> int:
         """Every how many frames a member takes one."""
