@@ -41,6 +41,7 @@ def create(
     classes: int | None = None,
     weights: PathLike | None = None,
     gate: str | None = None,
+    features_only: bool = False,
 ) -> MoViNet: ...
 
 
@@ -52,6 +53,7 @@ def create(
     classes: int | None = None,
     weights: PathLike | Sequence[PathLike] | None = None,
     gate: str | None = None,
+    features_only: bool = False,
 ) -> Network: ...
 
 
@@ -62,6 +64,7 @@ def create(
     classes: int | None = None,
     weights: PathLike | Sequence[PathLike] | None = None,
     gate: str | None = None,
+    features_only: bool = False,
 ) -> Network:
     """Builds a network.
 
@@ -73,6 +76,8 @@ def create(
             without it the weights are drawn from torch's global generator.
         gate: of squeeze-excitation, instead of the architecture's own, such as "hard_sigmoid" for stream weights that
             were trained with the reference's code of 2022 or later.
+        features_only: the network gives the maps of its blocks in place of logits, see `MoViNet.features`; ensembles
+            have none.
 
     Returns:
         The network in training mode, on the CPU.
@@ -89,12 +94,22 @@ def create(
         if classes < 1:
             raise ValueError(f"{classes} classes: must be at least 1")
         found = _each(found, lambda one: dataclasses.replace(one, classes=classes))
-    network = TemporalEnsemble(found) if isinstance(found, Ensemble) else MoViNet(found)
+    network = _build(found, features_only)
     if isinstance(weights, str | os.PathLike):
         load_weights(network, weights)
     elif weights is not None:
         _load_members(network, weights)
     return network
+
+
+def _build(found: Buildable, features_only: bool) -> Network:
+    if isinstance(found, Architecture):
+        network = MoViNet(found)
+        network.features_only = features_only
+        return network
+    if features_only:
+        raise ValueError(f"ensemble {found.name!r} has no feature maps of its own; create its members, one by one")
+    return TemporalEnsemble(found)
 
 
 def _each(found: Buildable, change: Callable[[Architecture], Architecture]) -> Buildable:

@@ -103,7 +103,8 @@ class Ensemble:
             )
         if member.offset >= stride:
             raise ValueError(
-                f"members[{i}].offset is {member.offset}; allowed: 0 to {stride - 1}, it takes every {stride}. frame"
+                f"members[{i}].offset is {member.offset}; allowed: 0 to {stride - 1}, as its clip {own.clip} takes "
+                f"every {stride}. frame of the ensemble's clip {self.clip}"
             )
         if self.frames(i, self.clip.frames) != own.clip.frames:
             raise ValueError(
