@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import networks
 import searchspace
-from searchspace import Architecture, Block, Clip, Head, Kernel, Layer, Stem
+from searchspace import Architecture, Block, Buildable, Clip, Head, Kernel, Layer, Stem
 from tests.networks.util import clips, randomise_
 
 # Counts of the reference implementation (600 classes): trainable, and with BatchNorm statistics.
@@ -36,7 +36,7 @@ def small() -> Architecture:
     return Architecture("small", Clip(4, 24, 24), 5, Stem(8), blocks, Head(32, 48))
 
 
-def on_meta(architecture: Architecture) -> networks.MoViNet:
+def on_meta(architecture: Buildable) -> networks.Network:
     with torch.device("meta"):
         return networks.create(architecture)
 
