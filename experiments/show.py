@@ -18,7 +18,8 @@ from searchspace import Buildable, Clip, cost
 EXAMPLE = """  nas show a2
   nas show search-1            a run in runs/, by name or path
   nas show a0 --stream         frame by frame: state, MACs of a frame
-  nas show search-1 a2 --clip 8x128x128@5"""
+  nas show search-1 a2 --clip 8x128x128@5
+  nas show a0 a2 --png a0-a2.png"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,15 +31,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--clip", type=read_by(Clip.parse), metavar="TxHxW@FPS", help="count at this clip (default: each one's own)"
     )
     parser.add_argument("--stream", action="store_true", help=STREAM_HELP)
+    parser.add_argument("--png", type=read_by(_png), metavar="FILE", help="also draw what is shown into this file")
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are looked for")
     parser.add_argument("--json", action="store_true", help="for scripts")
 
 
+def _png(text: str) -> Path:
+    if Path(text).suffix.lower() != ".png":
+        raise ValueError(f"{text!r}: pictures are PNG files; give a name that ends in .png")
+    return Path(text)
+
+
 def run(args: argparse.Namespace) -> int:
-    """Prints one thing, or two side by side."""
+    """Prints one thing, or two side by side, and draws them if asked."""
     if len(args.things) > 2:
         raise ValueError(f"{len(args.things)} things to show; give one, or two to compare")
     found = [resolve(word, args.runs, args.stream) for word in args.things]
+    architectures = [_architecture(thing, args.stream) for thing in found]
+    known = [architecture for architecture in architectures if architecture is not None]
+    if args.png is not None:
+        _draw(known, args.png, args.clip)
     if args.json:
         data = [_data(thing, args.clip) for thing in found]
         tables.print_json(data[0] if len(data) == 1 else data)
@@ -47,15 +59,23 @@ def run(args: argparse.Namespace) -> int:
         if isinstance(thing, Run):
             tables.show(tables.facts(run_facts(thing)), f"run {thing.name}")
             print()
-    architectures = [_architecture(thing, args.stream) for thing in found]
-    known = [architecture for architecture in architectures if architecture is not None]
     if len(known) == 2:
         for name, lines in _compared(known[0], known[1], args.clip):
             tables.show(tables.grid(("", known[0].name, known[1].name), lines), name)
     elif known:
         _print_one(known[0], args.clip or known[0].clip)
+    if args.png is not None:
+        print(f"wrote {args.png}")
     print(f"next: {_next(found, args.things, ' --stream' * args.stream)}")
     return 0
+
+
+def _draw(architectures: list[Buildable], path: Path, clip: Clip | None) -> None:
+    if not architectures:
+        raise ValueError("nothing to draw: the run has no winner yet")
+    from experiments.plots import network
+
+    network.draw(architectures, path, clip)
 
 
 def run_facts(found: Run) -> list[tuple[str, Any]]:
