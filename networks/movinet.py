@@ -239,6 +239,12 @@ class MoViNet(nn.Module):
             inputs.check_result(logits, state)
         return (logits, after) if self.streams else logits
 
+    def logits(self, clip_NCTHW: Tensor) -> Tensor:
+        """Logits [N, classes] of whole clips, causal network or not: what training and evaluation want."""
+        result = self(clip_NCTHW)
+        logits: Tensor = result[0] if self.streams else result
+        return logits
+
     def features(self, clip_NCTHW: Tensor, state: StateLike | None = None) -> Any:
         """Maps of every frame for other heads, in place of logits; otherwise as `forward`.
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from searchspace.clip import Clip
 from searchspace.cost import Cost
 from searchspace.decisions import Choices
+from searchspace.form import Form
 from searchspace.schema import show
 from searchspace.tables import CostModel
 
@@ -63,12 +64,23 @@ class Budget:
             raise ValueError(f"budget {text!r} is {amount:g}; it must be above 0 and below 1e18, such as 600MFLOPs")
         return cls(quantity, amount, bool(frame), text.strip())
 
-    def frame_by_frame(self) -> Budget:
-        """The same budget for networks that run frame by frame.
+    def of_form(self, form: Form) -> Budget:
+        """The same budget for networks of a form.
 
-        What is per frame then limits one more frame, its dense layers included, and not a frame's share of a clip.
+        Where they run frame by frame, what is per frame limits one more frame, its dense layers included, and not a
+        frame's share of a clip.
+
+        Raises:
+            ValueError: a budget on the state of networks that have none.
         """
-        return dataclasses.replace(self, quantity="frame_macs", per_frame=False) if self.per_frame else self
+        if form.causal:
+            return dataclasses.replace(self, quantity="frame_macs", per_frame=False) if self.per_frame else self
+        if self.quantity == "state_bytes":
+            raise ValueError(
+                f"budget {self.text!r} limits the state of networks that run frame by frame, these take whole clips; "
+                "search their causal form with --stream"
+            )
+        return self
 
     def limit(self, clip: Clip) -> float:
         """The budget for one clip, in MACs, parameters or bytes."""

@@ -218,6 +218,14 @@ def test_dry_run_says_what_it_understood_and_touches_nothing(
 
 
 @pytest.mark.usefixtures("unmeasured")
+def test_searching_the_causal_form(nas: Nas) -> None:
+    answer = nas("space", "movinet", "--stream", "--budget", "4MBstate")
+    assert "of uniform samples cost at most 4.0 MB of state" in answer.out
+    assert "next: nas search --space movinet --stream --budget 4MBstate --dry-run" in answer.out
+    refused = nas("search", "--budget", "4MBstate", "--dry-run")
+    assert refused.code == 2 and "search their causal form with --stream" in refused.err
+
+
 def test_dry_run_json(nas: Nas) -> None:
     answer = nas("search", "--dry-run", "--json", "--budget", "75MFLOPs/frame", "--seed", "3")
     data = json.loads(answer.out)

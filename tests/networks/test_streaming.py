@@ -68,13 +68,18 @@ def assert_any_chunking(network: MoViNet, clip: Tensor, chunkings: Sequence[Sequ
             assert_close(state[name].float(), end[name].float())
 
 
-@pytest.mark.parametrize("name", searchspace.published_names())
+def slow(value: object, late: bool) -> object:
+    """A parameter whose test is a long proof."""
+    return pytest.param(value, marks=pytest.mark.slow) if late else value
+
+
+@pytest.mark.parametrize("name", [slow(name, name in ("a4", "a5")) for name in searchspace.published_names()])
 def test_published_networks_on_any_chunking(name: str) -> None:
     network = live(searchspace.published(name, stream=True))
     assert_any_chunking(network, frames(2, 9, 26, 20), list(CHUNKS.values()))
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", [slow(seed, seed >= 10) for seed in range(30)])
 def test_random_networks_of_the_space(seed: int) -> None:
     """Every kernel, depth, width and squeeze-excitation of the space, in every causal form."""
     rng = np.random.default_rng(seed)

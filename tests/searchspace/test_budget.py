@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import searchspace
-from searchspace import Budget, Clip, cost, format_quantity, published
+from searchspace import STREAM, Budget, Clip, Form, cost, format_quantity, published
 from tests.searchspace.util import USERS, read
 
 CLIP = Clip(8, 128, 128)
@@ -99,11 +99,14 @@ def test_amounts_out_of_range(text: str) -> None:
 
 def test_a_budget_per_frame_of_networks_that_run_frame_by_frame() -> None:
     """One more frame with its dense layers, not a frame's share of a clip."""
-    budget = Budget.parse("75MFLOPs/frame").frame_by_frame()
+    budget = Budget.parse("75MFLOPs/frame").of_form(STREAM)
     stream = cost(published("a0", stream=True), CLIP)
     assert budget.limit(CLIP) == 75e6 and budget.of(stream) == stream.frame_macs
     assert budget.echo(CLIP) == "75.0 M multiply-accumulates per frame"
-    assert Budget.parse("600M").frame_by_frame() == Budget.parse("600M")
+    assert Budget.parse("600M").of_form(STREAM) == Budget.parse("600M")
+    assert Budget.parse("75M/frame").of_form(Form()).limit(CLIP) == 75e6 * CLIP.frames
+    with pytest.raises(ValueError, match=r"'4MBstate' limits the state of networks .*--stream"):
+        Budget.parse("4MBstate").of_form(Form())
     assert Budget.parse("4MBstate").echo(CLIP) == "4.0 MB of state"
 
 
