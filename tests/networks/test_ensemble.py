@@ -190,12 +190,13 @@ def test_push() -> None:
         Stream(network, fps=15)
 
 
-def test_memory_is_shared_out() -> None:
+@pytest.mark.parametrize(("name", "memories"), [("uneven", (2, 3)), ("three", (2, 2, 2))])
+def test_memory_is_shared_out(name: str, memories: tuple[int, ...]) -> None:
     """With a memory of 6 frames a member that takes every third forgets as alone with a memory of 2."""
-    network, clip = live(uneven()), frames(1, 30, 24, 24)
-    alone = [Stream(member, memory=memory) for member, memory in zip(network.networks(), (2, 3), strict=True)]
+    network, clip = live(ENSEMBLES[name]), frames(1, 20, 24, 24)
+    alone = [Stream(member, memory=memory) for member, memory in zip(network.networks(), memories, strict=True)]
     stream, latest = Stream(network, memory=6), {}
-    for t in range(30):
+    for t in range(20):
         for i, own in enumerate(network.architecture.members):
             if (t - own.offset) % network.architecture.stride(i) == 0:
                 seen = F.interpolate(clip[:, :, t], network.architecture.size(i, 24, 24), mode="bilinear")
