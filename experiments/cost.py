@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from typing import Any
 
 from experiments import tables
 from experiments.arguments import read_by
-from experiments.describe import state_text
+from experiments.describe import member_lines, state_text
 from experiments.targets import STREAM_HELP, resolve_architecture
-from searchspace import Clip, cost, published, published_names
+from searchspace import Clip, Cost, Ensemble, cost, published, published_names
+from searchspace.cost import member_costs
 
 EXAMPLE = """  nas cost a2 --clip 8x128x128@5
   nas cost a0 --stream         frame by frame, with its state
@@ -34,8 +36,10 @@ def run(args: argparse.Namespace) -> int:
     architecture = resolve_architecture(args.architecture, stream=args.stream)
     counted = cost(architecture, args.clip)
     if args.json:
-        data = dataclasses.asdict(counted) | {"clip": str(counted.clip), "macs_per_frame": counted.macs_per_frame}
-        tables.print_json({"name": architecture.name, "key": architecture.key(), **data})
+        data = {"name": architecture.name, "key": architecture.key(), **_data(counted)}
+        if isinstance(architecture, Ensemble):
+            data["members"] = [_data(own) for own in member_costs(architecture, counted.clip)]
+        tables.print_json(data)
         return 0
     rows = [
         ("clip", f"{counted.clip} (frames x height x width @ frames per second)"),
@@ -43,10 +47,11 @@ def run(args: argparse.Namespace) -> int:
         ("parameters", f"{tables.millions(counted.params)} ({counted.params:,})"),
         ("activation memory", f"{tables.megabytes(counted.activation_bytes)} at its peak, one clip, float32"),
     ]
-    if architecture.form.causal:
+    if architecture.causal:
         rows.append(("state", state_text(counted, architecture)))
+    rows += member_lines(architecture, counted.clip)
     tables.show(tables.facts(rows), f"{architecture.name} ({architecture.key()})")
-    others = [(name, cost(published(name, architecture.form.causal), counted.clip)) for name in published_names()]
+    others = [(name, cost(published(name, architecture.causal), counted.clip)) for name in published_names()]
     rows_others = [
         (name, tables.millions(other.macs), f"{counted.macs / other.macs:.2f} x", tables.millions(other.params))
         for name, other in others
@@ -54,3 +59,7 @@ def run(args: argparse.Namespace) -> int:
     tables.show(tables.grid(("published", "MACs here", "this / it", "parameters"), rows_others, right=(1, 2, 3)))
     print(f"next: nas show {args.architecture}" + " --stream" * args.stream)
     return 0
+
+
+def _data(counted: Cost) -> dict[str, Any]:
+    return dataclasses.asdict(counted) | {"clip": str(counted.clip), "macs_per_frame": counted.macs_per_frame}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
-from searchspace import Architecture, Cost, Layer, Position, cost
+from searchspace import Architecture, Buildable, Cost, Ensemble, Layer, Position, cost
 from searchspace.clip import Clip
-from searchspace.cost import halve, head_cost, layer_cost, stem_cost
+from searchspace.cost import halve, head_cost, layer_cost, member_costs, stem_cost
 
 
 def layer_text(layer: Layer) -> str:
@@ -30,7 +30,7 @@ class Row:
     """A part of a network and what it costs.
 
     Attributes:
-        part: `stem`, `1.1` (block and layer, from one), or `head`.
+        part: `stem`, `1.1` (block and layer, from one), or `head`; in an ensemble after the member: `2: 1.1`.
         layer: kernel, `/2` where it halves the map, `se` with the hidden width of squeeze-excitation.
         channels: `in→expansion→out`.
         size: frames x height x width that come out.
@@ -46,8 +46,15 @@ class Row:
     params: int
 
 
-def rows(architecture: Architecture, clip: Clip) -> list[Row]:
-    """Every part from stem to head; their MACs and parameters add up to the network's."""
+def rows(architecture: Buildable, clip: Clip) -> list[Row]:
+    """Every part from stem to head, member after member; their MACs and parameters add up to the network's."""
+    if isinstance(architecture, Ensemble):
+        pairs = zip(architecture.members, member_costs(architecture, clip), strict=True)
+        return [
+            dataclasses.replace(row, part=f"{i}: {row.part}", macs=row.macs if counted.macs else 0)
+            for i, (member, counted) in enumerate(pairs, 1)
+            for row in rows(member.architecture, counted.clip)
+        ]
     height, width, form = halve(clip.height, 2), halve(clip.width, 2), architecture.form
     stem = stem_cost(architecture.stem.width, architecture.stem.kernel, clip, form)
     stem_text = f"{architecture.stem.kernel} /2"
@@ -78,21 +85,50 @@ def rows(architecture: Architecture, clip: Clip) -> list[Row]:
     return result
 
 
-def form_text(architecture: Architecture) -> str:
+def form_text(architecture: Buildable) -> str:
     """How the layers compute: `causal, 2plus1d convolutions, squeeze-excitation 2plus3d, hard_swish, gate sigmoid`."""
+    if isinstance(architecture, Ensemble):
+        return "; ".join(dict.fromkeys(form_text(member.architecture) for member in architecture.members))
     form = architecture.form
     words = ["causal" if form.causal else "whole clips", f"{form.convolution} convolutions"]
     words += [f"squeeze-excitation {form.squeeze_kind}" + ", positional encoding" * form.position_encoding]
     return ", ".join([*words, form.activation, f"gate {form.gate}"])
 
 
-def state_text(total: Cost, architecture: Architecture) -> str:
+def state_text(total: Cost, architecture: Buildable) -> str:
     """What a stream carries: bytes of floats, and its integer counters beside them."""
+    mebibytes = total.state_bytes / 2**20
+    counters = _counters(architecture)
+    return f"{total.state_bytes:,} bytes ({mebibytes:.2f} MiB) a stream, float32, and {counters} counters"
+
+
+def _counters(architecture: Buildable) -> int:
+    if isinstance(architecture, Ensemble):
+        return 1 + sum(_counters(member.architecture) for member in architecture.members)
     squeezes = sum(position.layer.squeeze > 0 for position in architecture.layers())
     form = architecture.form
-    counters = squeezes * ((form.squeeze_kind != "2d") + form.position_encoding) + 1
-    mebibytes = total.state_bytes / 2**20
-    return f"{total.state_bytes:,} bytes ({mebibytes:.2f} MiB) a stream, float32, and {counters} counters"
+    return squeezes * ((form.squeeze_kind != "2d") + form.position_encoding) + 1
+
+
+def layers_text(architecture: Buildable) -> str:
+    """How deep: `26 bottlenecks in 5 blocks`."""
+    if isinstance(architecture, Ensemble):
+        return " + ".join(layers_text(member.architecture) for member in architecture.members)
+    return f"{architecture.depth} bottlenecks in {len(architecture.blocks)} blocks"
+
+
+def member_lines(architecture: Buildable, clip: Clip) -> list[tuple[str, str]]:
+    """Of each member of an ensemble: which frames it takes, their size, and its share of the cost."""
+    if not isinstance(architecture, Ensemble):
+        return []
+    lines = []
+    for i, (member, own) in enumerate(zip(architecture.members, member_costs(architecture, clip), strict=True)):
+        stride, count = architecture.stride(i), architecture.frames(i, clip.frames)
+        first = ", ".join(str(member.offset + turn * stride) for turn in range(3))
+        frames = f"{count} frames of {own.clip.height}x{own.clip.width} ({first}, ...)"
+        cost_text = f"{own.macs / 1e6:,.1f} M per clip, {own.params / 1e6:,.1f} M parameters"
+        lines.append((f"member {i + 1}", f"{member.architecture.name}: {frames}, {cost_text}"))
+    return lines
 
 
 def _words(position: Position) -> str:

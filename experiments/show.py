@@ -10,15 +10,16 @@ from rich.text import Text
 
 from experiments import tables
 from experiments.arguments import read_by
-from experiments.describe import Row, form_text, rows, state_text
+from experiments.describe import Row, form_text, layers_text, member_lines, rows, state_text
 from experiments.run_files import Run
 from experiments.targets import STREAM_HELP, resolve
-from searchspace import Architecture, Clip, cost
+from searchspace import Buildable, Clip, cost
 
 EXAMPLE = """  nas show a2
   nas show search-1            a run in runs/, by name or path
   nas show a0 --stream         frame by frame: state, MACs of a frame
-  nas show search-1 a2 --clip 8x128x128@5"""
+  nas show search-1 a2 --clip 8x128x128@5
+  nas show a0 a2 --png a0-a2.png"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,15 +31,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--clip", type=read_by(Clip.parse), metavar="TxHxW@FPS", help="count at this clip (default: each one's own)"
     )
     parser.add_argument("--stream", action="store_true", help=STREAM_HELP)
+    parser.add_argument("--png", type=read_by(_png), metavar="FILE", help="also draw what is shown into this file")
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are looked for")
     parser.add_argument("--json", action="store_true", help="for scripts")
 
 
+def _png(text: str) -> Path:
+    if Path(text).suffix.lower() != ".png":
+        raise ValueError(f"{text!r}: pictures are PNG files; give a name that ends in .png")
+    return Path(text)
+
+
 def run(args: argparse.Namespace) -> int:
-    """Prints one thing, or two side by side."""
+    """Prints one thing, or two side by side, and draws them if asked."""
     if len(args.things) > 2:
         raise ValueError(f"{len(args.things)} things to show; give one, or two to compare")
     found = [resolve(word, args.runs, args.stream) for word in args.things]
+    architectures = [_architecture(thing, args.stream) for thing in found]
+    known = [architecture for architecture in architectures if architecture is not None]
+    if args.png is not None:
+        _draw(known, args.png, args.clip)
     if args.json:
         data = [_data(thing, args.clip) for thing in found]
         tables.print_json(data[0] if len(data) == 1 else data)
@@ -47,15 +59,23 @@ def run(args: argparse.Namespace) -> int:
         if isinstance(thing, Run):
             tables.show(tables.facts(run_facts(thing)), f"run {thing.name}")
             print()
-    architectures = [_architecture(thing, args.stream) for thing in found]
-    known = [architecture for architecture in architectures if architecture is not None]
     if len(known) == 2:
         for name, lines in _compared(known[0], known[1], args.clip):
             tables.show(tables.grid(("", known[0].name, known[1].name), lines), name)
     elif known:
         _print_one(known[0], args.clip or known[0].clip)
+    if args.png is not None:
+        print(f"wrote {args.png}")
     print(f"next: {_next(found, args.things, ' --stream' * args.stream)}")
     return 0
+
+
+def _draw(architectures: list[Buildable], path: Path, clip: Clip | None) -> None:
+    if not architectures:
+        raise ValueError("nothing to draw: the run has no winner yet")
+    from experiments.plots import network
+
+    network.draw(architectures, path, clip)
 
 
 def run_facts(found: Run) -> list[tuple[str, Any]]:
@@ -98,7 +118,7 @@ def run_facts(found: Run) -> list[tuple[str, Any]]:
     return [*facts, ("took", f"{minutes:.1f} minutes")]
 
 
-def _data(thing: Architecture | Run, clip: Clip | None) -> dict[str, Any]:
+def _data(thing: Buildable | Run, clip: Clip | None) -> dict[str, Any]:
     if isinstance(thing, Run):
         return {
             "run": str(thing.folder),
@@ -122,15 +142,15 @@ def _data(thing: Architecture | Run, clip: Clip | None) -> dict[str, Any]:
     }
 
 
-def _architecture(thing: Architecture | Run, stream: bool) -> Architecture | None:
-    if isinstance(thing, Architecture):
+def _architecture(thing: Buildable | Run, stream: bool) -> Buildable | None:
+    if not isinstance(thing, Run):
         return thing
     if not thing.finished:
         return None
     return thing.best.streaming() if stream else thing.best
 
 
-def _print_one(architecture: Architecture, clip: Clip) -> None:
+def _print_one(architecture: Buildable, clip: Clip) -> None:
     parts = rows(architecture, clip)
     most = max(part.macs for part in parts)
     lines = [
@@ -150,27 +170,29 @@ def _print_one(architecture: Architecture, clip: Clip) -> None:
     tables.show(tables.facts(_totals(architecture, clip)))
 
 
-def _totals(architecture: Architecture, clip: Clip) -> list[tuple[str, str]]:
+def _totals(architecture: Buildable, clip: Clip) -> list[tuple[str, str]]:
     total = cost(architecture, clip)
     return [
         ("multiply-accumulates", tables.macs(total)),
         ("parameters", f"{tables.millions(total.params)} with {architecture.classes} classes"),
         ("activation memory", tables.megabytes(total.activation_bytes)),
-        ("state", state_text(total, architecture) if architecture.form.causal else "none: not causal"),
-        ("layers", f"{architecture.depth} bottlenecks in {len(architecture.blocks)} blocks"),
+        ("state", state_text(total, architecture) if architecture.causal else "none: not causal"),
+        ("layers", layers_text(architecture)),
         ("form", form_text(architecture)),
         ("convolutions see", f"{architecture.receptive_frames} frames"),
+        *member_lines(architecture, clip),
     ]
 
 
 def _compared(
-    first: Architecture, second: Architecture, clip: Clip | None
+    first: Buildable, second: Buildable, clip: Clip | None
 ) -> list[tuple[str, list[tuple[Any, Any, Any]]]]:
     """Totals, then layer beside layer; what differs stands out."""
     clips = (clip or first.clip, clip or second.clip)
     totals: list[tuple[Any, Any, Any]] = [("clip", str(clips[0]), str(clips[1]))]
-    for (name, left), (_, right) in zip(_totals(first, clips[0]), _totals(second, clips[1]), strict=True):
-        totals.append((name, left, right))
+    left_totals, right_totals = dict(_totals(first, clips[0])), dict(_totals(second, clips[1]))
+    for name in {**left_totals, **right_totals}:
+        totals.append((name, left_totals.get(name, "-"), right_totals.get(name, "-")))
     lefts, rights = ({row.part: row for row in rows(a, c)} for a, c in zip((first, second), clips, strict=True))
     parts = sorted({*lefts, *rights}, key=_order)
     layers: list[tuple[Any, Any, Any]] = []
@@ -191,14 +213,16 @@ def _cell(row: Row | None) -> str:
     return "-" if row is None else f"{row.layer}  {row.channels}"
 
 
-def _order(part: str) -> tuple[int, int]:
+def _order(part: str) -> tuple[int, int, int]:
+    """By member, block and layer."""
+    member, _, part = part.rpartition(": ")
     if part in ("stem", "head"):
-        return (0 if part == "stem" else 10**6, 0)
+        return int(member or 0), 0 if part == "stem" else 10**6, 0
     block, layer = part.split(".")
-    return int(block), int(layer)
+    return int(member or 0), int(block), int(layer)
 
 
-def _next(found: list[Architecture | Run], words: list[str], flags: str) -> str:
+def _next(found: list[Buildable | Run], words: list[str], flags: str) -> str:
     for thing, word in zip(found, words, strict=True):
         if isinstance(thing, Run):
             return f"nas plot {word}" if thing.finished else f"nas search --resume --name {thing.name}"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from experiments.run_files import Run
-from searchspace import Architecture, published, published_names
+from searchspace import Buildable, load_architecture, published, published_ensembles, published_names
 from searchspace.schema import nearest
 
 STREAM_HELP = "in its causal form, which runs frame by frame; published names as released"
 
 
-def resolve(word: str, runs: Path = Path("runs"), stream: bool = False) -> Architecture | Run:
+def resolve(word: str, runs: Path = Path("runs"), stream: bool = False) -> Buildable | Run:
     """Finds what a word names.
 
     Args:
@@ -29,23 +29,23 @@ def resolve(word: str, runs: Path = Path("runs"), stream: bool = False) -> Archi
         if (path / "config.json").is_file():
             return Run.open(path)
         if (path / "arch.json").is_file():
-            return _form(Architecture.load(path / "arch.json"), stream)
+            return _form(load_architecture(path / "arch.json"), stream)
         raise ValueError(f"{path} holds neither a run (config.json) nor an arch.json; give another folder or a file")
     if path.is_file():
-        return _form(Architecture.load(path), stream)
-    if word.lower() in published_names():
+        return _form(load_architecture(path), stream)
+    known = (*published_names(), *published_ensembles())
+    if word.lower() in known:
         return published(word, stream)
     names = [item.name for item in runs.iterdir() if item.is_dir()] if runs.is_dir() else []
-    near = nearest(word, [*published_names(), *names])
-    known = ", ".join(published_names())
-    raise ValueError(f"{word!r} is no file, no run in {runs}/, and no published network ({known}){near}")
+    near = nearest(word, [*known, *names])
+    raise ValueError(f"{word!r} is no file, no run in {runs}/, and no published network ({', '.join(known)}){near}")
 
 
-def resolve_architecture(word: str, runs: Path = Path("runs"), stream: bool = False) -> Architecture:
+def resolve_architecture(word: str, runs: Path = Path("runs"), stream: bool = False) -> Buildable:
     """Like `resolve`; a run stands for its winner."""
     found = resolve(word, runs, stream)
     return _form(found.best, stream) if isinstance(found, Run) else found
 
 
-def _form(architecture: Architecture, stream: bool) -> Architecture:
+def _form(architecture: Buildable, stream: bool) -> Buildable:
     return architecture.streaming() if stream else architecture

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from networks import states
 from networks.temporal import StateLike
-from searchspace import Architecture
+from searchspace import Buildable
 from searchspace.schema import nearest
 
 RGB = 3
@@ -61,7 +61,7 @@ def check_clip(clip: Tensor, weight: Tensor, values: bool) -> None:
             )
 
 
-def check_state(state: StateLike, architecture: Architecture, weight: Tensor, clip: Tensor | None = None) -> None:
+def check_state(state: StateLike, architecture: Buildable, weight: Tensor, clip: Tensor | None = None) -> None:
     """Refuses a state that is not one of this network, or does not go with a clip.
 
     Args:

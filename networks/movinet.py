@@ -189,6 +189,11 @@ class MoViNet(nn.Module):
         """Whether this network is causal: it takes a state and gives one."""
         return self.architecture.form.causal
 
+    @property
+    def untrained(self) -> bool:
+        """Whether every residual scalar is zero, as in a network that nobody trained."""
+        return not any(bool(layer.scale) for layer in self.bottlenecks())
+
     def initial_state(self, batch: int, height: int, width: int) -> State:
         """The state before the first frame of `batch` streams of a size in pixels; all zeros, see `networks.states`.
 
@@ -228,12 +233,11 @@ class MoViNet(nn.Module):
         """
         if self.features_only:
             return self.features(clip_NCTHW, state)
-        x, after = self._body(clip_NCTHW, state)
-        form, before = self.architecture.form, states.part(state, states.HEAD)
-        logits, new = layers.head(x, self._head_weights(), self.training, self.architecture.dropout, form, before)
+        self._check(clip_NCTHW, state)
+        logits, after = self.compute(clip_NCTHW, state)
         if state is not None and not self.training:
             inputs.check_result(logits, state)
-        return (logits, after | states.named(new, states.HEAD)) if form.causal else logits
+        return (logits, after) if self.streams else logits
 
     def logits(self, clip_NCTHW: Tensor) -> Tensor:
         """Logits [N, classes] of whole clips, causal network or not: what training and evaluation want."""
@@ -248,6 +252,7 @@ class MoViNet(nn.Module):
             `{"stem": ..., "block0": ..., ...}`, each [N, C, T, ceil(H / s), ceil(W / s)] with the s of its block; of a
             causal network that and the state, in which the head's own tensors stay as they were.
         """
+        self._check(clip_NCTHW, state)
         maps: dict[str, Tensor] = {}
         _, after = self._body(clip_NCTHW, state, maps)
         if not self.streams:
@@ -255,13 +260,22 @@ class MoViNet(nn.Module):
         start = self.initial_state(len(clip_NCTHW), *clip_NCTHW.shape[3:]) if state is None else state
         return maps, {**start, **after}
 
+    def compute(self, clip_NCTHW: Tensor, state: StateLike | None = None) -> tuple[Tensor, State]:
+        """`forward` without its checks: logits, and the state after the clip, empty where nothing is causal."""
+        x, after = self._body(clip_NCTHW, state)
+        form, before = self.architecture.form, states.part(state, states.HEAD)
+        logits, new = layers.head(x, self._head_weights(), self.training, self.architecture.dropout, form, before)
+        return logits, after | states.named(new, states.HEAD)
+
+    def _check(self, clip_NCTHW: Tensor, state: StateLike | None) -> None:
+        inputs.check_clip(clip_NCTHW, self.stem.weight, values=not self.training)
+        if state is not None:
+            inputs.check_state(state, self.architecture, self.stem.weight, clip_NCTHW)
+
     def _body(
         self, clip_NCTHW: Tensor, state: StateLike | None, maps: dict[str, Tensor] | None = None
     ) -> tuple[Tensor, State]:
         """From clips to the last block's maps; keeps those of all blocks in `maps`, if given."""
-        inputs.check_clip(clip_NCTHW, self.stem.weight, values=not self.training)
-        if state is not None:
-            inputs.check_state(state, self.architecture, self.stem.weight, clip_NCTHW)
         form, after = self.architecture.form, State()
         x = layers.stem(channels_last(clip_NCTHW), self.stem.weights(), self.training, form)
         if maps is not None:

@@ -1,22 +1,36 @@
 """The state of streams: a flat dictionary of named tensors, one row a stream.
 
 Names are those of the reference code without its prefix: `block1_layer0_stream_buffer`, `head_pool_buffer`; the
-endings stand in `networks.temporal`. Every stream starts at zeros. The functions here return new dictionaries and
-never change a tensor that they are given.
+endings stand in `networks.temporal`. An ensemble has those of its members under `member0_...`, and of its own, too:
+
+| name | shape | holds |
+|---|---|---|
+| `frame_count` | int32 [N] | how many frames a stream has seen, which says whose turn is next |
+| `member0_logits` | [N, classes] | the member's latest answer; without meaning before its first frame |
+
+Every stream starts at zeros. The functions here return new dictionaries and never change a tensor that they are given.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from networks.temporal import BUFFER, POOL, POOL_COUNT, POSITION, State, StateLike
-from searchspace import Architecture, Position
+from searchspace import Buildable, Ensemble, Position
 from searchspace.cost import halve
 
-HEAD = "head"
+HEAD, FRAME_COUNT, LOGITS = "head", "frame_count", "logits"
+T = TypeVar("T")
+
+
+def member_name(index: int) -> str:
+    """What the names of a member's tensors begin with."""
+    return f"member{index}"
 
 
 def layer_name(position: Position) -> str:
@@ -24,20 +38,22 @@ def layer_name(position: Position) -> str:
     return f"block{position.block}_layer{position.index}"
 
 
-def shapes(architecture: Architecture, height: int, width: int) -> dict[str, tuple[int, ...]]:
+def shapes(architecture: Buildable, height: int, width: int) -> dict[str, tuple[int, ...]]:
     """Shape of each tensor of one stream, without the batch; counters are ().
 
     Raises:
         ValueError: the network is not causal, or a size below 1.
     """
+    if height < 1 or width < 1:
+        raise ValueError(f"frames of {height} x {width} pixels; allowed: at least 1 x 1")
+    if isinstance(architecture, Ensemble):
+        return _ensemble_shapes(architecture, height, width)
     form = architecture.form
     if not form.causal:
         raise ValueError(
             f"network {architecture.name!r} is not causal and has no state; call it with whole clips, or create its "
             "causal form with stream=True"
         )
-    if height < 1 or width < 1:
-        raise ValueError(f"frames of {height} x {width} pixels; allowed: at least 1 x 1")
     result: dict[str, tuple[int, ...]] = {}
     height, width = halve(height, 2), halve(width, 2)
     for position in architecture.layers():
@@ -54,8 +70,16 @@ def shapes(architecture: Architecture, height: int, width: int) -> dict[str, tup
     return result | {f"{HEAD}_{POOL}": (architecture.head.width,), f"{HEAD}_{POOL_COUNT}": ()}
 
 
+def _ensemble_shapes(ensemble: Ensemble, height: int, width: int) -> dict[str, tuple[int, ...]]:
+    result: dict[str, tuple[int, ...]] = {FRAME_COUNT: ()}
+    for i, member in enumerate(ensemble.members):
+        own = shapes(member.architecture, *ensemble.size(i, height, width))
+        result |= named({LOGITS: (ensemble.classes,), **own}, member_name(i))
+    return result
+
+
 def initial(
-    architecture: Architecture, batch: int, height: int, width: int, dtype: torch.dtype, device: torch.device
+    architecture: Buildable, batch: int, height: int, width: int, dtype: torch.dtype, device: torch.device
 ) -> State:
     """Zeros for `batch` streams; see `MoViNet.initial_state`."""
     if batch < 1:
@@ -78,9 +102,14 @@ def part(state: StateLike | None, name: str) -> State | None:
     return {key[length:]: state[key] for key in (f"{name}_{end}" for end in _ENDINGS) if key in state}
 
 
-def named(state: StateLike, name: str) -> State:
-    """Undoes `part`."""
-    return {f"{name}_{key}": tensor for key, tensor in state.items()}
+def named(values: Mapping[str, T], name: str) -> dict[str, T]:
+    """Undoes `part` and `unprefixed`."""
+    return {f"{name}_{key}": value for key, value in values.items()}
+
+
+def unprefixed(state: StateLike, name: str) -> State:
+    """The tensors whose names begin with `name`, without it."""
+    return {key.removeprefix(f"{name}_"): tensor for key, tensor in state.items() if key.startswith(f"{name}_")}
 
 
 def gather(state: StateLike, rows: Sequence[int] | Tensor) -> State:
@@ -130,20 +159,34 @@ def reset(state: StateLike, rows: Sequence[int] | Tensor | None = None) -> State
     return {name: tensor.index_fill(0, index.to(tensor.device), 0) for name, tensor in state.items()}
 
 
-def fade(state: StateLike, memory: int, positions: int) -> State:
+def fade(state: StateLike, memory: int, architecture: Buildable) -> State:
     """The state with a past that counts at most `memory` frames in the means to come, the next frame included.
 
     A sum of more frames shrinks to the same mean over fewer; called after every frame, means become exponential ones
-    of rate 1 / `memory`. Indices of frames stay below `positions`.
+    of rate 1 / `memory`. Indices of frames stay within the clip that the network is meant for, and the counts of an
+    ensemble, of which only the turn matters, stay small.
     """
+    if isinstance(architecture, Ensemble):
+        return _ensemble_fade(state, memory, architecture)
     result = dict(state)
     for name, tensor in state.items():
         if name.endswith(POSITION):
-            result[name] = tensor.clamp(max=positions - 1)
+            result[name] = tensor.clamp(max=architecture.clip.frames - 1)
         elif name.endswith(POOL_COUNT):
             result[name] = kept = tensor.clamp(max=memory - 1)
             sums = name.removesuffix(POOL_COUNT) + POOL
             result[sums] = state[sums] * (kept / tensor.clamp(min=1))[:, None]
+    return result
+
+
+def _ensemble_fade(state: StateLike, memory: int, ensemble: Ensemble) -> State:
+    strides = [ensemble.stride(i) for i in range(len(ensemble.members))]
+    round_of_turns, count = math.lcm(*strides), state[FRAME_COUNT]
+    over = (count - round_of_turns).clamp(min=0)
+    result = {FRAME_COUNT: torch.where(over > 0, round_of_turns + over % round_of_turns, count)}
+    for i, (member, stride) in enumerate(zip(ensemble.members, strides, strict=True)):
+        own = unprefixed(state, member_name(i))
+        result |= named(fade(own, math.ceil(memory / stride), member.architecture), member_name(i))
     return result
 
 

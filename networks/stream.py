@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from networks import states
-from networks.movinet import MoViNet
+from networks.ensemble import Network
 from networks.temporal import State
 from searchspace.schema import show
 
@@ -39,7 +39,7 @@ class Stream:
         ValueError: a network that is not causal or is in training mode, or a memory below 1.
     """
 
-    def __init__(self, network: MoViNet, fps: float | None = None, memory: int | None = None) -> None:
+    def __init__(self, network: Network, fps: float | None = None, memory: int | None = None) -> None:
         name, clip = network.architecture.name, network.architecture.clip
         if not network.streams:
             raise ValueError(f"network {name!r} is not causal, so it cannot stream; create it with stream=True")
@@ -53,7 +53,7 @@ class Stream:
                 "or push every so many frames",
                 stacklevel=2,
             )
-        if not any(bool(layer.scale) for layer in network.bottlenecks()):
+        if network.untrained:
             warnings.warn(f"network {name!r} has fresh weights: its answers mean nothing until trained", stacklevel=2)
         self.network, self.memory = network, memory
         self.state: State | None = None
@@ -78,7 +78,7 @@ class Stream:
             self.state = self.network.initial_state(len(frames), *frames.shape[2:])
         logits, state = self.network(frames[:, :, None], self.state)
         if self.memory is not None:
-            state = states.fade(state, self.memory, self.network.architecture.clip.frames)
+            state = states.fade(state, self.memory, self.network.architecture)
         self.state = state
         probabilities: Tensor = logits.softmax(1)
         return probabilities if frame.dim() == 4 else probabilities[0]

@@ -10,8 +10,9 @@ from searchspace.budget import Budget, format_quantity
 from searchspace.clip import Clip, Kernel
 from searchspace.cost import Cost, cost
 from searchspace.decisions import Choices, Decision, Decisions, Probabilities
+from searchspace.ensemble import Buildable, Ensemble, Member, load_architecture
 from searchspace.form import BASE, STREAM, Form, squeeze_width
-from searchspace.published import published, published_names
+from searchspace.published import published, published_ensembles, published_names
 from searchspace.schema import nearest, parse_yaml, read_text
 from searchspace.space import BlockSpace, Nearest, Space, read_space
 from searchspace.tables import CostModel, Term
@@ -24,16 +25,19 @@ __all__ = [
     "Block",
     "BlockSpace",
     "Budget",
+    "Buildable",
     "Choices",
     "Clip",
     "Cost",
     "CostModel",
     "Decision",
     "Decisions",
+    "Ensemble",
     "Form",
     "Head",
     "Kernel",
     "Layer",
+    "Member",
     "Nearest",
     "Position",
     "Probabilities",
@@ -44,8 +48,10 @@ __all__ = [
     "cost",
     "format_quantity",
     "load",
+    "load_architecture",
     "names",
     "published",
+    "published_ensembles",
     "published_names",
     "squeeze_width",
 ]

@@ -22,15 +22,22 @@ MAX_WIDTH, MAX_EXPAND, MAX_BLOCKS, MAX_LAYERS, MAX_CLASSES = 4096, 16384, 16, 64
 MAX_RATE, MAX_NAME = 0.99, 200
 
 
-def _whole(value: object, low: int, high: int, what: str) -> None:
+def check_whole(value: object, low: int, high: int, what: str) -> None:
     """Refuses what is not a whole number in [low, high]: the dataclasses below are also built by hand."""
     if type(value) is not int or not low <= value <= high:
         raise ValueError(f"{what} is {show(value)}; allowed: a whole number from {low} to {high}")
 
 
-def _is(value: object, kind: type, what: str) -> None:
+def check_kind(value: object, kind: type, what: str) -> None:
+    """Refuses what is of another kind."""
     if not isinstance(value, kind):
         raise ValueError(f"{what} is {show(value)}; it must be a {kind.__name__}")
+
+
+def check_name(name: object) -> None:
+    """Refuses a name that does not fit on a line."""
+    if not isinstance(name, str) or len(name) > MAX_NAME or not name.isprintable():
+        raise ValueError(f"name is {show(name)}; allowed: printable text of at most {MAX_NAME} characters")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,8 +48,8 @@ class Stem:
     kernel: Kernel = STEM_KERNEL
 
     def __post_init__(self) -> None:
-        _whole(self.width, 1, MAX_WIDTH, "stem width")
-        _is(self.kernel, Kernel, "stem kernel")
+        check_whole(self.width, 1, MAX_WIDTH, "stem width")
+        check_kind(self.kernel, Kernel, "stem kernel")
         if self.kernel.checked().t != 1:
             raise ValueError(f"stem kernel is {self.kernel}; allowed: a spatial kernel, such as 1x3x3")
 
@@ -64,11 +71,11 @@ class Layer:
     squeeze: int
 
     def __post_init__(self) -> None:
-        _is(self.kernel, Kernel, "layer kernel")
+        check_kind(self.kernel, Kernel, "layer kernel")
         self.kernel.checked()
-        _whole(self.stride, 1, 2, "layer stride")
-        _whole(self.expand, 1, MAX_EXPAND, "layer expand")
-        _whole(self.squeeze, 0, MAX_EXPAND, "layer squeeze")
+        check_whole(self.stride, 1, 2, "layer stride")
+        check_whole(self.expand, 1, MAX_EXPAND, "layer expand")
+        check_whole(self.squeeze, 0, MAX_EXPAND, "layer squeeze")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,11 +86,11 @@ class Block:
     layers: tuple[Layer, ...]
 
     def __post_init__(self) -> None:
-        _whole(self.width, 1, MAX_WIDTH, "block width")
-        _is(self.layers, tuple, "block layers")
-        _whole(len(self.layers), 1, MAX_LAYERS, "number of layers of a block")
+        check_whole(self.width, 1, MAX_WIDTH, "block width")
+        check_kind(self.layers, tuple, "block layers")
+        check_whole(len(self.layers), 1, MAX_LAYERS, "number of layers of a block")
         for layer in self.layers:
-            _is(layer, Layer, "layer of a block")
+            check_kind(layer, Layer, "layer of a block")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -94,8 +101,8 @@ class Head:
     hidden: int
 
     def __post_init__(self) -> None:
-        _whole(self.width, 1, MAX_WIDTH, "head width")
-        _whole(self.hidden, 1, MAX_EXPAND, "head hidden")
+        check_whole(self.width, 1, MAX_WIDTH, "head width")
+        check_whole(self.hidden, 1, MAX_EXPAND, "head hidden")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -149,8 +156,7 @@ class Architecture:
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or len(self.name) > MAX_NAME or not self.name.isprintable():
-            raise ValueError(f"name is {show(self.name)}; allowed: printable text of at most {MAX_NAME} characters")
+        check_name(self.name)
         for value, kind, what in (
             (self.clip, Clip, "clip"),
             (self.stem, Stem, "stem"),
@@ -159,11 +165,11 @@ class Architecture:
             (self.form, Form, "form"),
             (self.provenance, Mapping, "provenance"),
         ):
-            _is(value, kind, what)
-        _whole(self.classes, 1, MAX_CLASSES, "number of classes")
-        _whole(len(self.blocks), 1, MAX_BLOCKS, "number of blocks")
+            check_kind(value, kind, what)
+        check_whole(self.classes, 1, MAX_CLASSES, "number of classes")
+        check_whole(len(self.blocks), 1, MAX_BLOCKS, "number of blocks")
         for block in self.blocks:
-            _is(block, Block, "block")
+            check_kind(block, Block, "block")
         for what, rate in (("dropout", self.dropout), ("drop_path", self.drop_path)):
             if type(rate) not in (int, float) or not 0 <= rate <= MAX_RATE:
                 raise ValueError(f"{what} is {show(rate)}; allowed: a number from 0 to {MAX_RATE}")
@@ -180,6 +186,11 @@ class Architecture:
     def depth(self) -> int:
         """Number of bottlenecks."""
         return sum(len(block.layers) for block in self.blocks)
+
+    @property
+    def causal(self) -> bool:
+        """Whether no frame sees a later one, so that the network also runs frame by frame."""
+        return self.form.causal
 
     @property
     def receptive_frames(self) -> int:
@@ -289,7 +300,7 @@ class Architecture:
             dropout=top.number("dropout", 0, MAX_RATE, 0.2),
             drop_path=top.number("drop_path", 0, MAX_RATE, 0.2),
             form=Form.read(top),
-            provenance=_provenance(top, where),
+            provenance=read_provenance(top, where),
         )
         top.done()
         return result
@@ -347,7 +358,8 @@ def _read_block(fields: Fields) -> Block:
     return Block(width, tuple(layers))
 
 
-def _provenance(top: Fields, where: str) -> dict[str, Any]:
+def read_provenance(top: Fields, where: str) -> dict[str, Any]:
+    """Reads the key `provenance`, any plain mapping."""
     data = top.raw("provenance", {})
     if not isinstance(data, dict):
         raise top.refuse("provenance", data, "a mapping")

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from searchspace.architecture import Architecture, Layer
+from searchspace.architecture import Layer
 from searchspace.clip import Clip, Kernel
+from searchspace.ensemble import Buildable, Ensemble
 from searchspace.form import BASE, Form
 
 FLOAT_BYTES = 4
@@ -66,16 +67,18 @@ def halve(size: int, stride: int) -> int:
     return -(-size // stride)
 
 
-def cost(architecture: Architecture, clip: Clip | None = None) -> Cost:
+def cost(architecture: Buildable, clip: Clip | None = None) -> Cost:
     """Counts an architecture.
 
     Args:
-        architecture: what to count.
+        architecture: what to count; an ensemble as a whole, each member at its share of the frames.
         clip: frames, height and width to count at; by default the architecture's own.
 
     Returns:
         MACs per clip and per frame, parameters, peak activation bytes and state bytes.
     """
+    if isinstance(architecture, Ensemble):
+        return _ensemble_cost(architecture, clip or architecture.clip)
     clip, form, head = clip or architecture.clip, architecture.form, architecture.head
     total = stem_cost(architecture.stem.width, architecture.stem.kernel, clip, form)
     height, width = halve(clip.height, 2), halve(clip.width, 2)
@@ -85,6 +88,35 @@ def cost(architecture: Architecture, clip: Clip | None = None) -> Cost:
         height, width = halve(height, position.layer.stride), halve(width, position.layer.stride)
         channels = position.width
     return total + head_cost(channels, head.width, head.hidden, architecture.classes, clip, height, width, form)
+
+
+def member_costs(ensemble: Ensemble, clip: Clip | None = None) -> list[Cost]:
+    """Cost of each member of an ensemble at its share of a clip; without MACs where that has no frame for it."""
+    clip = clip or ensemble.clip
+    costs = []
+    for i, member in enumerate(ensemble.members):
+        frames = ensemble.frames(i, clip.frames)
+        own = Clip(max(1, frames), *ensemble.size(i, clip.height, clip.width), member.architecture.clip.fps)
+        counted = cost(member.architecture, own)
+        costs.append(counted if frames else dataclasses.replace(counted, macs=0))
+    return costs
+
+
+def _ensemble_cost(ensemble: Ensemble, clip: Clip) -> Cost:
+    """Members run one after the other, each on a copy of its frames; streams carry their latest logits as well.
+
+    A frame costs what it does on average: some are taken by one member, some by several or none.
+    """
+    costs = member_costs(ensemble, clip)
+    logits = FLOAT_BYTES * ensemble.classes * len(costs) if ensemble.causal else 0
+    return Cost(
+        macs=sum(cost.macs for cost in costs),
+        params=sum(cost.params for cost in costs),
+        activation_bytes=_clip_bytes(clip) + max(cost.activation_bytes for cost in costs),
+        state_bytes=sum(cost.state_bytes for cost in costs) + logits,
+        frame_macs=round(sum(cost.frame_macs / ensemble.stride(i) for i, cost in enumerate(costs))),
+        clip=clip,
+    )
 
 
 def stem_cost(width: int, kernel: Kernel, clip: Clip, form: Form = BASE) -> Cost:

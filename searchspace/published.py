@@ -1,28 +1,49 @@
-"""The networks that the authors of MoViNet published, A0 to A5 and T0, as architectures beside the space."""
+"""What the authors of MoViNet published beside the space: networks A0 to A5 and T0, and A6, an ensemble."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 from importlib import resources
-from typing import Any
+from typing import Any, Literal, overload
 
 from searchspace.architecture import Architecture, Block, Head, Layer, Stem
 from searchspace.clip import Clip, Kernel
+from searchspace.ensemble import Buildable, Ensemble, Member
 from searchspace.form import BASE
 from searchspace.schema import nearest, parse_yaml
 
+_SOURCE = "Kondratyuk et al., arXiv 2103.11511"
+_SINGLE = Literal["a0", "a1", "a2", "a3", "a4", "a5", "t0"]
+
 
 def published_names() -> tuple[str, ...]:
-    """Names that `published` knows, in order of size with T0 last."""
-    return tuple(_table())
+    """The networks that `published` knows, in order of size with T0 last; without the ensemble."""
+    return tuple(name for name, row in _table().items() if "members" not in row)
 
 
-def published(name: str, stream: bool = False) -> Architecture:
+def published_ensembles() -> tuple[str, ...]:
+    """The ensembles that `published` knows."""
+    return tuple(name for name, row in _table().items() if "members" in row)
+
+
+@overload
+def published(name: _SINGLE, stream: bool = False) -> Architecture: ...
+
+
+@overload
+def published(name: Literal["a6"], stream: bool = False) -> Ensemble: ...
+
+
+@overload
+def published(name: str, stream: bool = False) -> Buildable: ...
+
+
+def published(name: str, stream: bool = False) -> Buildable:
     """One of the published networks for the 600 classes of Kinetics-600.
 
     Args:
-        name: `"a0"` to `"a5"` or `"t0"`, in any case.
+        name: `"a0"` to `"a5"` or `"t0"`, or `"a6"` for the ensemble of A4 and A5, in any case.
         stream: the causal one, as released: with the gate of 2021, and positional encoding in A3 to A5.
 
     Raises:
@@ -33,6 +54,17 @@ def published(name: str, stream: bool = False) -> Architecture:
     if key not in table:
         raise ValueError(f"{name!r} is not a published network; known: {', '.join(table)}{nearest(key, table)}")
     row = table[key]
+    if "members" not in row:
+        return _network(key, row, stream)
+    return Ensemble(
+        name=f"{key}-stream" if stream else key,
+        clip=Clip.parse(row["clip"]),
+        members=tuple(Member(_network(name, table[name], stream), i) for i, name in enumerate(row["members"])),
+        provenance={"source": f"{_SOURCE}; which frames the members take is our reading"},
+    )
+
+
+def _network(key: str, row: dict[str, Any], stream: bool) -> Architecture:
     base = Architecture(
         name=key,
         clip=Clip.parse(row["clip"]),
@@ -42,7 +74,7 @@ def published(name: str, stream: bool = False) -> Architecture:
         head=Head(*row["head"]),
         dropout=row["dropout"],
         drop_path=0.2,
-        provenance={"source": "Kondratyuk et al., arXiv 2103.11511, as released"},
+        provenance={"source": f"{_SOURCE}, as released"},
     )
     if not stream:
         return base

@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from experiments.plots.figure import INK, SOFT, save, tidy
 from experiments.plots.front_data import COLOURS
+from experiments.plots.kernels import kernel_colours
 from experiments.run_files import PolicyMoment, Run
 from searchspace import Kernel, Space
 
@@ -127,31 +128,13 @@ def _expected(space: Space, moments: list[PolicyMoment], what: str) -> Floats:
     return np.array(rows)
 
 
-def _all_kernels(space: Space) -> tuple[Kernel, ...]:
-    """Purely spatial kernels first, then purely temporal ones, then both."""
-    return tuple(sorted(space.kernels, key=lambda k: ((k.t > 1) + (k.t > 1 and k.h > 1), k)))
-
-
-def _colours(kernels: tuple[Kernel, ...]) -> dict[Kernel, Floats]:
-    """Blues for kernels in space, oranges in time, greens and reds in both: kin look alike."""
-    families = {
-        "space": ("#a6c8ec", "#4b8fd4", "#155a9c", "#0b3564"),
-        "time": ("#f5c46b", "#d98b16", "#9c5f05"),
-        "both": ("#74c08d", "#1f8a4c", "#c0392b", "#7d1f3f"),
-    }
-    used = dict.fromkeys(families, 0)
-    result = {}
-    for kernel in kernels:
-        family = "space" if kernel.t == 1 else "time" if kernel.h == kernel.w == 1 else "both"
-        shades = families[family]
-        result[kernel] = np.array(to_rgb(shades[used[family] % len(shades)]))
-        used[family] += 1
-    return result
+def _colours(space: Space) -> dict[Kernel, Floats]:
+    return {kernel: np.array(to_rgb(colour)) for kernel, colour in kernel_colours(space.kernels).items()}
 
 
 def _kernels(space: Space, moments: list[PolicyMoment], active: Floats) -> Floats:
     """Colours of the most likely kernels, paler the less certain they or their layers are, [L, M, 3]."""
-    colours = _colours(_all_kernels(space))
+    colours = _colours(space)
     image = np.ones((*active.shape, 3))
     for row, (b, index) in enumerate(_layers(space)):
         vectors = _vectors(moments, f"blocks/{b}/layers/{index}/kernel")
@@ -199,7 +182,7 @@ def _map(axes: Axes, space: Space, steps: list[int], image: Floats, title: str, 
 
 
 def _kernel_key(space: Space) -> list[Patch]:
-    return [Patch(color=tuple(colour), label=str(k)) for k, colour in _colours(_all_kernels(space)).items()]
+    return [Patch(color=tuple(colour), label=str(k)) for k, colour in _colours(space).items()]
 
 
 def _shade_key(*names: str) -> list[Patch]:

@@ -289,3 +289,51 @@ def test_data_demo_then_check(nas: Nas, tmp_path: Path) -> None:
     assert data["skipped"][0]["file"] == "train/zoom_in/broken.mp4"
     again = nas("data", "demo", "-o", folder)
     assert again.code == 2 and "not empty" in again.err
+
+
+# Ensembles
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Path:
+    """The file of an ensemble of A0 and A1, which take turns."""
+    searchspace.Ensemble.interleave([published("a0"), published("a1")], "pair").save(tmp_path / "arch.json")
+    return tmp_path / "arch.json"
+
+
+def test_commands_that_take_an_architecture_take_an_ensemble(nas: Nas, pair: Path) -> None:
+    text = nas("cost", pair).out
+    macs = cost(published("a0")).macs + cost(published("a1")).macs
+    assert re.search(rf"multiply-accumulates +{macs / 1e6:,.1f} M per clip", text)
+    assert "a0: 50 frames of 172x172 (0, 2, 4, ...)" in text and "a1: 50 frames of 172x172 (1, 3, 5, ...)" in text
+    data = json.loads(nas("cost", pair, "--json").out)
+    assert data["clip"] == "100x172x172@10"
+    assert data["macs"] == sum(own["macs"] for own in data["members"]) == macs
+    shown = nas("show", pair.parent, "--clip", "8x64x64@10").out
+    assert "2: 5.7" in shown and "15 bottlenecks in 5 blocks + 24 bottlenecks in 5 blocks" in shown
+    again = json.loads(nas("show", pair, "--json").out)
+    assert searchspace.Ensemble.from_dict(again["architecture"]).key() == again["key"]
+    stream = nas("cost", "A6", "--stream").out
+    assert re.search(r"state +124,498,688 bytes \(118\.73 MiB\) a stream, float32, and 215 counters", stream)
+
+
+def test_an_ensemble_beside_one_network(nas: Nas, pair: Path) -> None:
+    lines = nas("show", "a0", pair).out.splitlines()
+    assert any(re.search(r"member 2 +- +a1: 50 frames", line) for line in lines)
+    assert any(re.match(r" *2: 4\.6 \* +- +3x3x3", line) for line in lines)
+
+
+def test_the_rows_of_an_ensemble_add_up() -> None:
+    ensemble = published("a6")
+    for clip in (ensemble.clip, Clip(1, 32, 32), Clip(5, 40, 32)):
+        total = cost(ensemble, clip)
+        rows = describe.rows(ensemble, clip)
+        assert (sum(row.macs for row in rows), sum(row.params for row in rows)) == (total.macs, total.params)
+
+
+def test_a_broken_ensemble_is_one_line(nas: Nas, pair: Path) -> None:
+    pair.write_text(pair.read_text().replace('"offset": 1', '"offset": 2'))
+    for command in ("cost", "show"):
+        answer = nas(command, pair)
+        assert answer.code == 2 and "members[1].offset is 2; allowed: 0 to 1" in answer.err
+        assert len(answer.err.strip().splitlines()) == 1

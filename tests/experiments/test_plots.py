@@ -228,13 +228,13 @@ def test_the_policys_maps_follow_the_probabilities(one: Run) -> None:
     image = policy._kernels(space, moments, active)
     sure = [dataclasses.replace(moments[-1], probabilities=dict(moments[-1].probabilities))]
     sure[0].probabilities["blocks/0/layers/0/kernel"] = [0, 0, 0, 0, 0, 1, 0]
-    colour = policy._colours(policy._all_kernels(space))[space.blocks[0].kernels[5]]
+    colour = policy._colours(space)[space.blocks[0].kernels[5]]
     assert policy._kernels(space, sure, active[:, -1:])[0, 0] == pytest.approx(colour, abs=1e-6)
     assert ((image >= 0) & (image <= 1)).all()
 
 
 def test_kernels_have_colours_of_their_own(one: Run) -> None:
-    colours = list(policy._colours(policy._all_kernels(one.space)).values())
+    colours = list(policy._colours(one.space).values())
     gaps = [np.abs(a - b).sum() for i, a in enumerate(colours) for b in colours[:i]]
     assert min(gaps) > 0.2
 

@@ -34,7 +34,7 @@ def test_stream_networks(tmp_path: Path) -> None:
         clip = torch.empty(1, 3, 2, 32, 32, device="meta")
         maps, state = networks.create("t0", stream=True, features_only=True)(clip)
     assert list(maps) == ["stem", "block0", "block1", "block2", "block3", "block4"] and "head_pool_buffer" in state
-    assert networks.list() == ("a0", "a1", "a2", "a3", "a4", "a5", "t0")
+    assert networks.list() == ("a0", "a1", "a2", "a3", "a4", "a5", "t0", "a6")
 
 
 def test_weights_come_back(tmp_path: Path) -> None:

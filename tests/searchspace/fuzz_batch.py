@@ -1,6 +1,6 @@
 """Reads mutated files, in a process of its own that may not grow by more than 200 MB; prints a summary as JSON.
 
-python tests/searchspace/fuzz_batch.py architecture|space COUNT SEED
+python tests/searchspace/fuzz_batch.py architecture|ensemble|space COUNT SEED
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ import yaml
 
 import networks
 import searchspace
-from searchspace import Architecture, published
+from searchspace import Architecture, load_architecture, published
+from searchspace.ensemble import read_architecture
 from searchspace.schema import parse_yaml
 from searchspace.space import read_space
 from tests.searchspace.mutations import Case, bytewise, structural
-from tests.searchspace.util import USERS, random_architecture
+from tests.searchspace.util import USERS, random_architecture, random_ensemble
 
 MEMORY = 200_000_000
 HANG = 20  # seconds of CPU time, far more than any answer takes: a guard, not a measurement
@@ -43,10 +44,14 @@ def cases(kind: str, count: int, seed: int) -> list[Case]:
         bases = [published("a2"), published("t0", stream=True), *(random_architecture(rng) for _ in range(3))]
         texts = [base.to_json() for base in bases]
         data: list[Any] = [json.loads(text) for text in texts]
+    elif kind == "ensemble":
+        bases = [published("a6"), *(random_ensemble(rng) for _ in range(4))]
+        texts = [base.to_json() for base in bases]
+        data = [json.loads(text) for text in texts]
     else:
         texts = [searchspace.load("movinet").to_yaml(), USERS, searchspace.load("movinet").streaming().to_yaml()]
         data = [yaml.safe_load(text) for text in texts]
-    style = "json" if kind == "architecture" else "yaml"
+    style = "yaml" if kind == "space" else "json"
     result = []
     for i in range(count):
         pick = int(rng.integers(len(texts)))
@@ -56,12 +61,12 @@ def cases(kind: str, count: int, seed: int) -> list[Case]:
 
 def check_architecture(path: Path) -> None:
     """A valid object builds and round-trips."""
-    architecture = Architecture.load(path)
-    again = Architecture.from_json(architecture.to_json())
+    architecture = load_architecture(path)
+    again = read_architecture(architecture.to_json())
     assert again == architecture and again.key() == architecture.key()
     copied = path.with_suffix(".copy")
     architecture.save(copied)
-    assert Architecture.load(copied) == architecture
+    assert load_architecture(copied) == architecture
     with torch.device("meta"):
         network = networks.create(architecture)
     assert sum(p.numel() for p in network.parameters()) == searchspace.cost(architecture).params
@@ -105,11 +110,11 @@ def hang(*_: object) -> None:
 
 def main(kind: str, count: int, seed: int) -> dict[str, Any]:
     """Runs a batch; see the summary at the end for what it returns."""
-    check = {"architecture": check_architecture, "space": check_space}[kind]
+    check = check_space if kind == "space" else check_architecture
     todo = cases(kind, count, seed)
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / ("arch.json" if kind == "architecture" else "mine.yaml")
-        (Path(folder) / "warm").write_text(published("a0").to_json() if kind == "architecture" else USERS)
+        file = Path(folder) / ("mine.yaml" if kind == "space" else "arch.json")
+        (Path(folder) / "warm").write_text(USERS if kind == "space" else published("a0").to_json())
         (Path(folder) / "warm").rename(file)
         check(file)  # imports and caches are not the file's doing
         held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -25,7 +25,7 @@ def _run(kind: str, count: int, seed: int) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="how much a process holds is read from Linux")
-@pytest.mark.parametrize("kind", ["architecture", "space"])
+@pytest.mark.parametrize("kind", ["architecture", "ensemble", "space"])
 def test_a_thousand_mutations(kind: str) -> None:
     _run(kind, 1000, seed=0)
 
@@ -33,6 +33,6 @@ def test_a_thousand_mutations(kind: str) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="how much a process holds is read from Linux")
 @pytest.mark.parametrize("seed", range(1, 6))
-@pytest.mark.parametrize("kind", ["architecture", "space"])
+@pytest.mark.parametrize("kind", ["architecture", "ensemble", "space"])
 def test_many_more_mutations(kind: str, seed: int) -> None:
     _run(kind, 3000, seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from searchspace import Architecture, Block, Clip, Form, Head, Kernel, Layer, Space, Stem
+from searchspace import Architecture, Block, Clip, Ensemble, Form, Head, Kernel, Layer, Member, Space, Stem
 from searchspace.form import WORDS
 from searchspace.schema import parse_yaml
 from searchspace.space import read_space
@@ -113,6 +114,23 @@ def random_architecture(rng: np.random.Generator) -> Architecture:
         form=random_form(rng),
         provenance={"seed": 1, "note": "naïve \N{SNOWMAN}", "scores": [0.5, None, True]},
     )
+
+
+def random_ensemble(rng: np.random.Generator) -> Ensemble:
+    """One to four networks of rates that divide a clip's, some of them smaller."""
+    causal, clip, members = bool(rng.integers(2)), Clip(12, 48, 40, 30), []
+    for i in range(int(rng.integers(1, 5))):
+        stride = int(rng.choice([1, 2, 3, 4]))
+        size = (48, 40) if rng.random() < 0.5 else (int(rng.integers(10, 60)), int(rng.integers(10, 60)))
+        single = random_architecture(rng)
+        single = dataclasses.replace(
+            single,
+            clip=Clip(12 // stride, *size, 30 / stride),
+            classes=7,
+            form=dataclasses.replace(single.form, causal=causal, position_encoding=False),
+        )
+        members.append(Member(single, int(rng.integers(stride)) if i else 0))
+    return Ensemble("some", clip, tuple(members), {"seed": 1})
 
 
 def counted(architecture: Architecture, clip: Clip) -> tuple[dict[str, int], dict[str, int]]:
