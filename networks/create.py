@@ -15,22 +15,28 @@ from searchspace.schema import nearest
 
 
 def names() -> tuple[str, ...]:
-    """Networks that `create` knows by name."""
+    """Networks that `create` knows by name; each also with `stream=True`."""
     return tuple(published_names())
 
 
 def create(
     architecture: str | os.PathLike[str] | Architecture,
+    *,
+    stream: bool = False,
     classes: int | None = None,
     weights: str | os.PathLike[str] | None = None,
+    gate: str | None = None,
 ) -> MoViNet:
     """Builds a network.
 
     Args:
         architecture: a published name ("a2"), the path of an arch.json, or an `Architecture`.
+        stream: the causal form, as released for a published name; see `Architecture.streaming` for others.
         classes: outputs of the classifier; by default the architecture's own.
         weights: a safetensors file of exactly this network; without it the weights are drawn from torch's global
             generator.
+        gate: of squeeze-excitation, instead of the architecture's own, such as "hard_sigmoid" for stream weights that
+            were trained with the reference's code of 2022 or later.
 
     Returns:
         The network in training mode, on the CPU.
@@ -38,7 +44,11 @@ def create(
     Raises:
         ValueError: an unknown name, a malformed or missing file, or weights that do not fit.
     """
-    found = architecture if isinstance(architecture, Architecture) else _find(architecture)
+    found = architecture if isinstance(architecture, Architecture) else _find(architecture, stream)
+    if stream:
+        found = found.streaming()
+    if gate is not None:
+        found = dataclasses.replace(found, form=dataclasses.replace(found.form, gate=gate))
     if classes is not None:
         if classes < 1:
             raise ValueError(f"{classes} classes: must be at least 1")
@@ -76,9 +86,9 @@ def load_weights(network: MoViNet, path: str | os.PathLike[str]) -> None:
     network.load_state_dict(tensors)
 
 
-def _find(architecture: str | os.PathLike[str]) -> Architecture:
+def _find(architecture: str | os.PathLike[str], stream: bool) -> Architecture:
     if isinstance(architecture, str) and architecture in names():
-        return published(architecture)
+        return published(architecture, stream)
     path = Path(architecture)
     if path.suffix or path.exists() or len(path.parts) > 1:
         return Architecture.load(path)

@@ -34,26 +34,27 @@ STRIP = 3  # the widest kernel whose 2-D depthwise weight gradient is fast in th
 PIECE = 4 << 20  # bytes: temporary copies of more than four times this are made a piece of the batch at a time
 
 
-def depthwise(x_NCTHW: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
+def depthwise(x_NCTHW: Tensor, weight: Tensor, stride: int = 1, valid: bool = False) -> Tensor:
     """Depthwise convolution, SAME padding, spatial stride.
 
     Args:
         x_NCTHW: input, [N, C, T, H, W].
         weight: [C, 1, kt, kh, kw], odd lengths.
         stride: of height and width; time always has stride 1.
+        valid: no padding in time, as causal convolutions want it that are given the frames before.
 
     Returns:
-        [N, C, T, ceil(H / stride), ceil(W / stride)].
+        [N, C, T, ceil(H / stride), ceil(W / stride)]; T - kt + 1 frames where `valid`.
     """
     if is_fast(x_NCTHW):
-        y: Tensor = _Depthwise.apply(x_NCTHW, weight, stride)  # type: ignore[no-untyped-call]  # torch's own
+        y: Tensor = _Depthwise.apply(x_NCTHW, weight, stride, valid)  # type: ignore[no-untyped-call]  # torch's own
         return y
-    return _library(x_NCTHW, weight, stride)
+    return _library(x_NCTHW, weight, stride, valid)
 
 
-def _library(x_NCTHW: Tensor, weight: Tensor, stride: int) -> Tensor:
+def _library(x_NCTHW: Tensor, weight: Tensor, stride: int, valid: bool) -> Tensor:
     """The plain call: pad, conv3d with one group a channel."""
-    frames = weight.shape[2] // 2
+    frames = 0 if valid else weight.shape[2] // 2
     top, bottom = same_padding(x_NCTHW.shape[3], weight.shape[3], stride)
     left, right = same_padding(x_NCTHW.shape[4], weight.shape[4], stride)
     padding = (frames, top, left)
@@ -73,9 +74,9 @@ class _Axis:
         before, after: zeros that the remaining taps need.
     """
 
-    def __init__(self, size: int, kernel: int, stride: int) -> None:
-        before, after = same_padding(size, kernel, stride)
-        self.size, self.stride, self.out = size, stride, -(-size // stride)
+    def __init__(self, size: int, kernel: int, stride: int, valid: bool = False) -> None:
+        before, after = (0, 0) if valid else same_padding(size, kernel, stride)
+        self.size, self.stride, self.out = size, stride, (size + before + after - kernel) // stride + 1
         # tap i meets inputs i - before, i - before + stride, ..., i - before + (out - 1) * stride
         reach = (self.out - 1) * stride
         self.first = max(0, before - reach)
@@ -90,15 +91,16 @@ class _Axis:
 
 class _Depthwise(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int) -> Tensor:
-        axes = tuple(_Axis(x.shape[2 + i], weight.shape[2 + i], stride if i else 1) for i in range(3))
-        t, h, w = axes
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, valid: bool) -> Tensor:
+        t = _Axis(x.shape[2], weight.shape[2], 1, valid)
+        h, w = (_Axis(x.shape[i], weight.shape[i], stride) for i in (3, 4))
+        axes: tuple[_Axis, ...] = (t, h, w)
         x = channels_last(x)
         cropped = weight[:, :, t.first : t.last, h.first : h.last, w.first : w.last]
         subsample = stride > 1 and h.taps == w.taps == 1 and h.before == w.before == 0
         if subsample:
             x = channels_last(x[:, :, :, ::stride, ::stride])
-            axes = tuple(_Axis(x.shape[2 + i], cropped.shape[2 + i], 1) for i in range(3))
+            axes = (t, *(_Axis(x.shape[i], 1, 1) for i in (3, 4)))
         ctx.save_for_backward(x, cropped)
         ctx.axes, ctx.full = axes, weight.shape
         ctx.subsample = (stride, h.size, w.size) if subsample else None
@@ -107,7 +109,7 @@ class _Depthwise(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, weight = ctx.saved_tensors
         grad = channels_last(grad)
         grad_x = grad_weight = None
@@ -127,7 +129,7 @@ class _Depthwise(torch.autograd.Function):
                 ranges = [slice(first, first + n) for first, n in zip(ctx.crop, grad_weight.shape[2:], strict=True)]
                 whole[:, :, ranges[0], ranges[1], ranges[2]] = grad_weight
                 grad_weight = whole
-        return grad_x, grad_weight, None
+        return grad_x, grad_weight, None, None
 
 
 def _forward(x: Tensor, weight: Tensor, axes: tuple[_Axis, ...]) -> Tensor:
@@ -137,9 +139,23 @@ def _forward(x: Tensor, weight: Tensor, axes: tuple[_Axis, ...]) -> Tensor:
     leads = [axis.after - axis.before for axis in axes]
     if any(leads):
         weight = F.pad(weight, (leads[2], 0, leads[1], 0, leads[0], 0))
+    if axes[1].taps == axes[2].taps == 1 and axes[1].stride == 1:
+        return _over_time(x, weight, axes[0].after)
     strides, pads = [axis.stride for axis in axes], [axis.after for axis in axes]
     y = F.conv3d(x, channels_last(weight), None, strides, pads, groups=weight.shape[0])
     return channels_last(y)  # a small input on one thread takes another path in the library, which forgets the layout
+
+
+def _rows(x: Tensor) -> Tensor:
+    """Time as height and the flattened map as width: [N, C, T, H*W], channels last; a view."""
+    return x.permute(0, 2, 3, 4, 1).flatten(2, 3).permute(0, 3, 1, 2)
+
+
+def _over_time(x: Tensor, weight: Tensor, pad: int) -> Tensor:
+    """A purely temporal kernel as a 2-D convolution over (T, H*W): many times as fast as the library's 3-D one."""
+    kernel = weight[..., 0].contiguous(memory_format=torch.channels_last)
+    y = F.conv2d(_rows(x), kernel, padding=(pad, 0), groups=len(weight))
+    return channels_last(y.view(*y.shape[:3], *x.shape[3:]))
 
 
 def _input_gradient(grad: Tensor, weight: Tensor, axes: tuple[_Axis, ...]) -> Tensor:
@@ -148,10 +164,12 @@ def _input_gradient(grad: Tensor, weight: Tensor, axes: tuple[_Axis, ...]) -> Te
         return grad * weight.view(1, -1, 1, 1, 1)
     t, h, w = axes
     flipped = channels_last(weight.flip(2, 3, 4))
+    if h.taps == w.taps == 1 and h.stride == 1:
+        return _over_time(grad, flipped, t.taps - 1 - t.before)
     if h.stride == 1:
         pads = [axis.taps - 1 - axis.before for axis in axes]
         return channels_last(F.conv3d(grad, flipped, padding=pads, groups=weight.shape[0]))
-    clips, channels, frames = grad.shape[:3]
+    channels, frames = grad.shape[1:3]
     rows, columns = (slice(axis.taps - 1 - axis.before, None, axis.stride) for axis in (h, w))
     pads = [t.taps - 1 - t.before, 0, 0]
 
@@ -160,7 +178,7 @@ def _input_gradient(grad: Tensor, weight: Tensor, axes: tuple[_Axis, ...]) -> Te
         spread[:, :, rows, columns][:, :, : h.out, : w.out] = piece.permute(0, 2, 3, 4, 1)
         return F.conv3d(spread.permute(0, 4, 1, 2, 3), flipped, padding=pads, groups=channels)
 
-    shape = (clips, channels, frames, h.size, w.size)
+    shape = (len(grad), channels, t.size, h.size, w.size)
     result = torch.empty(shape, dtype=grad.dtype, device=grad.device, memory_format=torch.channels_last_3d)
     outs = _pieces(result, result)
     if len(outs) == 1:
@@ -191,10 +209,11 @@ def _weight_gradient(grad: Tensor, x: Tensor, axes: tuple[_Axis, ...]) -> Tensor
     if t.taps == h.taps == w.taps == 1 and h.stride == 1:
         return (grad * x).sum((0, 2, 3, 4)).view(-1, 1, 1, 1, 1)
     if h.taps == w.taps == 1 and h.stride == 1:
-        rows = (-1, t.size, h.size * w.size, x.shape[1])
-        grad_2d, x_2d = (v.permute(0, 2, 3, 4, 1).reshape(rows).permute(0, 3, 1, 2) for v in (grad, x))
-        return _gradient_2d(grad_2d, x_2d, t.taps, 1, 1, t.before, 0)[..., None]
-    if _favours_rows(*axes):
+        return _gradient_2d(_rows(grad), _rows(x), t.taps, 1, 1, t.before, 0)[..., None]
+    if t.out < t.size:  # frames of zeros behind make the gradient as long as the input
+        behind = (0, 0, 0, 0, 0, 0, 0, t.size - t.out)
+        grad = F.pad(grad.permute(0, 2, 3, 4, 1), behind).permute(0, 4, 1, 2, 3)
+    elif _favours_rows(*axes):
         return _by_rows(grad, x, axes)
     return _by_frames(grad, x, axes)
 

@@ -1,8 +1,9 @@
-"""The layers of a MoViNet as pure functions over (tensor, weights): the only definition of them in the project.
+"""The layers of a MoViNet as pure functions over (tensor, weights, state): the only definition of them in the project.
 
 `networks.MoViNet` owns the weights of one architecture and calls these functions; `supernet.Supernet` slices its
 shared weights into the same dataclasses and calls the same functions. Order of operations, paddings and constants are
-those of the reference implementation of MoViNets (arXiv 2103.11511).
+those of the reference implementation of MoViNets (arXiv 2103.11511). What is carried from frame to frame in causal
+networks goes in and comes out as a dictionary, see `networks.temporal`; others give an empty one.
 
 Shapes: N clips, C channels, T frames, H x W map; I in, E expanded, O out, S squeezed channels.
 """
@@ -17,12 +18,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from networks.activations import ACTIVATIONS, GATES
 from networks.depthwise import depthwise
 from networks.formulations import global_pool, pointwise, skip_pool, spatial_conv
-from searchspace import Architecture
-
-BN_EPS = 1e-3
-BN_MOMENTUM = 0.01  # Keras' 0.99
+from networks.temporal import (
+    State,
+    StateLike,
+    buffered,
+    cumulative_means,
+    positions,
+    running_mean,
+    spatial_means,
+)
+from searchspace import BASE, Architecture, Form
 
 
 @dataclasses.dataclass(slots=True)
@@ -33,6 +41,7 @@ class NormWeights:
         weight, bias: the affine part, [C].
         mean, var: moving statistics, [C]; None where the statistics of the batch are always used.
         observe: called with every input of the normalisation, for those who gather statistics.
+        momentum, eps: the weight of a new value in the moving statistics; what is added to a variance.
     """
 
     weight: Tensor
@@ -40,6 +49,8 @@ class NormWeights:
     mean: Tensor | None = None
     var: Tensor | None = None
     observe: Callable[[Tensor], None] | None = None
+    momentum: float = BASE.norm_momentum
+    eps: float = BASE.norm_eps
 
 
 @dataclasses.dataclass(slots=True)
@@ -48,6 +59,19 @@ class ConvWeights:
 
     weight: Tensor
     norm: NormWeights
+
+
+@dataclasses.dataclass(slots=True)
+class DepthwiseWeights:
+    """A depthwise kernel.
+
+    Attributes:
+        conv: [E, 1, kt, kh, kw]; in the (2+1)D form [E, 1, 1, kh, kw].
+        temporal: what follows in the (2+1)D form where a kernel has several frames, [E, 1, kt, 1, 1].
+    """
+
+    conv: ConvWeights
+    temporal: ConvWeights | None = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -60,16 +84,18 @@ class LinearWeights:
 
 @dataclasses.dataclass(slots=True)
 class SqueezeWeights:
-    """Squeeze-excitation: E -> S -> E, with biases.
+    """Squeeze-excitation: E (2 E for "2plus3d") -> S -> E, with biases.
 
     Attributes:
         reduce, expand: the two linear layers.
         share: 1, or 0.5 for the mean of the layer with and without squeeze-excitation.
+        position_scale: of the positional encoding, [].
     """
 
     reduce: LinearWeights
     expand: LinearWeights
     share: float = 1.0
+    position_scale: Tensor | None = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -78,7 +104,7 @@ class BottleneckWeights:
 
     Attributes:
         expand: [E, I].
-        depthwise: one convolution [E, 1, kt, kh, kw]; several are run side by side and their outputs averaged.
+        depthwise: one kernel; several are run side by side and their outputs averaged.
         squeeze: None without squeeze-excitation.
         project: [O, E].
         skip: projection [O, I] of the skip connection; None for the identity.
@@ -86,7 +112,7 @@ class BottleneckWeights:
     """
 
     expand: ConvWeights
-    depthwise: tuple[ConvWeights, ...]
+    depthwise: tuple[DepthwiseWeights, ...]
     squeeze: SqueezeWeights | None
     project: ConvWeights
     skip: ConvWeights | None
@@ -131,38 +157,87 @@ def batch_norm(x_NCTHW: Tensor, norm: NormWeights, training: bool, scale: Tensor
         weight, bias = weight * scale, bias * scale
     batch = training or norm.mean is None
     if x_NCTHW.device.type != "cpu":
-        return F.batch_norm(x_NCTHW, norm.mean, norm.var, weight, bias, batch, BN_MOMENTUM, BN_EPS)
+        return F.batch_norm(x_NCTHW, norm.mean, norm.var, weight, bias, batch, norm.momentum, norm.eps)
     # As rows, not in five dimensions: torch 2.13's CPU gradient is wrong for 1x1 maps with strides (CT, 1, C, 1, 1).
     x = x_NCTHW.permute(0, 2, 3, 4, 1)
-    y = F.batch_norm(x.reshape(-1, x.shape[-1]), norm.mean, norm.var, weight, bias, batch, BN_MOMENTUM, BN_EPS)
+    y = F.batch_norm(x.reshape(-1, x.shape[-1]), norm.mean, norm.var, weight, bias, batch, norm.momentum, norm.eps)
     return y.view(x.shape).permute(0, 4, 1, 2, 3)
 
 
-def activate(x: Tensor) -> Tensor:
-    """Swish, x * sigmoid(x)."""
-    return F.silu(x)
-
-
-def stem(clip_NCTHW: Tensor, weights: ConvWeights, training: bool) -> Tensor:
+def stem(clip_NCTHW: Tensor, weights: ConvWeights, training: bool, form: Form = BASE) -> Tensor:
     """First convolution: [N, 3, T, H, W] -> [N, C, T, ceil(H/2), ceil(W/2)], BatchNorm, activation."""
-    return activate(batch_norm(spatial_conv(clip_NCTHW, weights.weight, 2), weights.norm, training))
+    return ACTIVATIONS[form.activation](batch_norm(spatial_conv(clip_NCTHW, weights.weight, 2), weights.norm, training))
 
 
-def squeeze_excite(x_NCTHW: Tensor, weights: SqueezeWeights) -> Tensor:
-    """Gates each channel by what the whole clip shows: mean over T, H, W -> swish -> sigmoid.
+def depthwise_unit(
+    x_NCTHW: Tensor,
+    weights: DepthwiseWeights,
+    stride: int,
+    training: bool,
+    form: Form = BASE,
+    state: StateLike | None = None,
+) -> tuple[Tensor, State]:
+    """Depthwise convolution, BatchNorm, activation; in the (2+1)D form once for the map and once for time.
 
-    Linear layers on [N, C]: the library's convolutions on 1x1x1 maps are several times slower in the backward pass.
+    Returns:
+        [N, E, T, ceil(H / stride), ceil(W / stride)], and the state after the clip: a `stream_buffer` in causal
+        networks where the kernel has several frames. It stands in front of the convolution that it serves, so in the
+        (2+1)D form at the size that comes out, else at the size that goes in.
     """
-    hidden = activate(F.linear(global_pool(x_NCTHW), weights.reduce.weight, weights.reduce.bias))
-    gate = torch.sigmoid(F.linear(hidden, weights.expand.weight, weights.expand.bias))
+    activate = ACTIVATIONS[form.activation]
+    after: State = {}
+
+    def convolve(x: Tensor, conv: ConvWeights, stride: int) -> Tensor:
+        frames = conv.weight.shape[2] - 1
+        if form.causal and frames:
+            x, new = buffered(x, frames, state)
+            after.update(new)
+        return activate(batch_norm(depthwise(x, conv.weight, stride, form.causal), conv.norm, training))
+
+    y = convolve(x_NCTHW, weights.conv, stride)
+    return (y if weights.temporal is None else convolve(y, weights.temporal, 1)), after
+
+
+def squeeze_excite(
+    x_NCTHW: Tensor, weights: SqueezeWeights, form: Form = BASE, state: StateLike | None = None
+) -> tuple[Tensor, State]:
+    """Gates each channel by what the clip shows, or each frame by itself and the frames before it; see `Form`.
+
+    Linear layers on [N, C] or [N, T, C]: the library's convolutions on 1x1x1 maps are several times slower in the
+    backward pass.
+    """
+    after: State = {}
+    if form.squeeze_kind == "3d" and not form.causal:
+        pooled = global_pool(x_NCTHW)
+    else:
+        pooled = frames = spatial_means(x_NCTHW)
+        if form.squeeze_kind != "2d":
+            if form.causal:
+                pooled, after = cumulative_means(frames, state)
+            else:
+                pooled = frames.mean(1, keepdim=True).expand_as(frames)
+        if form.squeeze_kind == "2plus3d":
+            pooled = torch.cat([pooled, frames], -1)
+    if weights.position_scale is not None:
+        pooled, position = positions(pooled, weights.position_scale, state)
+        after |= position
+    hidden = ACTIVATIONS[form.activation](F.linear(pooled, weights.reduce.weight, weights.reduce.bias))
+    gate = GATES[form.gate](F.linear(hidden, weights.expand.weight, weights.expand.bias))
     if weights.share != 1.0:
         gate = 1.0 + weights.share * (gate - 1.0)
-    return x_NCTHW * gate[:, :, None, None, None]
+    gate = gate[:, :, None] if gate.dim() == 2 else gate.transpose(1, 2)
+    return x_NCTHW * gate[:, :, :, None, None], after
 
 
 def bottleneck(
-    x_NCTHW: Tensor, weights: BottleneckWeights, stride: int, training: bool, drop_path: DropPath | None = None
-) -> Tensor:
+    x_NCTHW: Tensor,
+    weights: BottleneckWeights,
+    stride: int,
+    training: bool,
+    form: Form = BASE,
+    state: StateLike | None = None,
+    drop_path: DropPath | None = None,
+) -> tuple[Tensor, State]:
     """Expansion, depthwise convolution, squeeze-excitation, projection, residual scalar, skip connection.
 
     Args:
@@ -170,38 +245,58 @@ def bottleneck(
         weights: of this layer.
         stride: spatial stride of the depthwise convolution and the skip connection.
         training: see `batch_norm`.
+        form: of the network.
+        state: of this layer before the clip; None where streams start.
         drop_path: applied to the branch before the sum, or None.
 
     Returns:
-        [N, O, T, ceil(H / stride), ceil(W / stride)]; there is no activation after the sum.
+        [N, O, T, ceil(H / stride), ceil(W / stride)], and the layer's state after the clip; there is no activation
+        after the sum.
     """
-    y = activate(batch_norm(pointwise(x_NCTHW, weights.expand.weight), weights.expand.norm, training))
-    outputs = [
-        activate(batch_norm(depthwise(y, kernel.weight, stride), kernel.norm, training)) for kernel in weights.depthwise
-    ]
-    y = outputs[0] if len(outputs) == 1 else torch.stack(outputs).mean(0)
+    y = ACTIVATIONS[form.activation](
+        batch_norm(pointwise(x_NCTHW, weights.expand.weight), weights.expand.norm, training)
+    )
+    outputs = [depthwise_unit(y, kernel, stride, training, form, state) for kernel in weights.depthwise]
+    y, after = outputs[0]
+    if len(outputs) > 1:
+        y = torch.stack([output for output, _ in outputs]).mean(0)
+    del outputs
     if weights.squeeze is not None:
-        y = squeeze_excite(y, weights.squeeze)
+        y, new = squeeze_excite(y, weights.squeeze, form, state)
+        after |= new
     y = batch_norm(pointwise(y, weights.project.weight), weights.project.norm, training, weights.scale)
     if drop_path is not None:
         y = drop_path(y)
     if weights.skip is None:
-        return x_NCTHW + y
+        return x_NCTHW + y, after
     skip = skip_pool(x_NCTHW) if stride == 2 else x_NCTHW
-    return batch_norm(pointwise(skip, weights.skip.weight), weights.skip.norm, training) + y
+    return batch_norm(pointwise(skip, weights.skip.weight), weights.skip.norm, training) + y, after
 
 
-def head(x_NCTHW: Tensor, weights: HeadWeights, training: bool, dropout: float = 0.0) -> Tensor:
+def head(
+    x_NCTHW: Tensor,
+    weights: HeadWeights,
+    training: bool,
+    dropout: float = 0.0,
+    form: Form = BASE,
+    state: StateLike | None = None,
+) -> tuple[Tensor, State]:
     """Pointwise convolution, BatchNorm, activation, global pool, dense layer, activation, dropout, classifier.
 
     Returns:
-        Logits, [N, classes].
+        Logits [N, classes], in causal networks of all frames so far, and the state after the clip.
     """
-    x = activate(batch_norm(pointwise(x_NCTHW, weights.conv.weight), weights.conv.norm, training))
-    x = activate(F.linear(global_pool(x), weights.dense.weight, weights.dense.bias))
+    x = pointwise(x_NCTHW, weights.conv.weight)
+    x = ACTIVATIONS[form.activation](batch_norm(x, weights.conv.norm, training))
+    after: State = {}
+    if form.causal:
+        pooled, after = running_mean(spatial_means(x), state)
+    else:
+        pooled = global_pool(x)
+    x = ACTIVATIONS[form.dense_activation](F.linear(pooled, weights.dense.weight, weights.dense.bias))
     if training and dropout > 0:
         x = F.dropout(x, dropout)
-    return F.linear(x, weights.classifier.weight, weights.classifier.bias)
+    return F.linear(x, weights.classifier.weight, weights.classifier.bias), after
 
 
 def branch_dropper(rate: float) -> DropPath:
@@ -224,7 +319,8 @@ def named_norms(weights: NetworkWeights, names: list[str]) -> dict[str, NormWeig
     result = {"stem.norm": weights.stem.norm}
     for name, layer in zip(names, weights.bottlenecks, strict=True):
         (kernel,) = layer.depthwise
-        convolutions = {"expand": layer.expand, "depthwise": kernel, "project": layer.project, "skip": layer.skip}
+        convolutions = {"expand": layer.expand, "depthwise": kernel.conv, "temporal": kernel.temporal}
+        convolutions |= {"project": layer.project, "skip": layer.skip}
         result |= {f"{name}.{part}.norm": conv.norm for part, conv in convolutions.items() if conv is not None}
     return result | {"head.norm": weights.head.conv.norm}
 

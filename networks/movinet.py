@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from networks import layers
+from networks import inputs, layers, states
 from networks.formulations import channels_last
 from networks.initialisers import classifier_normal_, he_normal_
-from searchspace import Architecture, Position
+from networks.temporal import State, StateLike
+from searchspace import Architecture, Form, Kernel, Position
 
 
 class Norm(nn.Module):
-    """Weights and moving statistics of a BatchNorm over C channels."""
+    """Weights and moving statistics of a BatchNorm over C channels; its constants are those of `form`."""
 
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, form: Form) -> None:
         super().__init__()
+        self.momentum, self.eps = form.norm_momentum, form.norm_eps
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels))
@@ -28,7 +31,8 @@ class Norm(nn.Module):
 
     def weights(self) -> layers.NormWeights:
         """As the layer functions want them."""
-        return layers.NormWeights(self.weight, self.bias, self.running_mean, self.running_var)
+        mean, var = self.running_mean, self.running_var
+        return layers.NormWeights(self.weight, self.bias, mean, var, momentum=self.momentum, eps=self.eps)
 
 
 class ConvNorm(nn.Module):
@@ -37,13 +41,14 @@ class ConvNorm(nn.Module):
     Args:
         shape: of the weight, output channels first.
         fan_in: see `he_normal_`.
+        form: of the network.
         generator: for the initial weights.
     """
 
-    def __init__(self, shape: tuple[int, ...], fan_in: int, generator: torch.Generator | None) -> None:
+    def __init__(self, shape: tuple[int, ...], fan_in: int, form: Form, generator: torch.Generator | None) -> None:
         super().__init__()
         self.weight = nn.Parameter(he_normal_(torch.empty(shape), fan_in, generator))
-        self.norm = Norm(shape[0])
+        self.norm = Norm(shape[0], form)
 
     def weights(self) -> layers.ConvWeights:
         """As the layer functions want them."""
@@ -66,52 +71,57 @@ class Linear(nn.Module):
 class Squeeze(nn.Module):
     """Weights of squeeze-excitation."""
 
-    def __init__(self, channels: int, hidden: int, generator: torch.Generator | None) -> None:
+    def __init__(self, channels: int, hidden: int, form: Form, generator: torch.Generator | None) -> None:
         super().__init__()
-        self.reduce = Linear(channels, hidden, generator)
+        self.reduce = Linear(channels * form.pooled, hidden, generator)
         self.expand = Linear(hidden, channels, generator)
+        self.position_scale = nn.Parameter(torch.zeros(())) if form.position_encoding else None
 
     def weights(self) -> layers.SqueezeWeights:
         """As the layer functions want them."""
-        return layers.SqueezeWeights(self.reduce.weights(), self.expand.weights())
+        return layers.SqueezeWeights(self.reduce.weights(), self.expand.weights(), position_scale=self.position_scale)
 
 
 class Bottleneck(nn.Module):
     """Weights of one bottleneck; `drop_path` is its rate of stochastic depth in training."""
 
-    def __init__(self, position: Position, drop_path: float, generator: torch.Generator | None) -> None:
+    def __init__(self, position: Position, drop_path: float, form: Form, generator: torch.Generator | None) -> None:
         super().__init__()
         layer = position.layer
-        self.stride = layer.stride
-        self.drop_path = drop_path
-        self.expand = ConvNorm((layer.expand, position.in_width), position.in_width, generator)
-        self.depthwise = ConvNorm((layer.expand, 1, *layer.kernel), layer.kernel.taps, generator)
-        self.squeeze = Squeeze(layer.expand, layer.squeeze, generator) if layer.squeeze else None
-        self.project = ConvNorm((position.width, layer.expand), layer.expand, generator)
+        self.form, self.stride, self.drop_path = form, layer.stride, drop_path
+        self.expand = ConvNorm((layer.expand, position.in_width), position.in_width, form, generator)
+        kernel, temporal = layer.kernel, None
+        if form.convolution == "2plus1d" and kernel.t > 1:
+            kernel, temporal = Kernel(1, kernel.h, kernel.w), Kernel(kernel.t, 1, 1)
+        self.depthwise = ConvNorm((layer.expand, 1, *kernel), kernel.taps, form, generator)
+        self.temporal = ConvNorm((layer.expand, 1, *temporal), temporal.taps, form, generator) if temporal else None
+        self.squeeze = Squeeze(layer.expand, layer.squeeze, form, generator) if layer.squeeze else None
+        self.project = ConvNorm((position.width, layer.expand), layer.expand, form, generator)
         self.skip = None
         if position.has_projection:
-            self.skip = ConvNorm((position.width, position.in_width), position.in_width, generator)
+            self.skip = ConvNorm((position.width, position.in_width), position.in_width, form, generator)
         self.scale = nn.Parameter(torch.zeros(()))
 
     def weights(self) -> layers.BottleneckWeights:
         """As the layer functions want them."""
+        temporal = self.temporal.weights() if self.temporal is not None else None
         return layers.BottleneckWeights(
             expand=self.expand.weights(),
-            depthwise=(self.depthwise.weights(),),
+            depthwise=(layers.DepthwiseWeights(self.depthwise.weights(), temporal),),
             squeeze=self.squeeze.weights() if self.squeeze is not None else None,
             project=self.project.weights(),
             skip=self.skip.weights() if self.skip is not None else None,
             scale=self.scale,
         )
 
-    def forward(self, x_NCTHW: Tensor) -> Tensor:
-        """[N, I, T, H, W] -> [N, O, T, H', W']."""
+    def forward(self, x_NCTHW: Tensor, state: StateLike | None = None) -> tuple[Tensor, State]:
+        """[N, I, T, H, W] -> [N, O, T, H', W'], and the layer's state after the clip."""
         drop = layers.branch_dropper(self.drop_path) if self.training and self.drop_path > 0 else None
-        return layers.bottleneck(x_NCTHW, self.weights(), self.stride, self.training, drop)
+        return layers.bottleneck(x_NCTHW, self.weights(), self.stride, self.training, self.form, state, drop)
 
 
 class Block(nn.Module):
-    """Bottlenecks one after the other."""
+    """The bottlenecks of one block."""
 
     def __init__(self, bottlenecks: list[Bottleneck]) -> None:
         super().__init__()
@@ -121,17 +131,17 @@ class Block(nn.Module):
         """The layers, typed."""
         return [cast(Bottleneck, layer) for layer in self.layers]
 
-    def forward(self, x_NCTHW: Tensor) -> Tensor:
-        """[N, I, T, H, W] -> [N, O, T, H', W']."""
-        for layer in self.layers:
-            x_NCTHW = layer(x_NCTHW)
-        return x_NCTHW
-
 
 class MoViNet(nn.Module):
     """The network of an architecture, initialised as the reference does.
 
     Every residual scalar starts at 0 (ReZero), so a fresh network shows nothing but its skip connections.
+
+    A causal network runs on whole clips and frame by frame with the same weights, and keeps nothing in itself:
+
+        state = network.initial_state(batch, height, width)
+        for frames in stream:                       # [N, 3, T, H, W] of any T
+            logits, state = network(frames, state)  # of all frames so far
 
     Args:
         architecture: what to build.
@@ -141,15 +151,15 @@ class MoViNet(nn.Module):
     def __init__(self, architecture: Architecture, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.architecture = architecture
-        stem, head = architecture.stem, architecture.head
-        self.stem = ConvNorm((stem.width, 3, *stem.kernel), 3 * stem.kernel.taps, generator)
+        stem, head, form = architecture.stem, architecture.head, architecture.form
+        self.stem = ConvNorm((stem.width, 3, *stem.kernel), 3 * stem.kernel.taps, form, generator)
         blocks: list[list[Bottleneck]] = [[] for _ in architecture.blocks]
         for i, position in enumerate(architecture.layers()):
             rate = architecture.drop_path * (i + 1) / architecture.depth
-            blocks[position.block].append(Bottleneck(position, rate, generator))
+            blocks[position.block].append(Bottleneck(position, rate, form, generator))
         self.blocks = nn.ModuleList([Block(bottlenecks) for bottlenecks in blocks])
         last = architecture.blocks[-1].width
-        self.head = ConvNorm((head.width, last), last, generator)
+        self.head = ConvNorm((head.width, last), last, form, generator)
         self.dense = Linear(head.width, head.hidden, generator)
         self.classifier = Linear(head.hidden, architecture.classes, generator)
         classifier_normal_(self.classifier.weight, generator)
@@ -170,9 +180,58 @@ class MoViNet(nn.Module):
     def _head_weights(self) -> layers.HeadWeights:
         return layers.HeadWeights(self.head.weights(), self.dense.weights(), self.classifier.weights())
 
-    def forward(self, clip_NCTHW: Tensor) -> Tensor:
-        """Logits [N, classes] of clips [N, 3, T, H, W], float RGB in [0, 1], of any T, H, W >= 1."""
-        x = layers.stem(channels_last(clip_NCTHW), self.stem.weights(), self.training)
-        for block in self.blocks:
-            x = block(x)
-        return layers.head(x, self._head_weights(), self.training, self.architecture.dropout)
+    @property
+    def streams(self) -> bool:
+        """Whether this network is causal: it takes a state and gives one."""
+        return self.architecture.form.causal
+
+    def initial_state(self, batch: int, height: int, width: int) -> State:
+        """The state before the first frame of `batch` streams of a size in pixels; all zeros, see `networks.states`.
+
+        Raises:
+            ValueError: the network is not causal, or a size below 1.
+        """
+        weight = self.stem.weight
+        return states.initial(self.architecture, batch, height, width, weight.dtype, weight.device)
+
+    def reset(self, state: StateLike, rows: Sequence[int] | Tensor | None = None) -> State:
+        """The state with some of its streams at their start again.
+
+        Args:
+            state: of this network; not changed.
+            rows: indices of streams in the batch; None for all.
+
+        Raises:
+            ValueError: a state of another network, or a row that it does not have.
+        """
+        inputs.check_state(state, self.architecture, self.stem.weight)
+        return states.reset(state, rows)
+
+    def forward(self, clip_NCTHW: Tensor, state: StateLike | None = None) -> Any:
+        """Logits of clips, of any T, H, W >= 1.
+
+        Args:
+            clip_NCTHW: [N, 3, T, H, W], float RGB in [0, 1].
+            state: of a causal network before these frames, one row a clip; None where all streams start. Not changed.
+
+        Returns:
+            Logits [N, classes]; of a causal network `(logits, state)`: logits of all frames since the start, and the
+            state to give with the next frames.
+
+        Raises:
+            ValueError: a clip or a state that does not fit, or, in evaluation mode, with values that are not finite;
+                names the tensor, its shape and what was expected.
+        """
+        inputs.check_clip(clip_NCTHW, self.stem.weight, values=not self.training)
+        if state is not None:
+            inputs.check_state(state, self.architecture, self.stem.weight, clip_NCTHW)
+        form, after = self.architecture.form, State()
+        x = layers.stem(channels_last(clip_NCTHW), self.stem.weights(), self.training, form)
+        for name, layer in zip(states.layer_names(self.architecture), self.bottlenecks(), strict=True):
+            x, new = layer(x, states.part(state, name))
+            after |= states.named(new, name)
+        before = states.part(state, states.HEAD)
+        logits, new = layers.head(x, self._head_weights(), self.training, self.architecture.dropout, form, before)
+        if state is not None and not self.training:
+            inputs.check_result(logits, state)
+        return (logits, after | states.named(new, states.HEAD)) if form.causal else logits

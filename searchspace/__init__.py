@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from importlib import resources
 
-from searchspace.architecture import Architecture, Block, Head, Layer, Position, Stem, squeeze_width
+from searchspace.architecture import Architecture, Block, Head, Layer, Position, Stem
 from searchspace.budget import Budget, format_quantity
 from searchspace.clip import Clip, Kernel
 from searchspace.cost import Cost, cost
 from searchspace.decisions import Choices, Decision, Decisions, Probabilities
+from searchspace.form import BASE, STREAM, Form, squeeze_width
 from searchspace.published import published, published_names
 from searchspace.schema import nearest, parse_yaml, read_text
 from searchspace.space import BlockSpace, Nearest, Space, read_space
@@ -17,6 +18,8 @@ from searchspace.tables import CostModel, Term
 from searchspace.tabulate import SpaceCosts
 
 __all__ = [
+    "BASE",
+    "STREAM",
     "Architecture",
     "Block",
     "BlockSpace",
@@ -27,6 +30,7 @@ __all__ = [
     "CostModel",
     "Decision",
     "Decisions",
+    "Form",
     "Head",
     "Kernel",
     "Layer",

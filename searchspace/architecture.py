@@ -13,23 +13,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from searchspace.clip import Clip, Kernel
+from searchspace.form import BASE, STREAM, Form
 from searchspace.schema import Fields, parse_json, plain, read_text, show, write_atomically
 
 SCHEMA = "movinas/architecture/1"
 STEM_KERNEL = Kernel(1, 3, 3)
 MAX_WIDTH, MAX_EXPAND, MAX_BLOCKS, MAX_LAYERS, MAX_CLASSES = 4096, 16384, 16, 64, 1_000_000
 MAX_RATE, MAX_NAME = 0.99, 200
-
-
-def squeeze_width(expand: int, ratio: float = 0.25) -> int:
-    """Hidden width of squeeze-excitation on `expand` channels.
-
-    Nearest multiple of 8, at least 8, and never below 0.9 of the exact value (the rule of MobileNetV3, as the
-    reference code of MoViNets applies it).
-    """
-    exact = expand * ratio
-    width = max(8, int(exact + 4) // 8 * 8)
-    return width + 8 if width < 0.9 * exact else width
 
 
 def _whole(value: object, low: int, high: int, what: str) -> None:
@@ -143,6 +133,7 @@ class Architecture:
         stem, blocks, head: the layers.
         dropout: before the classifier.
         drop_path: stochastic depth of the last layer; it grows linearly from the first.
+        form: how the layers compute: causal or not, convolutions, squeeze-excitation, activations.
         provenance: where it came from (space, seed, step, measured accuracy, cost); never needed to build it.
     """
 
@@ -154,8 +145,7 @@ class Architecture:
     head: Head
     dropout: float = 0.2
     drop_path: float = 0.2
-    activation: str = "swish"
-    gate: str = "sigmoid"
+    form: Form = BASE
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -166,6 +156,7 @@ class Architecture:
             (self.stem, Stem, "stem"),
             (self.blocks, tuple, "blocks"),
             (self.head, Head, "head"),
+            (self.form, Form, "form"),
             (self.provenance, Mapping, "provenance"),
         ):
             _is(value, kind, what)
@@ -176,8 +167,6 @@ class Architecture:
         for what, rate in (("dropout", self.dropout), ("drop_path", self.drop_path)):
             if type(rate) not in (int, float) or not 0 <= rate <= MAX_RATE:
                 raise ValueError(f"{what} is {show(rate)}; allowed: a number from 0 to {MAX_RATE}")
-        if (self.activation, self.gate) != ("swish", "sigmoid"):
-            raise ValueError(f"activation {show(self.activation)}, gate {show(self.gate)}; allowed: swish, sigmoid")
 
     def layers(self) -> Iterator[Position]:
         """Walks the bottlenecks from input to output."""
@@ -191,6 +180,39 @@ class Architecture:
     def depth(self) -> int:
         """Number of bottlenecks."""
         return sum(len(block.layers) for block in self.blocks)
+
+    @property
+    def receptive_frames(self) -> int:
+        """Frames that the convolutions above one frame of the last block see."""
+        return 1 + sum(position.layer.kernel.t - 1 for position in self.layers())
+
+    def streaming(self, position_encoding: bool = False) -> Architecture:
+        """This network in the causal form of the published stream networks; a causal network stays as it is.
+
+        Widths and kernels stay; squeeze-excitation sees twice the channels, so its hidden widths double (by the
+        reference's rounding where they followed it).
+
+        Args:
+            position_encoding: see `Form`; the published A3 to A5 have it.
+        """
+        if self.form.causal:
+            return self
+
+        def wider(layer: Layer) -> Layer:
+            own = layer.squeeze
+            return dataclasses.replace(
+                layer,
+                squeeze=STREAM.squeeze_width(layer.expand) if own == BASE.squeeze_width(layer.expand) else 2 * own,
+            )
+
+        blocks = [dataclasses.replace(block, layers=tuple(map(wider, block.layers))) for block in self.blocks]
+        form = dataclasses.replace(
+            STREAM,
+            position_encoding=position_encoding,
+            norm_momentum=self.form.norm_momentum,
+            norm_eps=self.form.norm_eps,
+        )
+        return dataclasses.replace(self, name=f"{self.name}-stream"[:MAX_NAME], blocks=tuple(blocks), form=form)
 
     def key(self) -> str:
         """Ten hexadecimal digits that name the layers (not the name, nor the provenance)."""
@@ -225,8 +247,7 @@ class Architecture:
             "head": {"width": self.head.width, "hidden": self.head.hidden},
             "dropout": self.dropout,
             "drop_path": self.drop_path,
-            "activation": self.activation,
-            "gate": self.gate,
+            **self.form.to_dict(),
             "provenance": plain(self.provenance, "provenance"),
         }
 
@@ -273,8 +294,7 @@ class Architecture:
             head=head,
             dropout=top.number("dropout", 0, MAX_RATE, 0.2),
             drop_path=top.number("drop_path", 0, MAX_RATE, 0.2),
-            activation=top.one_of("activation", ["swish"], "swish"),
-            gate=top.one_of("gate", ["sigmoid"], "sigmoid"),
+            form=Form.read(top),
             provenance=_provenance(top, where),
         )
         top.done()

@@ -26,10 +26,10 @@ from searchspace.architecture import (
     read_clip,
     read_kernels,
     read_stem_kernel,
-    squeeze_width,
 )
 from searchspace.clip import Clip, Kernel
 from searchspace.decisions import Choices, Decision, Decisions
+from searchspace.form import squeeze_width
 from searchspace.schema import Fields, show
 from searchspace.tabulate import SpaceCosts, tabulate
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from searchspace.architecture import Layer, squeeze_width
+from searchspace.architecture import Layer
 from searchspace.clip import Clip
 from searchspace.cost import halve, head_cost, layer_cost, stem_cost
 from searchspace.decisions import Choices
+from searchspace.form import squeeze_width
 from searchspace.tables import QUANTITIES, CostModel, Term
 
 if TYPE_CHECKING:

@@ -76,7 +76,7 @@ class SharedDepthwise(nn.Module):
         self.norm_weight = nn.Parameter(torch.ones(len(self.kernels), channels))
         self.norm_bias = nn.Parameter(torch.zeros(len(self.kernels), channels))
 
-    def slice(self, slicer: Slicer, kernel: Kernel, channels: int) -> layers.ConvWeights:
+    def slice(self, slicer: Slicer, kernel: Kernel, channels: int) -> layers.DepthwiseWeights:
         """One kernel over the first `channels` channels."""
         row = self.kernels.index(kernel)
         norm = layers.NormWeights(
@@ -87,7 +87,7 @@ class SharedDepthwise(nn.Module):
             weight = slicer.slice(own, channels, decay=True)
         else:
             weight = slicer.gathered(self.shared, self.get_buffer(f"columns_{row}"), own, channels)
-        return layers.ConvWeights(weight, norm)
+        return layers.DepthwiseWeights(layers.ConvWeights(weight, norm))
 
 
 def _offsets(kernel: Kernel) -> list[tuple[int, int, int]]:

@@ -178,8 +178,8 @@ class Supernet(nn.Module):
         """Logits of clips with weights that `weights` sliced."""
         x = layers.stem(channels_last(clip_NCTHW), weights.stem, False)
         for bottleneck, stride in zip(weights.bottlenecks, weights.strides, strict=True):
-            x = layers.bottleneck(x, bottleneck, stride, False)
-        return layers.head(x, weights.head, False)
+            x, _ = layers.bottleneck(x, bottleneck, stride, False)
+        return layers.head(x, weights.head, False)[0]
 
     def weights(self, path: Path | Architecture, statistics: Statistics | None = None) -> layers.NetworkWeights:
         """Slices the weights of a path; see `forward`."""

@@ -13,12 +13,12 @@ LENGTHS = st.sampled_from([1, 3, 5, 7])
 SIZES = st.integers(1, 9)
 
 
-def _run(x: Tensor, weight: Tensor, stride: int, name: str) -> tuple[Tensor, Tensor, Tensor]:
+def _run(x: Tensor, weight: Tensor, stride: int, name: str, valid: bool = False) -> tuple[Tensor, Tensor, Tensor]:
     x, weight = x.detach().clone(), weight.detach().clone()
     x.requires_grad_()
     weight.requires_grad_()
     with formulation(name):
-        y = depthwise.depthwise(x, weight, stride)
+        y = depthwise.depthwise(x, weight, stride, valid)
         y.backward(torch.cos(torch.arange(y.numel(), dtype=y.dtype)).view(y.shape))
     assert x.grad is not None and weight.grad is not None
     return y.detach(), x.grad, weight.grad
@@ -30,16 +30,20 @@ def _run(x: Tensor, weight: Tensor, stride: int, name: str) -> tuple[Tensor, Ten
     st.sampled_from([1, 2]),
     st.sampled_from([torch.float32, torch.float64]),
     st.booleans(),
+    st.booleans(),
 )
 def test_equals_the_library(
-    shape: tuple[int, ...], kernel: tuple[int, ...], stride: int, dtype: torch.dtype, last: bool
+    shape: tuple[int, ...], kernel: tuple[int, ...], stride: int, dtype: torch.dtype, last: bool, valid: bool
 ) -> None:
+    if valid:
+        shape = (*shape[:2], shape[2] + kernel[0] - 1, *shape[3:])
     generator = torch.Generator().manual_seed(hash((shape, kernel, stride)) % 2**31)
     x = torch.randn(shape, generator=generator, dtype=dtype)
     if last:
         x = x.contiguous(memory_format=torch.channels_last_3d)
     weight = torch.randn(shape[1], 1, *kernel, generator=generator, dtype=dtype) / sum(kernel)
-    for fast, library in zip(_run(x, weight, stride, "fast"), _run(x, weight, stride, "reference"), strict=True):
+    results = (_run(x, weight, stride, name, valid) for name in ("fast", "reference"))
+    for fast, library in zip(*results, strict=True):
         assert fast.shape == library.shape
         scale = max(1.0, float(library.abs().max()))
         torch.testing.assert_close(fast, library, atol=1e-5 * scale, rtol=1e-5)
@@ -68,6 +72,15 @@ def test_gradients_are_those_of_the_values(kernel: tuple[int, ...], size: tuple[
     x = torch.randn(2, 3, *size, generator=generator, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(3, 1, *kernel, generator=generator, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x, w: depthwise.depthwise(x, w, stride), (x, weight))
+
+
+@pytest.mark.parametrize("kernel", [(3, 3, 3), (5, 1, 1)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_gradients_without_padding_in_time(kernel: tuple[int, ...], stride: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(2, 2, kernel[0] + 1, 4, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(2, 1, *kernel, generator=generator, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x, w: depthwise.depthwise(x, w, stride, valid=True), (x, weight))
 
 
 def test_counts_ones_with_same_padding() -> None:

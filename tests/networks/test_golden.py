@@ -1,31 +1,42 @@
-"""A0 base computes what the authors' TensorFlow code computes, for weights that a formula regenerates."""
+"""Our networks compute what the authors' TensorFlow code computes, for weights that a formula regenerates."""
 
+import dataclasses
 import json
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 import networks
+import searchspace
+from searchspace import Architecture
 
 GOLDEN = Path(__file__).parents[1] / "assets" / "golden"
 PARTS = {
     "expansion": "expand",
     "feature": "depthwise",
+    "feature/conv2d_temporal": "temporal",
     "projection": "project",
     "skip/skip_project": "skip",
     "se/se_reduce": "squeeze.reduce",
     "se/se_expand": "squeeze.expand",
 }
+KERNELS = ("kernel", "depthwise_kernel")
 NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 
 
 def our_name(theirs: str) -> str:
-    """Translates a variable of the reference, such as `block0_layer0/bneck/skip/skip_project/bn/gamma`."""
+    """Translates a variable of the reference, such as `block0_layer0/bneck/skip/skip_project/bn/gamma`.
+
+    Where it computes in two dimensions, a scope `conv2d` stands around convolution and BatchNorm.
+    """
     scope, _, rest = theirs.partition("/")
     rest, _, last = rest.rpartition("/")
     unit, _, kind = rest.rpartition("/")
+    unit = unit.removesuffix("/conv2d")
     if scope == "stem":
         ours = "stem"
     elif scope == "head":
@@ -36,9 +47,9 @@ def our_name(theirs: str) -> str:
         block, layer = scope.removeprefix("block").split("_layer")
         ours = f"blocks.{block}.layers.{layer}"
         if last == "scale":
-            return f"{ours}.scale"
+            return f"{ours}.squeeze.position_scale" if "pos_encoding" in theirs else f"{ours}.scale"
         ours += "." + PARTS[unit.removeprefix("bneck/")]
-    return f"{ours}.norm.{NORM[last]}" if kind == "bn" else f"{ours}.{'weight' if last == 'kernel' else last}"
+    return f"{ours}.norm.{NORM[last]}" if kind.startswith("bn") else f"{ours}.{'weight' if last in KERNELS else last}"
 
 
 def value(name: str, shape: list[int]) -> np.ndarray:
@@ -54,31 +65,87 @@ def value(name: str, shape: list[int]) -> np.ndarray:
     elif last == "scale":
         z = 0.5 + 0.1 * z
     else:
-        assert last == "kernel", name
-        z = z * np.sqrt(2 / np.prod(shape[:-1]))
+        assert last in KERNELS, name
+        z = z * np.sqrt(2 / np.prod(shape[:-1] if last == "kernel" else shape[:2]))
     return np.asarray(z, dtype=np.float32)
 
 
-def golden_network() -> networks.MoViNet:
-    network = networks.create("a0")
+def ours(name: str, tensor: np.ndarray, shape: torch.Size) -> torch.Tensor:
+    """A variable in our layout. Theirs: kernel [(t,) h, w, in, out], depthwise_kernel [h, w, channels, 1]; a depthwise
+    3-D kernel [t, h, w, 1, channels]."""
+    if name.endswith("/depthwise_kernel"):
+        tensor = tensor.transpose(2, 3, 0, 1)
+    elif name.endswith("/kernel"):
+        tensor = np.moveaxis(tensor, (-1, -2), (0, 1))
+    return torch.from_numpy(np.ascontiguousarray(tensor)).reshape(shape)
+
+
+def golden_network(file: str, architecture: Architecture) -> networks.MoViNet:
+    network = networks.create(architecture)
     state = network.state_dict()
-    variables = json.loads((GOLDEN / "movinet_a0_base_variables.json").read_text())
+    variables = json.loads((GOLDEN / f"{file}_variables.json").read_text())
     assert len(variables) == len(state)
     for name, shape in variables.items():
-        tensor = torch.from_numpy(value(name, shape))
-        ours = state[our_name(name)]
-        if name.endswith("/kernel"):  # [t, h, w, in, out], or [t, h, w, 1, channels] for a depthwise kernel
-            tensor = tensor.permute((4, 3, 0, 1, 2))
-        ours.copy_(tensor.reshape(ours.shape))
+        target = state.pop(our_name(name))
+        target.copy_(ours(name, value(name, shape), target.shape))
+    assert not state, "every one of our tensors has its variable"
     return network.eval()
 
 
+def golden(file: str) -> tuple[Mapping[str, np.ndarray], torch.Tensor]:
+    """What the reference gave, and the clip N C T H W that it was given."""
+    found = np.load(GOLDEN / f"{file}.npz", allow_pickle=False)
+    shape = tuple(int(n) for n in found["input_shape"])
+    clip_NTHWC = np.random.default_rng(int(found["input_seed"])).random(shape, dtype=np.float32)
+    return found, torch.from_numpy(clip_NTHWC).permute(0, 4, 1, 2, 3)
+
+
+def close(ours: torch.Tensor, theirs: np.ndarray) -> None:
+    np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-4, atol=1e-4)
+
+
 def test_a0_base_equals_the_reference() -> None:
-    golden = np.load(GOLDEN / "movinet_a0_base.npz", allow_pickle=False)
-    shape = tuple(int(n) for n in golden["input_shape"])
-    clip_NTHWC = np.random.default_rng(int(golden["input_seed"])).random(shape, dtype=np.float32)
-    network = golden_network()
+    found, clip = golden("movinet_a0_base")
+    network = golden_network("movinet_a0_base", searchspace.published("a0"))
     for name in ("fast", "reference"):
         with torch.no_grad(), networks.formulation(name):
-            logits = network(torch.from_numpy(clip_NTHWC).permute(0, 4, 1, 2, 3))
-        np.testing.assert_allclose(logits.numpy(), golden["logits"], rtol=1e-4, atol=1e-4)
+            close(network(clip), found["logits"])
+
+
+def stream(name: str, gate: str) -> Architecture:
+    architecture = searchspace.published(name, stream=True)
+    return dataclasses.replace(architecture, form=dataclasses.replace(architecture.form, gate=gate))
+
+
+@pytest.mark.parametrize("name", ["a0", "a3"])
+def test_stream_networks_equal_the_reference(name: str) -> None:
+    """The whole clip at once, and one frame after the other; names and sizes of the states too."""
+    file = f"movinet_{name}_stream"
+    found, clip = golden(file)
+    network = golden_network(file, stream(name, "hard_sigmoid"))
+    with torch.no_grad():
+        logits, _ = network(clip)
+        close(logits, found["logits"])
+        with networks.formulation("reference"):
+            close(network(clip)[0], found["logits"])
+        state = network.initial_state(*(clip.shape[i] for i in (0, 3, 4)))
+        for frame in range(clip.shape[2]):
+            logits, state = network(clip[:, :, frame : frame + 1], state)
+            close(logits, found["logits_per_frame"][:, frame])
+    shapes = json.loads(str(found["state_shapes"]))
+    assert {f"state_{key}" for key in state} == {str(key) for key in found["state_names"]} == set(shapes)
+    for key, tensor in state.items():
+        theirs = shapes[f"state_{key}"]  # N T H W C; a counter for all of a batch
+        if tensor.dim() == 5:
+            assert [tensor.shape[i] for i in (0, 2, 3, 4, 1)] == theirs
+        elif tensor.dim() == 2:
+            assert [len(tensor), 1, 1, 1, tensor.shape[1]] == theirs
+        else:
+            assert theirs == [1] and tensor.tolist() == [clip.shape[2]] * len(clip)
+
+
+def test_the_gate_of_2021_is_another_function() -> None:
+    found, clip = golden("movinet_a0_stream")
+    network = golden_network("movinet_a0_stream", stream("a0", "hard_sigmoid_2021"))
+    with torch.no_grad():
+        assert np.abs(network(clip)[0].numpy() - found["logits"]).max() > 0.1

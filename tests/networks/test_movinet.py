@@ -42,7 +42,7 @@ def on_meta(architecture: Architecture) -> networks.MoViNet:
 
 
 def test_published_networks_have_the_reference_counts() -> None:
-    assert set(networks.names()) == set(COUNTS)
+    assert set(networks.list()) == set(COUNTS)
     for name, (trainable, total) in COUNTS.items():
         network = on_meta(searchspace.published(name))
         assert sum(p.numel() for p in network.parameters()) == trainable
@@ -113,7 +113,7 @@ def test_endpoints_have_the_documented_shapes() -> None:
     shapes = []
     network = on_meta(searchspace.published("a0"))
     for block in network.blocks:
-        block.register_forward_hook(lambda module, inputs, output: shapes.append(tuple(output.shape)))
+        block.layers[-1].register_forward_hook(lambda module, inputs, output: shapes.append(tuple(output[0].shape)))
     assert network(torch.empty(1, 3, 8, 128, 128, device="meta")).shape == (1, 600)
     assert shapes == [(1, 8, 8, 32, 32), (1, 32, 8, 16, 16), (1, 56, 8, 8, 8), (1, 56, 8, 8, 8), (1, 104, 8, 4, 4)]
 

@@ -14,7 +14,7 @@ def randomise_(network: nn.Module, seed: int = 0) -> None:
 
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
         last = name.rsplit(".", 1)[-1]
-        if last == "scale":
+        if last in ("scale", "position_scale"):
             tensor.copy_(0.5 + 0.1 * noise(tensor))
         elif last == "running_var":
             tensor.copy_(torch.exp(0.1 * noise(tensor)))

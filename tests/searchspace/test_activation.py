@@ -18,7 +18,7 @@ import searchspace
 from networks import layers
 from networks.formulations import same_padding
 from networks.movinet import Bottleneck
-from searchspace import Architecture, Clip, Kernel, Layer, Position, cost
+from searchspace import Architecture, Clip, Form, Kernel, Layer, Position, cost
 from searchspace.cost import halve, layer_cost
 from tests.searchspace.util import KERNELS, USERS, read
 
@@ -146,7 +146,7 @@ def test_every_kind_of_bottleneck(seed: int) -> None:
         layer = Layer(kernel, int(rng.integers(1, 3)), wide, int(rng.choice([0, 8])))
         in_width = int(rng.choice([16, 120]))
         out_width = in_width if rng.random() < 0.5 else int(rng.choice([16, 120]))
-        module = Bottleneck(Position(0, 0, in_width, out_width, layer), 0.0, None).eval()
+        module = Bottleneck(Position(0, 0, in_width, out_width, layer), 0.0, Form(), None).eval()
         measured = _peak(module, _clip(in_width, clip), "fast")
         frames = 4 * 3 * clip.frames * clip.height * clip.width  # the clip, which a lone layer does not hold
         rule = layer_cost(layer, in_width, out_width, clip, clip.height, clip.width).activation_bytes - frames

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from searchspace import Architecture, Block, Clip, Head, Kernel, Layer, Stem, published, squeeze_width
+from searchspace import Architecture, Block, Clip, Form, Head, Kernel, Layer, Stem, published, squeeze_width
 from tests.searchspace.util import random_architecture
 
 
@@ -20,6 +20,23 @@ def _small(**changes: Any) -> Architecture:
         name="small", clip=Clip(4, 24, 24), classes=5, stem=Stem(8), blocks=(Block(8, layers),), head=Head(32, 48)
     )
     return Architecture(**{**fields, **changes})
+
+
+# One difference each from the form of the base networks, and the whole form of the stream ones.
+FORMS = [
+    Form(causal=True),
+    Form(convolution="2plus1d"),
+    Form(squeeze_kind="2d"),
+    Form(squeeze_kind="2plus3d"),
+    Form(causal=True, position_encoding=True),
+    Form(activation="hard_swish"),
+    Form(gate="hard_sigmoid"),
+    Form(gate="hard_sigmoid_2021"),
+    Form(dense_activation="hard_swish"),
+    Form(norm_momentum=0.1),
+    Form(norm_eps=1e-5),
+    Form(True, "2plus1d", "2plus3d", False, "hard_swish", "hard_sigmoid_2021"),
+]
 
 
 # ------------------------------------------------------------------------------------------------------- there and back
@@ -65,8 +82,31 @@ def test_keys_name_layers_and_nothing_else() -> None:
         _small(blocks=(Block(8, small.blocks[0].layers[:1]),)),
         _small(blocks=(*small.blocks, *small.blocks)),
         _small(blocks=(Block(8, small.blocks[0].layers[::-1]),)),
+        *(_small(form=form) for form in FORMS),
     ]
     assert len({small.key(), *(architecture.key() for architecture in changed)}) == len(changed) + 1
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_travel(form: Form) -> None:
+    again = Architecture.from_json(_small(form=form).to_json())
+    assert again == _small(form=form) and again.form == form
+
+
+def test_a_base_network_is_written_as_ever() -> None:
+    """Keys of stored results hang on it, and files stay readable for older versions."""
+    assert {"activation", "gate"} == set(_small().to_dict()) & {field.name for field in dataclasses.fields(Form)}
+
+
+def test_streaming() -> None:
+    small = _small(blocks=(Block(8, (Layer(Kernel(1, 3, 3), 2, 24, 8), Layer(Kernel(5, 1, 1), 1, 16, 5))),))
+    stream = small.streaming()
+    assert stream.form == FORMS[-1] and stream.name == "small-stream" and stream.streaming() is stream
+    # 24 channels: a quarter of 48 rounds to 16; a width that no rule gave is doubled; none stays none
+    assert [layer.squeeze for layer in stream.blocks[0].layers] == [16, 10]
+    assert [layer.squeeze for layer in _small().streaming().blocks[0].layers] == [16, 0]
+    assert small.streaming(position_encoding=True).form == dataclasses.replace(FORMS[-1], position_encoding=True)
+    assert stream.receptive_frames == small.receptive_frames == 5
 
 
 def test_positions() -> None:
@@ -144,14 +184,20 @@ def _edited(path: str, value: object) -> dict[str, Any]:
         ("dropout", 1, "f.dropout is 1; allowed: a number from 0 to 0.99"),
         ("dropout", float("nan"), "f.dropout is nan; allowed: a number from 0 to 0.99"),
         ("drop_path", "0.2", "f.drop_path is '0.2'; allowed: a number from 0 to 0.99"),
-        ("activation", "relu", "f.activation is 'relu'; allowed: swish"),
-        ("gate", "sigmiod", "f.gate is 'sigmiod'; allowed: sigmoid; did you mean 'sigmoid'?"),
+        ("activation", "relu", "f.activation is 'relu'; allowed: swish, hard_swish"),
+        ("gate", "sigmiod", "f.gate is 'sigmiod'; allowed: sigmoid, hard_sigmoid, hard_sigmoid_2021; did you mean"),
+        ("causal", 1, "f.causal is 1; allowed: true or false"),
+        ("convolution", "2d", "f.convolution is '2d'; allowed: 3d, 2plus1d"),
+        ("squeeze_kind", None, "f.squeeze_kind is None; allowed: 3d, 2d, 2plus3d"),
+        ("position_encoding", True, "f.position_encoding is True and causal is False; allowed: positions only"),
+        ("norm_momentum", 0, "f.norm_momentum is 0; allowed: a number from 1e-06 to 1"),
+        ("norm_eps", "1e-3", "f.norm_eps is '1e-3'; allowed: a number from 1e-12 to 1"),
         ("provenance", [1], "f.provenance is [1]; allowed: a mapping"),
         ("provenance", {"a": {"b": [0, float("inf")]}}, "f.provenance.a.b[1] is inf; give a finite number"),
         ("provenance", {"a": "\ud800"}, "f.provenance.a is '\\ud800'; allowed: text that can be written as UTF-8"),
         ("provenance", {"\ud800": 1}, "f.provenance has the key '\\ud800'; allowed: text"),
         ("provenance", {"a": 1 << 200}, "f.provenance.a is an integer of 201 bits; allowed: at most 128"),
-        ("bloks", [], "f: unknown key 'bloks'; did you mean 'blocks'? (known: activation, blocks, classes"),
+        ("bloks", [], "f: unknown key 'bloks'; did you mean 'blocks'? (known: activation, blocks, causal"),
         ("a\nb", 1, "f: unknown key 'a\\nb' (known:"),
     ],
 )
@@ -202,7 +248,12 @@ def test_files_that_are_missing(tmp_path: Path) -> None:
         lambda: _small(blocks=(1,)),
         lambda: _small(dropout=float("nan")),
         lambda: _small(drop_path=1),
-        lambda: _small(activation="relu"),
+        lambda: Form(activation="relu"),
+        lambda: Form(gate=None),  # type: ignore[arg-type]
+        lambda: Form(causal=1),  # type: ignore[arg-type]
+        lambda: Form(position_encoding=True),
+        lambda: Form(norm_eps=float("nan")),
+        lambda: _small(form="stream"),
         lambda: _small(provenance=[]),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from searchspace import Architecture, Clip, cost, published, published_names
+from searchspace import Architecture, Clip, Form, cost, published, published_names
 from searchspace.cost import layer_cost
 from tests.searchspace.util import counted
 
@@ -45,6 +45,16 @@ KEYS = {
     "a5": "1fe154041f",
     "t0": "b38fd5dba8",
 }
+RECEPTIVE = {"a0": 29, "a1": 41, "a2": 45, "a3": 53, "a4": 77, "a5": 95, "t0": 23}  # frames
+STREAM_KEYS = {
+    "a0": "7a15b6a673",
+    "a1": "57bea898b5",
+    "a2": "44568db9fe",
+    "a3": "730ab42d9d",
+    "a4": "2c3589dc06",
+    "a5": "a9125bd47f",
+    "t0": "ceb1aa6a5b",
+}
 LAYERS = Path(__file__).parents[3] / "shared" / "spec" / "movinet_layers.json"
 
 
@@ -75,6 +85,18 @@ def test_sizes_parameters_and_macs(name: str) -> None:
     assert trainable + 2 * norms == total
     dense = head[0] * head[1] + head[1] + head[1] * 600 + 600
     assert trainable - dense == BACKBONE[name]
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_stream_networks(name: str) -> None:
+    """As released: dropout of the configurations, positional encoding in A3 to A5, the gate of 2021."""
+    network = published(name, stream=True)
+    form = Form(True, "2plus1d", "2plus3d", name in ("a3", "a4", "a5"), "hard_swish", "hard_sigmoid_2021")
+    assert network.form == form and network.form.dense_activation == "swish"
+    assert network.dropout == (0.2 if name in ("a0", "a1", "t0") else 0.5)
+    assert network.receptive_frames == RECEPTIVE[name]
+    assert network.name == f"{name}-stream" and network.clip == published(name).clip
+    assert network.key() == STREAM_KEYS[name] != published(name).key()
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -115,7 +137,7 @@ def test_every_layer_of_the_released_table(name: str) -> None:
     )
     side = stem["out_hw"]
     assert side == -(-network.clip.height // 2)
-    positions = list(network.layers())
+    positions, streams = (list(a.layers()) for a in (network, published(name, stream=True)))
     assert len(positions) == len(middle)
     for i, (position, row) in enumerate(zip(positions, middle, strict=True)):
         layer = position.layer
@@ -123,6 +145,7 @@ def test_every_layer_of_the_released_table(name: str) -> None:
         assert row["kernel"] == list(layer.kernel) and row["stride"] == [1, layer.stride, layer.stride]
         assert (row["cin"], row["expand"], row["cout"]) == (position.in_width, layer.expand, position.width)
         assert row["se_hidden_base"] == layer.squeeze
+        assert row["se_hidden_stream"] == streams[i].layer.squeeze
         assert (row["skip"] == "identity") is not position.has_projection
         assert row["stoch_depth_rate_at_0p2"] == pytest.approx(network.drop_path * (i + 1) / network.depth, abs=1e-6)
         clip = Clip(1, network.clip.height, network.clip.width)

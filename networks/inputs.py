@@ -1,0 +1,108 @@
+"""What a network refuses: clips and states that do not fit, named in one line with what was expected."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from torch import Tensor
+
+from networks import states
+from networks.temporal import StateLike
+from searchspace import Architecture
+from searchspace.schema import nearest
+
+RGB = 3
+LOW, HIGH = -0.5, 1.5  # filters that sharpen leave [0, 1] a little; other scalings leave it by far
+
+
+def _can_look(x: Tensor) -> bool:
+    """Whether values are there to look at: not on the meta device, nor while a graph is traced."""
+    return x.device.type != "meta" and not torch.compiler.is_compiling()
+
+
+def check_clip(clip: Tensor, weight: Tensor, values: bool) -> None:
+    """Refuses what is no clip for a network.
+
+    Args:
+        clip: should be [N, 3, T, H, W], float RGB in [0, 1].
+        weight: any weight of the network, for its dtype.
+        values: look at the values too: refuses what is not finite, warns of what is not in [0, 1].
+
+    Raises:
+        ValueError: rank, channels, an empty axis, dtype or values.
+    """
+    expected = "expected [clips, 3, frames, height, width], float RGB in [0, 1]"
+    shape = list(clip.shape)
+    if clip.dim() != 5 or clip.shape[1] != RGB:
+        hint = ""
+        if clip.dim() == 4:
+            hint = "; add a batch axis with clip[None]" if RGB in shape[:1] else "; stack frames on axis 2"
+        elif clip.dim() == 5 and clip.shape[4] == RGB:
+            hint = "; channels stand last, use clip.permute(0, 4, 1, 2, 3)"
+        elif clip.dim() == 5 and clip.shape[2] == RGB:
+            hint = "; frames stand before channels, use clip.transpose(1, 2)"
+        raise ValueError(f"clip has shape {shape}; {expected}{hint}")
+    if 0 in shape:
+        raise ValueError(f"clip has shape {shape}, an empty axis; {expected}")
+    if not clip.is_floating_point():
+        raise ValueError(f"clip of shape {shape} has {clip.dtype}; {expected}: divide bytes by 255")
+    if clip.dtype != weight.dtype and not torch.is_autocast_enabled(clip.device.type):
+        raise ValueError(f"clip of shape {shape} has {clip.dtype}, the network {weight.dtype}; convert one of them")
+    if values and _can_look(clip):
+        low, high = (float(value) for value in clip.detach().aminmax())
+        if not -float("inf") < low <= high < float("inf"):
+            raise ValueError(f"clip of shape {shape} has values that are not finite; {expected}")
+        if low < LOW or high > HIGH:
+            warnings.warn(
+                f"clip of shape {shape} has values from {low:g} to {high:g}; networks expect RGB in [0, 1], without "
+                "mean and standard deviation: divide bytes by 255",
+                stacklevel=4,
+            )
+
+
+def check_state(state: StateLike, architecture: Architecture, weight: Tensor, clip: Tensor | None = None) -> None:
+    """Refuses a state that is not one of this network, or does not go with a clip.
+
+    Args:
+        state: what came in.
+        architecture: of the network.
+        weight: any weight of the network, for its dtype.
+        clip: whose batch and size the state must have; None where any will do.
+
+    Raises:
+        ValueError: names the first tensor that does not fit, its shape or dtype, and what was expected.
+    """
+    size = clip.shape[3:] if clip is not None else (1, 1)
+    expected = states.shapes(architecture, *size)
+    remedy = f"give a state of network {architecture.name!r}: network.initial_state(batch, height, width)"
+    batch = len(clip) if clip is not None else states.streams(state)
+    for name, shape in expected.items():
+        if name not in state:
+            raise ValueError(f"state tensor {name!r} is missing; {remedy}")
+        tensor = state[name]
+        wanted = [batch, *shape]
+        if list(tensor.shape) != wanted and (clip is not None or list(tensor.shape[:2]) != wanted[:2]):
+            raise ValueError(f"state tensor {name!r} has shape {list(tensor.shape)}, expected {wanted}; {remedy}")
+        dtype = weight.dtype if shape else torch.int32
+        if tensor.dtype != dtype and not (shape and torch.is_autocast_enabled(tensor.device.type)):
+            raise ValueError(f"state tensor {name!r} of shape {wanted} has {tensor.dtype}, expected {dtype}; {remedy}")
+    for name in state:
+        if name not in expected:
+            raise ValueError(
+                f"state tensor {name!r} belongs to no layer of this network{nearest(name, expected)}; {remedy}"
+            )
+
+
+def check_result(logits: Tensor, state: StateLike) -> None:
+    """Blames the state where logits are not finite: that shows without looking through all of a state at every frame.
+
+    Raises:
+        ValueError: names the first tensor with values that are not finite.
+    """
+    if not _can_look(logits) or bool(torch.isfinite(logits).all()):
+        return
+    for name, tensor in state.items():
+        if not bool(torch.isfinite(tensor).all()):
+            shape = list(tensor.shape)
+            raise ValueError(f"state tensor {name!r} of shape {shape} has values that are not finite; reset the stream")

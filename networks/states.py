@@ -1,0 +1,163 @@
+"""The state of streams: a flat dictionary of named tensors, one row a stream.
+
+Names are those of the reference code without its prefix: `block1_layer0_stream_buffer`, `head_pool_buffer`; the
+endings stand in `networks.temporal`. Every stream starts at zeros. The functions here return new dictionaries and
+never change a tensor that they are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from networks.temporal import BUFFER, POOL, POOL_COUNT, POSITION, State, StateLike
+from searchspace import Architecture
+from searchspace.cost import halve
+
+HEAD = "head"
+
+
+def layer_names(architecture: Architecture) -> list[str]:
+    """What the names of each bottleneck's tensors begin with, in order."""
+    return [f"block{position.block}_layer{position.index}" for position in architecture.layers()]
+
+
+def shapes(architecture: Architecture, height: int, width: int) -> dict[str, tuple[int, ...]]:
+    """Shape of each tensor of one stream, without the batch; counters are ().
+
+    Raises:
+        ValueError: the network is not causal, or a size below 1.
+    """
+    form = architecture.form
+    if not form.causal:
+        raise ValueError(
+            f"network {architecture.name!r} is not causal and has no state; call it with whole clips, or create its "
+            "causal form with stream=True"
+        )
+    if height < 1 or width < 1:
+        raise ValueError(f"frames of {height} x {width} pixels; allowed: at least 1 x 1")
+    result: dict[str, tuple[int, ...]] = {}
+    height, width = halve(height, 2), halve(width, 2)
+    for name, position in zip(layer_names(architecture), architecture.layers(), strict=True):
+        layer = position.layer
+        before = (height, width)
+        height, width = halve(height, layer.stride), halve(width, layer.stride)
+        if layer.kernel.t > 1:
+            size = before if form.convolution == "3d" else (height, width)
+            result[f"{name}_{BUFFER}"] = (layer.expand, layer.kernel.t - 1, *size)
+        if layer.squeeze and form.squeeze_kind != "2d":
+            result |= {f"{name}_{POOL}": (layer.expand,), f"{name}_{POOL_COUNT}": ()}
+        if layer.squeeze and form.position_encoding:
+            result[f"{name}_{POSITION}"] = ()
+    return result | {f"{HEAD}_{POOL}": (architecture.head.width,), f"{HEAD}_{POOL_COUNT}": ()}
+
+
+def initial(
+    architecture: Architecture, batch: int, height: int, width: int, dtype: torch.dtype, device: torch.device
+) -> State:
+    """Zeros for `batch` streams; see `MoViNet.initial_state`."""
+    if batch < 1:
+        raise ValueError(f"{batch} streams; allowed: at least 1")
+    result = {}
+    for name, shape in shapes(architecture, height, width).items():
+        if name.endswith(BUFFER):  # channels last, as the network leaves them
+            channels, *rest = shape
+            result[name] = torch.zeros(batch, *rest, channels, dtype=dtype, device=device).permute(0, 4, 1, 2, 3)
+        else:
+            result[name] = torch.zeros(batch, *shape, dtype=dtype if shape else torch.int32, device=device)
+    return result
+
+
+def part(state: StateLike | None, name: str) -> State | None:
+    """The tensors of one layer under their short names."""
+    if state is None:
+        return None
+    length = len(name) + 1
+    return {key[length:]: state[key] for key in (f"{name}_{end}" for end in _ENDINGS) if key in state}
+
+
+def named(state: StateLike, name: str) -> State:
+    """Undoes `part`."""
+    return {f"{name}_{key}": tensor for key, tensor in state.items()}
+
+
+def gather(state: StateLike, rows: Sequence[int] | Tensor) -> State:
+    """Some streams of a batch, in the order of `rows`.
+
+    Raises:
+        ValueError: a row that the state does not have.
+    """
+    index = _index(state, rows)
+    return {name: tensor[index.to(tensor.device)] for name, tensor in state.items()}
+
+
+def scatter(state: StateLike, rows: Sequence[int] | Tensor, streams: StateLike) -> State:
+    """The state with other streams in its `rows`: `scatter(state, rows, gather(state, rows))` is the state.
+
+    Raises:
+        ValueError: other tensors or shapes, a row twice, or one that the state does not have.
+    """
+    index = _index(state, rows)
+    if len(set(index.tolist())) != len(index):
+        raise ValueError(f"rows {index.tolist()}: each row at most once")
+    result = {}
+    for name in [*state, *streams]:
+        if name not in state or name not in streams:
+            side = "this state" if name in streams else "the streams to put in"
+            raise ValueError(f"state tensor {name!r} is missing in {side}; both must be of one network")
+        if name not in result:
+            wanted = (len(index), *state[name].shape[1:])
+            if streams[name].shape != wanted or streams[name].dtype != state[name].dtype:
+                raise ValueError(
+                    f"state tensor {name!r} to put in has shape {list(streams[name].shape)} and {streams[name].dtype}; "
+                    f"expected {list(wanted)} and {state[name].dtype}"
+                )
+            result[name] = state[name].index_copy(0, index.to(state[name].device), streams[name])
+    return result
+
+
+def reset(state: StateLike, rows: Sequence[int] | Tensor | None = None) -> State:
+    """The state with some streams, or all, at their start.
+
+    Raises:
+        ValueError: a row that the state does not have.
+    """
+    if rows is None:
+        return {name: torch.zeros_like(tensor) for name, tensor in state.items()}
+    index = _index(state, rows)
+    return {name: tensor.index_fill(0, index.to(tensor.device), 0) for name, tensor in state.items()}
+
+
+def fade(state: StateLike, memory: int, positions: int) -> State:
+    """The state with a past that counts at most `memory` frames in the means to come, the next frame included.
+
+    A sum of more frames shrinks to the same mean over fewer; called after every frame, means become exponential ones
+    of rate 1 / `memory`. Indices of frames stay below `positions`.
+    """
+    result = dict(state)
+    for name, tensor in state.items():
+        if name.endswith(POSITION):
+            result[name] = tensor.clamp(max=positions - 1)
+        elif name.endswith(POOL_COUNT):
+            result[name] = kept = tensor.clamp(max=memory - 1)
+            sums = name.removesuffix(POOL_COUNT) + POOL
+            result[sums] = state[sums] * (kept / tensor.clamp(min=1))[:, None]
+    return result
+
+
+_ENDINGS = (BUFFER, POOL, POOL_COUNT, POSITION)
+
+
+def streams(state: Mapping[str, Tensor]) -> int:
+    """Number of streams in a state."""
+    return len(next(iter(state.values()))) if state else 0
+
+
+def _index(state: StateLike, rows: Sequence[int] | Tensor) -> Tensor:
+    count = streams(state)
+    index = torch.as_tensor(rows, dtype=torch.int64)
+    if index.dim() != 1 or (len(index) and not bool(((index >= 0) & (index < count)).all())):
+        raise ValueError(f"rows {index.tolist()}; allowed: a list of rows from 0 to {count - 1}")
+    return index

@@ -1,0 +1,221 @@
+"""Causal networks: whole clips equal any chunking, no frame sees a later one, streams of a batch do not meet."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import networks
+import searchspace
+from networks import MoViNet, State
+from searchspace import Architecture, Form
+from searchspace.form import WORDS
+from tests.networks.test_movinet import small
+from tests.networks.util import randomise_
+
+CHUNKS = {
+    "frame by frame": [1] * 9,
+    "two": [2, 2, 2, 2, 1],
+    "four and five, longer than most kernels": [4, 5],
+    "mixed": [3, 1, 5],
+}
+
+
+def live(architecture: Architecture, seed: int = 0) -> MoViNet:
+    network = MoViNet(architecture, torch.Generator().manual_seed(seed)).eval()
+    randomise_(network, seed)
+    return network
+
+
+def frames(count: int, frames: int, height: int, width: int, seed: int = 0) -> Tensor:
+    return torch.rand(count, 3, frames, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def run(network: MoViNet, clip: Tensor, chunks: Sequence[int]) -> tuple[list[Tensor], State]:
+    """Logits after each chunk, and the last state."""
+    state = network.initial_state(len(clip), *clip.shape[3:])
+    logits = []
+    with torch.no_grad():
+        for chunk in clip.split(list(chunks), 2):
+            before = {name: tensor.clone() for name, tensor in state.items()}
+            result, after = network(chunk, state)
+            assert all(torch.equal(before[name], state[name]) for name in state), "a state is never changed"
+            assert {n: (t.shape, t.dtype) for n, t in after.items()} == {
+                n: (t.shape, t.dtype) for n, t in state.items()
+            }
+            logits.append(result)
+            state = after
+    return logits, state
+
+
+def assert_close(a: Tensor, b: Tensor) -> None:
+    torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5 * max(1e-3, float(b.abs().max())))
+
+
+def assert_any_chunking(network: MoViNet, clip: Tensor, chunkings: Sequence[Sequence[int]]) -> None:
+    with torch.no_grad():
+        whole, end = network(clip)
+    for chunks in chunkings:
+        logits, state = run(network, clip, chunks)
+        assert_close(logits[-1], whole)
+        assert state.keys() == end.keys()
+        for name in end:
+            assert_close(state[name].float(), end[name].float())
+
+
+@pytest.mark.parametrize("name", searchspace.published_names())
+def test_published_networks_on_any_chunking(name: str) -> None:
+    network = live(searchspace.published(name, stream=True))
+    assert_any_chunking(network, frames(2, 9, 26, 20), list(CHUNKS.values()))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_networks_of_the_space(seed: int) -> None:
+    """Every kernel, depth, width and squeeze-excitation of the space, in every causal form."""
+    rng = np.random.default_rng(seed)
+    space = searchspace.load("movinet")
+    architecture = space.architecture(space.decisions.sample(rng, 1)[0])
+    words = {key: str(rng.choice(allowed)) for key, allowed in WORDS.items()}
+    form = Form(causal=True, position_encoding=bool(rng.integers(2)), **words)
+    architecture = dataclasses.replace(architecture.streaming(), form=form if seed % 3 else searchspace.STREAM)
+    assert_any_chunking(live(architecture, seed), frames(2, 6, 17, 20, seed), [[1] * 6, [2, 1, 3]])
+
+
+FORMS = [
+    Form(causal=True),
+    Form(causal=True, squeeze_kind="2d", convolution="2plus1d"),
+    searchspace.STREAM,
+    dataclasses.replace(searchspace.STREAM, position_encoding=True, gate="hard_sigmoid"),
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_logits_are_of_the_frames_so_far(form: Form) -> None:
+    network = live(dataclasses.replace(small(), form=form))
+    clip = frames(2, 9, 24, 24)
+    for chunks in CHUNKS.values():
+        logits, _ = run(network, clip, chunks)
+        seen = 0
+        for chunk, ours in zip(chunks, logits, strict=True):
+            seen += chunk
+            with torch.no_grad():
+                assert_close(ours, network(clip[:, :, :seen])[0])
+
+
+@pytest.mark.parametrize("form", [*FORMS, Form(), Form(convolution="2plus1d", squeeze_kind="2plus3d")])
+def test_a_later_frame_changes_no_earlier_one(form: Form) -> None:
+    """Maps of the last block, frame by frame; networks that are not causal must show the change before it."""
+    network = live(dataclasses.replace(small(), form=form))
+    maps: list[Tensor] = []
+    network.blocks[-1].layers[-1].register_forward_hook(lambda module, given, result: maps.append(result[0]))
+    clip = frames(1, 8, 24, 24)
+    changed = clip.clone()
+    changed[:, :, 5] = 1 - changed[:, :, 5]
+    with torch.no_grad():
+        network(clip), network(changed)
+    moved = (maps[0] - maps[1]).abs().amax((0, 1, 3, 4)) > 0
+    assert moved[5:].all()
+    assert moved[:5].any().item() is not form.causal
+
+
+@pytest.mark.parametrize("part", ["stream_buffer", "pool_buffer", "pool_frame_count", "pos_enc_frame_count"])
+def test_every_part_of_a_state_matters(part: str) -> None:
+    """The proofs above could not see a part that nothing reads."""
+    network = live(dataclasses.replace(small(), form=FORMS[-1]))
+    clip = frames(1, 6, 24, 24)
+    _, state = run(network, clip[:, :, :5], [5])
+    names = [name for name in state if name.endswith(part)]
+    assert len(names) >= 4
+    with torch.no_grad():
+        whole, _ = network(clip[:, :, 5:], state)
+        for name in names:
+            logits, _ = network(clip[:, :, 5:], {**state, name: state[name] + 3})
+            assert (logits - whole).abs().max() > 1e-5 * whole.abs().max(), name
+
+
+def test_every_branch_matters() -> None:
+    network = live(searchspace.published("t0", stream=True))
+    clip = frames(1, 3, 32, 32)
+    with torch.no_grad():
+        whole, _ = network(clip)
+        for layer in network.bottlenecks():
+            kept = layer.scale.clone()
+            layer.scale.zero_()
+            assert (network(clip)[0] - whole).abs().max() > 1e-3 * whole.abs().max()
+            layer.scale.copy_(kept)
+
+
+def test_streams_of_a_batch_are_alone() -> None:
+    """Streams that start at other times, reset and move to other rows, equal streams that run alone."""
+    network = live(searchspace.published("t0", stream=True))
+    clip = frames(3, 6, 32, 24)
+    alone = [run(network, clip[i : i + 1], [1] * 6) for i in range(3)]
+    with torch.no_grad():
+        _, state = network(clip[:, :, :2], network.initial_state(3, 32, 24))
+        state = network.reset(state, [1])  # the second starts again, and sees its clip from the first frame on
+        moved = clip[:, :, 2:5].clone()
+        moved[1] = clip[1, :, :3]
+        _, state = network(moved, state)
+        order = [2, 1, 0]
+        state = networks.gather(state, order)
+        last = torch.stack([clip[2, :, 5:], clip[1, :, 3:4], clip[0, :, 5:]])
+        logits, state = network(last, state)
+    assert_close(logits[0:1], alone[2][0][5])
+    assert_close(logits[1:2], alone[1][0][3])
+    assert_close(logits[2:3], alone[0][0][5])
+    assert state["head_pool_frame_count"].tolist() == [6, 4, 6]
+    whole = network.reset(state)
+    fresh = network.initial_state(3, 32, 24)
+    assert all(torch.equal(whole[name], fresh[name]) for name in fresh)
+
+
+def test_scatter_undoes_gather() -> None:
+    network = live(dataclasses.replace(small(), form=FORMS[-1]))
+    _, state = run(network, frames(3, 2, 24, 24), [2])
+    rows = torch.tensor([2, 0])
+    again = networks.scatter(state, rows, networks.gather(state, rows))
+    assert all(torch.equal(again[name], state[name]) for name in state)
+    swapped = networks.scatter(state, [0, 2], networks.gather(state, rows))
+    assert all(torch.equal(swapped[name], state[name][[2, 1, 0]]) for name in state)
+    with pytest.raises(ValueError, match=r"rows \[3\]; allowed: a list of rows from 0 to 2"):
+        networks.gather(state, [3])
+    with pytest.raises(ValueError, match=r"rows \[1, 1\]: each row at most once"):
+        networks.scatter(state, [1, 1], networks.gather(state, rows))
+    with pytest.raises(ValueError, match=r"'head_pool_buffer' to put in has shape \[3, 32\].*expected \[2, 32\]"):
+        networks.scatter(state, rows, {**networks.gather(state, rows), "head_pool_buffer": state["head_pool_buffer"]})
+
+
+def test_training_on_whole_clips_reaches_every_weight() -> None:
+    """All weights get gradients, through (2+1)D convolutions and squeeze-excitation; of the scalars only, at zero."""
+    network = MoViNet(dataclasses.replace(small(), form=FORMS[-1]), torch.Generator().manual_seed(0))
+    fresh, _ = network(frames(2, 4, 24, 24))
+    fresh.square().sum().backward()
+    branch = ("expand", "depthwise", "temporal", "squeeze", "project")
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None
+        inside = any(f".{part}." in name for part in branch)
+        assert bool((parameter.grad == 0).all()) is inside, name
+    randomise_(network)
+    network.zero_grad()
+    network(frames(2, 4, 24, 24))[0].square().sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_fast_equals_reference(form: Form) -> None:
+    network = live(dataclasses.replace(small(), form=form, dropout=0.0, drop_path=0.0)).double().train()
+    clip = frames(2, 5, 25, 24).double()
+    results = {}
+    for name in ("fast", "reference"):
+        network.zero_grad()
+        with networks.formulation(name):
+            logits, state = network(clip)
+            logits.square().sum().backward()
+        results[name] = (logits, state, [p.grad.clone() for p in network.parameters() if p.grad is not None])
+    torch.testing.assert_close(*results.values())
