@@ -7,6 +7,7 @@ Only the command that runs is imported, and nothing heavy here: `nas --help` ans
 from __future__ import annotations
 
 import importlib
+import keyword
 import os
 import sys
 
@@ -17,6 +18,7 @@ COMMANDS = {
     "search": "search for an architecture within a budget",
     "space": "size, decisions and costs of a search space",
     "show": "an architecture, a published network or a run; two side by side",
+    "import": "weights of other projects as a file of one of our networks",
     "cost": "multiply-accumulates, parameters and memory of an architecture",
     "plot": "the fronts of several runs in one picture",
     "data demo": "write the built-in data as a folder of video files",
@@ -74,7 +76,8 @@ def _run(words: list[str]) -> int:
     name, rest = _find(words)
     if not name:
         return 0
-    command = importlib.import_module(f"experiments.{name.replace(' ', '_')}")
+    module = name.replace(" ", "_") + "_" * keyword.iskeyword(name)
+    command = importlib.import_module(f"experiments.{module}")
     parser = Parser(f"nas {name}", command.__doc__ or "", command.EXAMPLE)
     command.add_arguments(parser)
     code: int = command.run(parser.parse(rest))

@@ -1,11 +1,27 @@
-"""Networks of one architecture each: layers, states of streams, and creation from a name, a file or an architecture."""
+"""Networks of one architecture each: layers, states of streams, creation by name or file, weights."""
 
-from networks.create import create, load_weights
+from networks.create import create
 from networks.create import names as list
 from networks.formulations import formulation
+from networks.importing import Imported, import_weights
 from networks.movinet import MoViNet
 from networks.states import gather, reset, scatter
 from networks.stream import Stream
 from networks.temporal import State
+from networks.weights import load_weights, save_weights
 
-__all__ = ["MoViNet", "State", "Stream", "create", "formulation", "gather", "list", "load_weights", "reset", "scatter"]
+__all__ = [
+    "Imported",
+    "MoViNet",
+    "State",
+    "Stream",
+    "create",
+    "formulation",
+    "gather",
+    "import_weights",
+    "list",
+    "load_weights",
+    "reset",
+    "save_weights",
+    "scatter",
+]

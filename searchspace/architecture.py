@@ -10,11 +10,13 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from searchspace.clip import Clip, Kernel
 from searchspace.form import BASE, STREAM, Form
 from searchspace.schema import Fields, parse_json, plain, read_text, show, write_atomically
+from searchspace.weights_header import architecture_text, is_safetensors
 
 SCHEMA = "movinas/architecture/1"
 STEM_KERNEL = Kernel(1, 3, 3)
@@ -306,7 +308,16 @@ class Architecture:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Architecture:
-        """Loads an arch.json; raises `ValueError` as `from_json` does, or where there is no such file."""
+        """Loads an arch.json, or the architecture in the header of a safetensors file of ours.
+
+        Raises:
+            ValueError: as `from_json` does, or where there is no such file or no architecture in it.
+        """
+        if is_safetensors(Path(path)):
+            text = architecture_text(Path(path))
+            if text is None:
+                raise ValueError(f"{path} carries no architecture; give the arch.json of these weights")
+            return cls.from_json(text, f"{path}: architecture")
         return cls.from_json(read_text(path, "arch.json"), str(path))
 
 
