@@ -12,7 +12,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import struct
+from collections import Counter
 from collections.abc import Iterator
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -89,26 +91,20 @@ class Bundle:
             ValueError: a file is missing or damaged.
         """
         names = self._names()
-        return [Variable(key, name.removesuffix(":0"), self._numbers(key)) for key, name in names.items()]
+        return [Variable(key, name, self._numbers(key)) for key, name in names.items()]
 
     def _names(self) -> dict[str, str]:
         """Name of the variable behind each key; a checkpoint without a graph of objects is keyed by name."""
         if GRAPH not in self._entries:
             return {key: key for key, entry in self._entries.items() if entry.dtype in _DTYPES}
-        names = {}
         try:
-            for node in _fields(self._text(GRAPH)).get(1, []):
-                for attribute in _fields(node).get(2, []):
-                    found = _fields(attribute)
-                    key, name = (bytes(found[field][0]).decode() if field in found else "" for field in (3, 2))
-                    if key in self._entries and name:
-                        names[key] = name
+            graph = _ObjectGraph(self._text(GRAPH))
         except (IndexError, KeyError, TypeError, UnicodeDecodeError) as error:
             raise ValueError(f"{self.prefix}: a damaged graph of objects ({type(error).__name__})") from None
         return {
             key: name
-            for key, name in names.items()
-            if self._entries[key].dtype in _DTYPES and ".OPTIMIZER_SLOT" not in key
+            for key, name in graph.names().items()
+            if key in self._entries and self._entries[key].dtype in _DTYPES and ".OPTIMIZER_SLOT" not in key
         }
 
     def _numbers(self, key: str) -> np.ndarray[Any, Any]:
@@ -150,6 +146,63 @@ class Bundle:
 
     def _shard(self, entry: _Entry) -> Path:
         return Path(f"{self.prefix}.data-{entry.shard:05d}-of-{self._shards:05d}")
+
+
+class _ObjectGraph:
+    """Which objects of a program hold which variables: TrackableObjectGraph.
+
+    Args:
+        message: the protocol buffer.
+    """
+
+    def __init__(self, message: bytes) -> None:
+        self._children: list[list[int]] = []
+        self._variables: dict[int, tuple[str, str]] = {}  # of an object: key and name
+        for number, node in enumerate(_fields(message).get(1, [])):
+            fields = _fields(node)
+            self._children.append([int(_fields(child).get(1, [0])[0]) for child in fields.get(1, [])])
+            for attribute in fields.get(2, []):
+                found = _fields(attribute)
+                key, name = (bytes(found.get(field, [b""])[0]).decode() for field in (3, 2))
+                if key and name:
+                    self._variables[number] = key, name.removesuffix(":0")
+        if any(child >= len(self._children) for children in self._children for child in children):
+            raise IndexError("an object that is not there")
+
+    def names(self) -> dict[str, str]:
+        """Name of each key. Names that several variables have are completed by the scope of those around them."""
+        counts = Counter(name for _, name in self._variables.values())
+        return {
+            key: name if counts[name] == 1 else self._scope(number, counts) + name
+            for number, (key, name) in self._variables.items()
+        }
+
+    def _scope(self, number: int, counts: Counter[str]) -> str:
+        """What the names around an object have in common, of the smallest part of the program where that is anything.
+
+        Our choice: the reference calls each scalar of its positional encodings `scale`, without a scope.
+        """
+        level, seen = {number}, {number}
+        while level:
+            above = {parent for parent, children in enumerate(self._children) if level.intersection(children)} - seen
+            scopes = [commonprefix(self._below(parent, counts)).rpartition("/") for parent in above]
+            found = max((scope + slash for scope, slash, _ in scopes), key=len, default="")
+            if found:
+                return found
+            level, seen = above, seen | above
+        return ""
+
+    def _below(self, number: int, counts: Counter[str]) -> list[str]:
+        """Unique names of an object and of all that it holds."""
+        names, seen, open_ = [], {number}, [number]
+        while open_:
+            here = open_.pop()
+            if here in self._variables and counts[self._variables[here][1]] == 1:
+                names.append(self._variables[here][1])
+            fresh = set(self._children[here]) - seen
+            seen |= fresh
+            open_ += fresh
+        return names
 
 
 def _entry(data: bytes) -> _Entry:
