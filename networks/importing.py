@@ -119,6 +119,7 @@ def import_weights(
 
 def _fit(file: WeightFile, network: MoViNet) -> _Fit:
     own = network.state_dict()
+    rank = 4 if network.architecture.form.convolution == "2plus1d" else 5  # of the port's; TensorFlow has both
     if file.names == OURS:
         expected = {name: name for name in own}
     elif file.names == PORT:
@@ -136,10 +137,12 @@ def _fit(file: WeightFile, network: MoViNet) -> _Fit:
         ours, axes = expected[key], _axes(name, tensor.dim(), file.names)
         moved = tensor.permute(axes)
         target = own[ours]
-        shape = target.shape if file.names == OURS else convolution_shape(ours, target.shape, tensor.dim())
-        if moved.shape == shape and tensor.is_floating_point():
+        shape: Sequence[int] = target.shape
+        if file.names != OURS:
+            shape = convolution_shape(ours, target.shape, tensor.dim() if file.names == TENSORFLOW else rank)
+        if list(moved.shape) == list(shape) and tensor.is_floating_point():
             tensors[ours] = moved.reshape(target.shape)
-        elif ours in CLASSIFIER and moved.shape[1:] == shape[1:] and tensor.is_floating_point():
+        elif ours in CLASSIFIER and list(moved.shape[1:]) == list(shape[1:]) and tensor.is_floating_point():
             classes = len(moved)
         else:
             order = _axes(name, len(shape), file.names)

@@ -14,8 +14,8 @@ import math
 import struct
 from collections import Counter
 from collections.abc import Iterator
-from os.path import commonprefix
 from pathlib import Path
+from posixpath import commonpath, dirname
 from typing import Any
 
 import numpy as np
@@ -185,10 +185,10 @@ class _ObjectGraph:
         level, seen = {number}, {number}
         while level:
             above = {parent for parent, children in enumerate(self._children) if level.intersection(children)} - seen
-            scopes = [commonprefix(self._below(parent, counts)).rpartition("/") for parent in above]
-            found = max((scope + slash for scope, slash, _ in scopes), key=len, default="")
+            below = [self._below(parent, counts) for parent in above]
+            found = max((commonpath(map(dirname, names)) for names in below if names), key=len, default="")
             if found:
-                return found
+                return f"{found}/"
             level, seen = above, seen | above
         return ""
 
