@@ -76,12 +76,16 @@ def _run(words: list[str]) -> int:
     name, rest = _find(words)
     if not name:
         return 0
-    module = name.replace(" ", "_") + "_" * keyword.iskeyword(name)
-    command = importlib.import_module(f"experiments.{module}")
+    command = importlib.import_module(f"experiments.{module(name)}")
     parser = Parser(f"nas {name}", command.__doc__ or "", command.EXAMPLE)
     command.add_arguments(parser)
     code: int = command.run(parser.parse(rest))
     return code
+
+
+def module(name: str) -> str:
+    """The module of a command in `experiments`; a word that Python keeps for itself has an underscore behind it."""
+    return name.replace(" ", "_") + "_" * keyword.iskeyword(name)
 
 
 def _find(words: list[str]) -> tuple[str, list[str]]:

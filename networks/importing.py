@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import re
 from collections import Counter
@@ -96,9 +97,9 @@ def import_weights(
         found = differences(stated.form, network.architecture.form)
         if found:
             raise ValueError(f"{file.path}: its weights were trained with {'; '.join(found)}; leave out --arch")
-    fit = _fit(file, network)
+    fit = _fit(file, network.architecture, network.state_dict())
     if not fit.complete:
-        raise ValueError(f"{_problems(file, fit, network.architecture)}; {_remedy(file, network.architecture)}")
+        raise ValueError(f"{_problems(file, fit, network.architecture)}; {_remedy(file)}")
     if fit.classes is not None and classes is None:
         raise ValueError(
             f"{file.path}: its classifier has {fit.classes} classes, {network.architecture.name} has "
@@ -117,13 +118,12 @@ def import_weights(
     return Imported(network.eval(), file, fit.classes)
 
 
-def _fit(file: WeightFile, network: MoViNet) -> _Fit:
-    own = network.state_dict()
-    rank = 4 if network.architecture.form.convolution == "2plus1d" else 5  # of the port's; TensorFlow has both
+def _fit(file: WeightFile, architecture: Architecture, own: Mapping[str, Tensor]) -> _Fit:
+    rank = 4 if architecture.form.convolution == "2plus1d" else 5  # of the port's; TensorFlow has both
     if file.names == OURS:
         expected = {name: name for name in own}
     elif file.names == PORT:
-        expected = port_keys(network.architecture, own)
+        expected = port_keys(architecture, own)
     else:
         expected = tensorflow_keys(own)
     tensors: dict[str, Tensor] = {}
@@ -186,12 +186,17 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(listed[:_LISTED]) + rest
 
 
-def _remedy(file: WeightFile, architecture: Architecture) -> str:
+def _remedy(file: WeightFile) -> str:
     """Which published network the file fits, if one."""
     for name in published_names():
         for stream in (False, True):
-            with torch.device("meta"):
-                network = MoViNet(published(name, stream))
-            if _fit(file, network).complete:
+            if _fit(file, published(name, stream), _published_tensors(name, stream)).complete:
                 return f"it is of {name}{' stream' * stream}: give --arch {name}{' --stream' * stream}"
     return "it is of no published network; give the arch.json that it was trained with as --arch"
+
+
+@functools.cache
+def _published_tensors(name: str, stream: bool) -> dict[str, Tensor]:
+    """Tensors of a published network, without memory."""
+    with torch.device("meta"):
+        return MoViNet(published(name, stream)).state_dict()
