@@ -6,9 +6,9 @@ The reference wants an environment of its own (about 2 GB; its package asks for 
         immutabledict pycocotools pillow opencv-python-headless matplotlib toml
     /tmp/tf/bin/pip install --no-deps tf-models-official tensorflow-datasets
 
-Run: python benchmarks/reference.py --python /tmp/tf/bin/python [a0 a1 ...] [--folder DIR]
+Run: python -m benchmarks.reference --python /tmp/tf/bin/python [a0 a1 ...] [--folder DIR]
 
-For each network, base and stream: checkpoint and logits by `benchmarks/reference_tensorflow.py`; import; logits of ours on
+For each network, base and stream: checkpoint and logits by `benchmarks/reference_tensorflow.py`; import; our logits of
 the whole clip and, for stream networks, one frame after the other. With --folder what is there already is used again.
 """
 
@@ -16,13 +16,9 @@ from __future__ import annotations
 
 import argparse
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
-
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
 
 import numpy as np
 import torch
@@ -30,6 +26,7 @@ from torch import Tensor
 
 import networks
 
+THEIRS = Path(__file__).with_name("reference_tensorflow.py")
 FRAMES, SIZE = 8, 64
 
 
@@ -37,7 +34,7 @@ def reference(python: Path, folder: Path, name: str, kind: str) -> np.ndarray:
     """Their logits [2, 600]; leaves the checkpoint `ckpt` in the folder."""
     if not (folder / "logits.npz").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        command = [python, HERE / "reference_tensorflow.py", folder, name, kind, str(FRAMES), str(SIZE)]
+        command = [python, THEIRS, folder, name, kind, str(FRAMES), str(SIZE)]
         with open(folder / "log.txt", "w") as log:
             code = subprocess.run(command, stdout=log, stderr=log).returncode
         if code:
