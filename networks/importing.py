@@ -96,7 +96,10 @@ def import_weights(
     if stated is not None:
         found = differences(stated.form, network.architecture.form)
         if found:
-            raise ValueError(f"{file.path}: its weights were trained with {'; '.join(found)}; leave out --arch")
+            raise ValueError(
+                f"{file.path}: its weights were trained with {'; '.join(found)}; leave out --arch and --gate, since "
+                "the file says of which network it is"
+            )
     fit = _fit(file, network.architecture, network.state_dict())
     if not fit.complete:
         raise ValueError(f"{_problems(file, fit, network.architecture)}; {_remedy(file)}")
@@ -110,12 +113,15 @@ def import_weights(
     if broken:
         raise ValueError(f"{file.path}: values that are not finite in {_some(broken)}; the file is damaged")
     network.load_state_dict(fit.tensors)
-    provenance = {
-        **network.architecture.provenance,
-        "weights": {"file": file.path.name, "container": file.container, "names": file.names},
-    }
-    network.architecture = dataclasses.replace(network.architecture, provenance=provenance)
+    network.architecture = _with_origin(network.architecture, file, stated)
     return Imported(network.eval(), file, fit.classes)
+
+
+def _with_origin(architecture: Architecture, file: WeightFile, stated: Architecture | None) -> Architecture:
+    """Notes where the weights come from; a file that says it itself keeps the first origin."""
+    origin = {"weights": {"file": file.path.name, "container": file.container, "names": file.names}}
+    provenance = {**architecture.provenance, **origin} if stated is None else {**origin, **stated.provenance}
+    return dataclasses.replace(architecture, provenance=provenance)
 
 
 def _fit(file: WeightFile, architecture: Architecture, own: Mapping[str, Tensor]) -> _Fit:

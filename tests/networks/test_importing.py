@@ -162,6 +162,9 @@ def test_a_file_of_ours_says_which_network_it_is(form: Form, tmp_path: Path) -> 
         assert torch.equal(logits(again, clips(1, 4, 32)), logits(source, clips(1, 4, 32)))
         assert again.architecture.form == form
     assert searchspace.Architecture.load(file) == source.architecture
+    networks.save_weights(again, tmp_path / "copy.safetensors")
+    origin = networks.import_weights(tmp_path / "copy.safetensors").network.architecture.provenance["weights"]
+    assert origin["file"] == "mine.safetensors"
 
 
 def test_the_gate_belongs_to_the_weights(tmp_path: Path) -> None:

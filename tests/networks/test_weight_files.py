@@ -50,6 +50,7 @@ def zipped(inner: bytes) -> bytes:
         (b'{"schema": "movinas/architecture/1"}', "JSON text; give the file of the weights"),
         (b"RIFF1234AVI LIST", "of an unknown kind, beginning with b'RIFF1234'; allowed: a state_dict of torch"),
     ],
+    ids=["empty", "html", "xml", "lfs", "hdf5", "gzip", "tar", "zip", "half-zip", "tflite", "pickle", "json", "video"],
 )
 def test_what_was_found_is_said(content: bytes, said: str, tmp_path: Path) -> None:
     file = tmp_path / "weights.safetensors"  # the ending tells nothing
