@@ -7,10 +7,12 @@ import dataclasses
 
 from experiments import tables
 from experiments.arguments import read_by
-from experiments.targets import resolve_architecture
+from experiments.describe import state_text
+from experiments.targets import STREAM_HELP, resolve_architecture
 from searchspace import Clip, cost, published, published_names
 
 EXAMPLE = """  nas cost a2 --clip 8x128x128@5
+  nas cost a0 --stream         frame by frame, with its state
   nas cost runs/search-1 --json"""
 
 
@@ -23,12 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TxHxW@FPS",
         help="count at this clip, not at the one it is meant for",
     )
+    parser.add_argument("--stream", action="store_true", help=STREAM_HELP)
     parser.add_argument("--json", action="store_true", help="for scripts")
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints the cost."""
-    architecture = resolve_architecture(args.architecture)
+    architecture = resolve_architecture(args.architecture, stream=args.stream)
     counted = cost(architecture, args.clip)
     if args.json:
         data = dataclasses.asdict(counted) | {"clip": str(counted.clip), "macs_per_frame": counted.macs_per_frame}
@@ -40,12 +43,14 @@ def run(args: argparse.Namespace) -> int:
         ("parameters", f"{tables.millions(counted.params)} ({counted.params:,})"),
         ("activation memory", f"{tables.megabytes(counted.activation_bytes)} at its peak, one clip, float32"),
     ]
+    if architecture.form.causal:
+        rows.append(("state", state_text(counted, architecture)))
     tables.show(tables.facts(rows), f"{architecture.name} ({architecture.key()})")
-    others = [(name, cost(published(name), counted.clip)) for name in published_names()]
+    others = [(name, cost(published(name, architecture.form.causal), counted.clip)) for name in published_names()]
     rows_others = [
         (name, tables.millions(other.macs), f"{counted.macs / other.macs:.2f} x", tables.millions(other.params))
         for name, other in others
     ]
     tables.show(tables.grid(("published", "MACs here", "this / it", "parameters"), rows_others, right=(1, 2, 3)))
-    print(f"next: nas show {args.architecture}")
+    print(f"next: nas show {args.architecture}" + " --stream" * args.stream)
     return 0

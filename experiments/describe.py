@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
-from searchspace import Architecture, Layer, Position, cost
+from searchspace import Architecture, Cost, Layer, Position, cost
 from searchspace.clip import Clip
 from searchspace.cost import halve, head_cost, layer_cost, stem_cost
 
@@ -48,15 +48,15 @@ class Row:
 
 def rows(architecture: Architecture, clip: Clip) -> list[Row]:
     """Every part from stem to head; their MACs and parameters add up to the network's."""
-    height, width = halve(clip.height, 2), halve(clip.width, 2)
-    stem = stem_cost(architecture.stem.width, architecture.stem.kernel, clip)
+    height, width, form = halve(clip.height, 2), halve(clip.width, 2), architecture.form
+    stem = stem_cost(architecture.stem.width, architecture.stem.kernel, clip, form)
     stem_text = f"{architecture.stem.kernel} /2"
     stem_width = f"3→{architecture.stem.width}"
     result = [Row("stem", stem_text, stem_width, _size(clip, height, width), stem.macs, stem.params)]
     channels = architecture.stem.width
     for position in architecture.layers():
         layer = position.layer
-        own = layer_cost(layer, position.in_width, position.width, clip, height, width)
+        own = layer_cost(layer, position.in_width, position.width, clip, height, width, form)
         height, width = halve(height, layer.stride), halve(width, layer.stride)
         channels = position.width
         result.append(
@@ -70,12 +70,29 @@ def rows(architecture: Architecture, clip: Clip) -> list[Row]:
             )
         )
     head = architecture.head
-    own = head_cost(channels, head.width, head.hidden, architecture.classes, clip, height, width)
+    own = head_cost(channels, head.width, head.hidden, architecture.classes, clip, height, width, form)
     widths = f"{channels}→{head.width}→{head.hidden}→{architecture.classes}"
     result.append(Row("head", "pool, dense", widths, "1x1x1", own.macs, own.params))
     total = cost(architecture, clip)
     assert sum(row.macs for row in result) == total.macs and sum(row.params for row in result) == total.params
     return result
+
+
+def form_text(architecture: Architecture) -> str:
+    """How the layers compute: `causal, 2plus1d convolutions, squeeze-excitation 2plus3d, hard_swish, gate sigmoid`."""
+    form = architecture.form
+    words = ["causal" if form.causal else "whole clips", f"{form.convolution} convolutions"]
+    words += [f"squeeze-excitation {form.squeeze_kind}" + ", positional encoding" * form.position_encoding]
+    return ", ".join([*words, form.activation, f"gate {form.gate}"])
+
+
+def state_text(total: Cost, architecture: Architecture) -> str:
+    """What a stream carries: bytes of floats, and its integer counters beside them."""
+    squeezes = sum(position.layer.squeeze > 0 for position in architecture.layers())
+    form = architecture.form
+    counters = squeezes * ((form.squeeze_kind != "2d") + form.position_encoding) + 1
+    mebibytes = total.state_bytes / 2**20
+    return f"{total.state_bytes:,} bytes ({mebibytes:.2f} MiB) a stream, float32, and {counters} counters"
 
 
 def _words(position: Position) -> str:

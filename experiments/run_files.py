@@ -121,7 +121,7 @@ class Run:
     @property
     def budget(self) -> Budget:
         """Its target."""
-        return Budget.parse(self.config["budgets"][0])
+        return Budget.parse(self.config["budgets"][0]).of_form(self.space.form)
 
     @functools.cached_property
     def summary(self) -> dict[str, Any]:

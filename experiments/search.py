@@ -25,7 +25,7 @@ from training.search_config import SearchConfig
 EXAMPLE = """  nas search --budget 600MFLOPs
   nas search --budget 300M --budget 3Mparams --data my-videos --group '^(s[0-9]+)' --name first
   nas search --resume --name first
-  nas search --budget 75MFLOPs/frame --clip 16x172x172@5 --dry-run"""
+  nas search --stream --budget 40MFLOPs/frame --budget 2MBstate --dry-run"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,13 +37,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="budgets",
         type=read_by(lambda text: Budget.parse(text).text),
         metavar="AMOUNT",
-        help="600MFLOPs (default), 0.6G, 75MFLOPs/frame, 3Mparams, 64MB; the first is the target, the next are caps",
+        help="600MFLOPs (default), 0.6G, 75MFLOPs/frame, 3Mparams, 64MB, 4MBstate; the first is the target, the next "
+        "are caps",
     )
     what.add_argument(
         "--clip",
         type=read_by(lambda text: str(Clip.parse(text))),
         metavar="TxHxW@FPS",
         help="clip at which budgets are counted (default: 8x128x128@5)",
+    )
+    what.add_argument(
+        "--stream", action="store_const", const=True, help="search causal networks, which run frame by frame"
     )
     what.add_argument("--space", metavar="SPACE", help="a built-in space or a YAML file (default: movinet)")
     data = parser.add_argument_group("data")
@@ -135,8 +139,8 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
         ValueError: a `--set` without a `=`, or a setting given twice.
     """
     flags = (
-        "budgets", "clip", "space", "data", "group", "workers", "steps", "search_resolution", "searcher", "recipe",
-        "start", "warmup", "kernels", "optimizer", "seed", "threads",
+        "budgets", "clip", "space", "stream", "data", "group", "workers", "steps", "search_resolution", "searcher",
+        "recipe", "start", "warmup", "kernels", "optimizer", "seed", "threads",
     )  # fmt: skip
     given = {name: getattr(args, name) for name in flags if getattr(args, name) is not None}
     if args.device != "auto":

@@ -24,17 +24,18 @@ def understood(problem: Problem) -> list[str]:
     lines = []
     for number, budget in enumerate(problem.budgets):
         kind = "budget" if number == 0 else "at most"
-        lines.append(f"{kind}: {budget.echo(problem.clip)} ({_beside(budget, problem.clip)})")
+        lines.append(f"{kind}: {budget.echo(problem.clip)} ({_beside(budget, problem)})")
     return lines + small_maps(problem.space, problem.train_clip)
 
 
-def _beside(budget: Budget, clip: Clip) -> str:
+def _beside(budget: Budget, problem: Problem) -> str:
     """The published network whose cost is nearest."""
+    clip, stream = problem.clip, problem.space.form.causal
     limit = budget.limit(clip)
-    costs = {name: budget.of(cost(published(name), clip)) for name in published_names()}
+    costs = {name: budget.of(cost(published(name, stream), clip)) for name in published_names()}
     name = min(costs, key=lambda item: abs(np.log(costs[item] / limit)))
-    amount = format_quantity(budget.quantity, costs[name]).removesuffix(" multiply-accumulates")
-    return f"published {name.upper()} here: {amount.removesuffix(' parameters')}"
+    amount = format_quantity(budget.quantity, costs[name]).replace(" multiply-accumulates", "")
+    return f"published {name.upper()}{' stream' * stream} here: {amount.removesuffix(' parameters')}"
 
 
 def small_maps(space: Space, clip: Clip) -> list[str]:
@@ -85,8 +86,9 @@ def planned(problem: Problem) -> list[str]:
 
     uniform, start = data["uniform"], data["start"]
     spread = f"mean {amount(uniform['mean'])}, standard deviation {amount(uniform['std'])}"
+    name = problem.space.name + ", causal form" * problem.space.form.causal
     return [
-        f"space {problem.space.name}: {tables.power_of_ten(problem.space.networks())} networks, "
+        f"space {name}: {tables.power_of_ten(problem.space.networks())} networks, "
         f"{amount(data['cheapest'])} to {amount(data['dearest'])}",
         f"uniform samples: {spread}; {data['share_below_target']:.1%} of them lie below the budget",
         f"the policy starts ({config.start}): mean {amount(start['mean'])}, deviation {amount(start['std'])}",

@@ -10,13 +10,14 @@ from rich.text import Text
 
 from experiments import tables
 from experiments.arguments import read_by
-from experiments.describe import Row, rows
+from experiments.describe import Row, form_text, rows, state_text
 from experiments.run_files import Run
-from experiments.targets import resolve
+from experiments.targets import STREAM_HELP, resolve
 from searchspace import Architecture, Clip, cost
 
 EXAMPLE = """  nas show a2
   nas show search-1            a run in runs/, by name or path
+  nas show a0 --stream         frame by frame: state, MACs of a frame
   nas show search-1 a2 --clip 8x128x128@5"""
 
 
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--clip", type=read_by(Clip.parse), metavar="TxHxW@FPS", help="count at this clip (default: each one's own)"
     )
+    parser.add_argument("--stream", action="store_true", help=STREAM_HELP)
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are looked for")
     parser.add_argument("--json", action="store_true", help="for scripts")
 
@@ -36,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     """Prints one thing, or two side by side."""
     if len(args.things) > 2:
         raise ValueError(f"{len(args.things)} things to show; give one, or two to compare")
-    found = [resolve(word, args.runs) for word in args.things]
+    found = [resolve(word, args.runs, args.stream) for word in args.things]
     if args.json:
         data = [_data(thing, args.clip) for thing in found]
         tables.print_json(data[0] if len(data) == 1 else data)
@@ -45,14 +47,14 @@ def run(args: argparse.Namespace) -> int:
         if isinstance(thing, Run):
             tables.show(tables.facts(run_facts(thing)), f"run {thing.name}")
             print()
-    architectures = [_architecture(thing) for thing in found]
+    architectures = [_architecture(thing, args.stream) for thing in found]
     known = [architecture for architecture in architectures if architecture is not None]
     if len(known) == 2:
         for name, lines in _compared(known[0], known[1], args.clip):
             tables.show(tables.grid(("", known[0].name, known[1].name), lines), name)
     elif known:
         _print_one(known[0], args.clip or known[0].clip)
-    print(f"next: {_next(found, args.things)}")
+    print(f"next: {_next(found, args.things, ' --stream' * args.stream)}")
     return 0
 
 
@@ -113,14 +115,19 @@ def _data(thing: Architecture | Run, clip: Clip | None) -> dict[str, Any]:
             "macs": counted.macs,
             "params": counted.params,
             "activation_bytes": counted.activation_bytes,
+            "state_bytes": counted.state_bytes,
+            "macs_per_frame": counted.macs_per_frame,
         },
+        "receptive_frames": thing.receptive_frames,
     }
 
 
-def _architecture(thing: Architecture | Run) -> Architecture | None:
+def _architecture(thing: Architecture | Run, stream: bool) -> Architecture | None:
     if isinstance(thing, Architecture):
         return thing
-    return thing.best if thing.finished else None
+    if not thing.finished:
+        return None
+    return thing.best.streaming() if stream else thing.best
 
 
 def _print_one(architecture: Architecture, clip: Clip) -> None:
@@ -149,7 +156,10 @@ def _totals(architecture: Architecture, clip: Clip) -> list[tuple[str, str]]:
         ("multiply-accumulates", tables.macs(total)),
         ("parameters", f"{tables.millions(total.params)} with {architecture.classes} classes"),
         ("activation memory", tables.megabytes(total.activation_bytes)),
+        ("state", state_text(total, architecture) if architecture.form.causal else "none: not causal"),
         ("layers", f"{architecture.depth} bottlenecks in {len(architecture.blocks)} blocks"),
+        ("form", form_text(architecture)),
+        ("convolutions see", f"{architecture.receptive_frames} frames"),
     ]
 
 
@@ -188,8 +198,8 @@ def _order(part: str) -> tuple[int, int]:
     return int(block), int(layer)
 
 
-def _next(found: list[Architecture | Run], words: list[str]) -> str:
+def _next(found: list[Architecture | Run], words: list[str], flags: str) -> str:
     for thing, word in zip(found, words, strict=True):
         if isinstance(thing, Run):
             return f"nas plot {word}" if thing.finished else f"nas search --resume --name {thing.name}"
-    return f"nas cost {words[0]}"
+    return f"nas cost {words[0]}{flags}"

@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("space", metavar="SPACE", help=f"{', '.join(searchspace.names())}, or a YAML file")
     parser.add_argument("--clip", type=read_by(Clip.parse), metavar="TxHxW@FPS", help="count at this clip")
     parser.add_argument("--budget", type=read_by(Budget.parse), help="say what share of the space lies below it")
+    parser.add_argument("--stream", action="store_true", help="its causal form, which runs frame by frame")
     parser.add_argument("--seed", type=int, default=0, help="of the samples")
     parser.add_argument("--json", action="store_true", help="for scripts")
 
@@ -36,6 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints the space."""
     space = searchspace.load(args.space)
+    if args.stream:
+        space = space.streaming()
+    if args.budget:
+        args.budget = args.budget.of_form(space.form)
     clip = args.clip or space.clip
     quantity = args.budget.quantity if args.budget else "macs"
     values = sampled_costs(space, clip, quantity, args.seed)
@@ -59,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     if args.budget:
         print(f"{share:.1%} of uniform samples cost at most {args.budget.echo(clip)}")
     budget = args.budget.text if args.budget else "600MFLOPs"
-    print(f"next: nas search --space {args.space} --budget {budget} --dry-run")
+    print(f"next: nas search --space {args.space}{' --stream' * args.stream} --budget {budget} --dry-run")
     return 0
 
 
@@ -68,7 +73,7 @@ class _Unit:
 
     def __init__(self, quantity: str, largest: float) -> None:
         self._name, self._scale = ("M", 1e6) if largest >= 1e6 else ("k", 1e3)
-        self._name += "B" if quantity == "activation_bytes" else ""
+        self._name += "B" if quantity.endswith("bytes") else ""
         self._digits = 0 if largest >= 100 * self._scale else 1
 
     def __call__(self, value: float) -> str:

@@ -29,7 +29,8 @@ def millions(value: float) -> str:
 
 def macs(cost: Cost) -> str:
     """Renders a cost's multiply-accumulates, per clip and per frame."""
-    return f"{millions(cost.macs)} per clip, {millions(cost.macs_per_frame)} per frame"
+    frame = "per frame, pushed alone" if cost.frame_macs else "per frame"
+    return f"{millions(cost.macs)} per clip, {millions(cost.macs_per_frame)} {frame}"
 
 
 def megabytes(value: float) -> str:

@@ -63,6 +63,32 @@ class StreamBuffer(_Piece):
         return temporal.buffered(x_NCTHW, self.frames, state)
 
 
+class TemporalShift(_Piece):
+    """The first channels of each frame come from the frame before: the causal temporal shift module (arXiv 1811.08383).
+
+    The special case of a stream buffer of one frame without weights; zeros where streams start.
+
+    Args:
+        share: of the channels that are shifted, above 0 and at most 1; rounded to a whole number of channels.
+
+    Raises:
+        ValueError: a share outside of that.
+    """
+
+    def __init__(self, share: float = 0.125) -> None:
+        super().__init__()
+        if not 0 < share <= 1:
+            raise ValueError(f"share {share}; allowed: above 0 and at most 1")
+        self.share = share
+
+    def forward(self, x_NCTHW: Tensor, state: Mapping[str, Tensor] | None = None) -> tuple[Tensor, State]:
+        """[N, C, T, H, W] -> the same shape, and the state {`stream_buffer`: [N, shifted, 1, H, W]}."""
+        shifted = round(x_NCTHW.shape[1] * self.share)
+        self._checked(state, {temporal.BUFFER: (len(x_NCTHW), shifted, 1, *x_NCTHW.shape[3:])})
+        joined, after = temporal.buffered(x_NCTHW[:, :shifted], 1, state)
+        return torch.cat([joined[:, :, :-1], x_NCTHW[:, shifted:]], 1), after
+
+
 class CausalConv(_Piece):
     """A 3-D convolution that sees no later frame: SAME padding (TensorFlow's) in space, a stream buffer in time.
 

@@ -27,6 +27,7 @@ def create(
     weights: str | os.PathLike[str] | None = None,
     gate: str | None = None,
     generator: torch.Generator | None = None,
+    features_only: bool = False,
 ) -> MoViNet:
     """Builds a network.
 
@@ -39,6 +40,7 @@ def create(
         gate: of squeeze-excitation, instead of the architecture's own, such as "hard_sigmoid" for what the reference's
             code computes since 2022. Weights that say they were trained with another one are loaded with a warning.
         generator: the source of the initial weights; None for torch's global one.
+        features_only: the network gives the maps of its blocks in place of logits, see `MoViNet.features`.
 
     Returns:
         The network in training mode, on the CPU.
@@ -54,6 +56,7 @@ def create(
             raise ValueError(f"{classes} classes: must be at least 1")
         found = dataclasses.replace(found, classes=classes)
     network = MoViNet(found, generator)
+    network.features_only = features_only
     if weights is not None:
         load_weights(network, weights, any_gate=gate is not None)
     return network

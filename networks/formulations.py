@@ -71,10 +71,11 @@ def pointwise(x_NCTHW: Tensor, weight_OI: Tensor) -> Tensor:
     """1x1x1 convolution without bias: [N, I, T, H, W] -> [N, O, T, H, W].
 
     Fast: a 2-D convolution with T folded into the batch on maps of some size, a linear layer on the channels-last
-    view on small ones.
+    view on small ones and on a single frame, for which the library convolves in a slower way.
     """
     if is_fast(x_NCTHW):
-        if x_NCTHW.shape[3] * x_NCTHW.shape[4] >= CONVOLVED:
+        frames, positions = x_NCTHW.shape[0] * x_NCTHW.shape[2], x_NCTHW.shape[3] * x_NCTHW.shape[4]
+        if frames > 1 and positions >= CONVOLVED:
             y = F.conv2d(fold_frames(channels_last(x_NCTHW)), weight_OI[:, :, None, None])
             return unfold_frames(y, x_NCTHW.shape[0])
         return F.linear(x_NCTHW.permute(0, 2, 3, 4, 1), weight_OI).permute(0, 4, 1, 2, 3)

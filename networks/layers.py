@@ -194,8 +194,9 @@ def depthwise_unit(
             after.update(new)
         return activate(batch_norm(depthwise(x, conv.weight, stride, form.causal), conv.norm, training))
 
-    y = convolve(x_NCTHW, weights.conv, stride)
-    return (y if weights.temporal is None else convolve(y, weights.temporal, 1)), after
+    if weights.temporal is None:
+        return convolve(x_NCTHW, weights.conv, stride), after
+    return convolve(convolve(x_NCTHW, weights.conv, stride), weights.temporal, 1), after
 
 
 def squeeze_excite(
@@ -260,7 +261,6 @@ def bottleneck(
     y, after = outputs[0]
     if len(outputs) > 1:
         y = torch.stack([output for output, _ in outputs]).mean(0)
-    del outputs
     if weights.squeeze is not None:
         y, new = squeeze_excite(y, weights.squeeze, form, state)
         after |= new
@@ -286,8 +286,8 @@ def head(
     Returns:
         Logits [N, classes], in causal networks of all frames so far, and the state after the clip.
     """
-    x = pointwise(x_NCTHW, weights.conv.weight)
-    x = ACTIVATIONS[form.activation](batch_norm(x, weights.conv.norm, training))
+    activate = ACTIVATIONS[form.activation]
+    x = activate(batch_norm(pointwise(x_NCTHW, weights.conv.weight), weights.conv.norm, training))
     after: State = {}
     if form.causal:
         pooled, after = running_mean(spatial_means(x), state)

@@ -146,11 +146,15 @@ class MoViNet(nn.Module):
     Args:
         architecture: what to build.
         generator: the source of the initial weights; None for torch's global one.
+
+    Attributes:
+        features_only: calling the network gives what `features` gives, in place of logits.
     """
 
     def __init__(self, architecture: Architecture, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.architecture = architecture
+        self.features_only = False
         stem, head, form = architecture.stem, architecture.head, architecture.form
         self.stem = ConvNorm((stem.width, 3, *stem.kernel), 3 * stem.kernel.taps, form, generator)
         blocks: list[list[Bottleneck]] = [[] for _ in architecture.blocks]
@@ -222,16 +226,50 @@ class MoViNet(nn.Module):
             ValueError: a clip or a state that does not fit, or, in evaluation mode, with values that are not finite;
                 names the tensor, its shape and what was expected.
         """
+        if self.features_only:
+            return self.features(clip_NCTHW, state)
+        x, after = self._body(clip_NCTHW, state)
+        form, before = self.architecture.form, states.part(state, states.HEAD)
+        logits, new = layers.head(x, self._head_weights(), self.training, self.architecture.dropout, form, before)
+        if state is not None and not self.training:
+            inputs.check_result(logits, state)
+        return (logits, after | states.named(new, states.HEAD)) if form.causal else logits
+
+    def logits(self, clip_NCTHW: Tensor) -> Tensor:
+        """Logits [N, classes] of whole clips, causal network or not: what training and evaluation want."""
+        result = self(clip_NCTHW)
+        logits: Tensor = result[0] if self.streams else result
+        return logits
+
+    def features(self, clip_NCTHW: Tensor, state: StateLike | None = None) -> Any:
+        """Maps of every frame for other heads, in place of logits; otherwise as `forward`.
+
+        Returns:
+            `{"stem": ..., "block0": ..., ...}`, each [N, C, T, ceil(H / s), ceil(W / s)] with the s of its block; of a
+            causal network that and the state, in which the head's own tensors stay as they were.
+        """
+        maps: dict[str, Tensor] = {}
+        _, after = self._body(clip_NCTHW, state, maps)
+        if not self.streams:
+            return maps
+        start = self.initial_state(len(clip_NCTHW), *clip_NCTHW.shape[3:]) if state is None else state
+        return maps, {**start, **after}
+
+    def _body(
+        self, clip_NCTHW: Tensor, state: StateLike | None, maps: dict[str, Tensor] | None = None
+    ) -> tuple[Tensor, State]:
+        """From clips to the last block's maps; keeps those of all blocks in `maps`, if given."""
         inputs.check_clip(clip_NCTHW, self.stem.weight, values=not self.training)
         if state is not None:
             inputs.check_state(state, self.architecture, self.stem.weight, clip_NCTHW)
         form, after = self.architecture.form, State()
         x = layers.stem(channels_last(clip_NCTHW), self.stem.weights(), self.training, form)
-        for name, layer in zip(states.layer_names(self.architecture), self.bottlenecks(), strict=True):
+        if maps is not None:
+            maps["stem"] = x
+        for position, layer in zip(self.architecture.layers(), self.bottlenecks(), strict=True):
+            name = states.layer_name(position)
             x, new = layer(x, states.part(state, name))
             after |= states.named(new, name)
-        before = states.part(state, states.HEAD)
-        logits, new = layers.head(x, self._head_weights(), self.training, self.architecture.dropout, form, before)
-        if state is not None and not self.training:
-            inputs.check_result(logits, state)
-        return (logits, after | states.named(new, states.HEAD)) if form.causal else logits
+            if maps is not None:
+                maps[f"block{position.block}"] = x
+        return x, after

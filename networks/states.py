@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from networks.temporal import BUFFER, POOL, POOL_COUNT, POSITION, State, StateLike
-from searchspace import Architecture
+from searchspace import Architecture, Position
 from searchspace.cost import halve
 
 HEAD = "head"
 
 
-def layer_names(architecture: Architecture) -> list[str]:
-    """What the names of each bottleneck's tensors begin with, in order."""
-    return [f"block{position.block}_layer{position.index}" for position in architecture.layers()]
+def layer_name(position: Position) -> str:
+    """What the names of a bottleneck's tensors begin with."""
+    return f"block{position.block}_layer{position.index}"
 
 
 def shapes(architecture: Architecture, height: int, width: int) -> dict[str, tuple[int, ...]]:
@@ -40,8 +40,8 @@ def shapes(architecture: Architecture, height: int, width: int) -> dict[str, tup
         raise ValueError(f"frames of {height} x {width} pixels; allowed: at least 1 x 1")
     result: dict[str, tuple[int, ...]] = {}
     height, width = halve(height, 2), halve(width, 2)
-    for name, position in zip(layer_names(architecture), architecture.layers(), strict=True):
-        layer = position.layer
+    for position in architecture.layers():
+        name, layer = layer_name(position), position.layer
         before = (height, width)
         height, width = halve(height, layer.stride), halve(width, layer.stride)
         if layer.kernel.t > 1:

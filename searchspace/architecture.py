@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from searchspace.clip import Clip, Kernel
-from searchspace.form import BASE, STREAM, Form
+from searchspace.form import BASE, Form
 from searchspace.schema import Fields, parse_json, plain, read_text, show, write_atomically
 from searchspace.weights_header import architecture_text, is_safetensors
 
@@ -200,20 +200,14 @@ class Architecture:
         if self.form.causal:
             return self
 
+        form = self.form.streaming(position_encoding)
+
         def wider(layer: Layer) -> Layer:
-            own = layer.squeeze
-            return dataclasses.replace(
-                layer,
-                squeeze=STREAM.squeeze_width(layer.expand) if own == BASE.squeeze_width(layer.expand) else 2 * own,
-            )
+            by_rule = layer.squeeze == self.form.squeeze_width(layer.expand)
+            squeeze = form.squeeze_width(layer.expand) if by_rule else layer.squeeze * form.pooled // self.form.pooled
+            return dataclasses.replace(layer, squeeze=squeeze)
 
         blocks = [dataclasses.replace(block, layers=tuple(map(wider, block.layers))) for block in self.blocks]
-        form = dataclasses.replace(
-            STREAM,
-            position_encoding=position_encoding,
-            norm_momentum=self.form.norm_momentum,
-            norm_eps=self.form.norm_eps,
-        )
         return dataclasses.replace(self, name=f"{self.name}-stream"[:MAX_NAME], blocks=tuple(blocks), form=form)
 
     def key(self) -> str:

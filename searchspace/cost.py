@@ -6,7 +6,10 @@ BatchNorm, activations, pooling, gating and additions are not counted (the MoViN
 ones. *Activation bytes* are the peak of live float32 tensors while one clip runs through the network in inference,
 the clip included, weights and temporaries inside a library call not: see `_layer_activation`. It is what the
 network holds in its CPU formulations; the plain library calls of other devices copy a map to pad it unevenly, which
-adds up to a fifth at 128 pixels. Time on a device follows none of these exactly.
+adds up to a fifth at 128 pixels. *State bytes* are what a causal network carries from frame to frame of one stream,
+float32, without its integer counters; activation bytes leave it out. *Frame MACs* are those of one more frame of a
+causal network, whose dense layers run at every frame and in a clip only once. Time on a device follows none of these
+exactly.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import dataclasses
 
 from searchspace.architecture import Architecture, Layer
 from searchspace.clip import Clip, Kernel
+from searchspace.form import BASE, Form
 
 FLOAT_BYTES = 4
 RGB = 3
@@ -29,6 +33,7 @@ class Cost:
         params: trainable parameters.
         activation_bytes: peak of live float32 activations for one clip.
         state_bytes: memory carried from frame to frame; 0 for a network that does not stream.
+        frame_macs: multiply-accumulates of one more frame; 0 for a network that does not stream.
         clip: the clip that was counted.
     """
 
@@ -36,12 +41,13 @@ class Cost:
     params: int
     activation_bytes: int
     state_bytes: int
+    frame_macs: int
     clip: Clip
 
     @property
     def macs_per_frame(self) -> float:
-        """MACs divided by the clip's frames."""
-        return self.macs / self.clip.frames
+        """MACs of one more frame, or those of the clip divided by its frames where the network does not stream."""
+        return self.frame_macs or self.macs / self.clip.frames
 
     def __add__(self, other: Cost) -> Cost:
         """Cost of two parts that run one after the other: sums, and the larger peak."""
@@ -50,6 +56,7 @@ class Cost:
             self.params + other.params,
             max(self.activation_bytes, other.activation_bytes),
             self.state_bytes + other.state_bytes,
+            self.frame_macs + other.frame_macs,
             self.clip,
         )
 
@@ -67,22 +74,20 @@ def cost(architecture: Architecture, clip: Clip | None = None) -> Cost:
         clip: frames, height and width to count at; by default the architecture's own.
 
     Returns:
-        MACs per clip, parameters, peak activation bytes and state bytes.
+        MACs per clip and per frame, parameters, peak activation bytes and state bytes.
     """
-    clip = clip or architecture.clip
-    total = stem_cost(architecture.stem.width, architecture.stem.kernel, clip)
+    clip, form, head = clip or architecture.clip, architecture.form, architecture.head
+    total = stem_cost(architecture.stem.width, architecture.stem.kernel, clip, form)
     height, width = halve(clip.height, 2), halve(clip.width, 2)
     channels = architecture.stem.width
     for position in architecture.layers():
-        total += layer_cost(position.layer, position.in_width, position.width, clip, height, width)
+        total += layer_cost(position.layer, position.in_width, position.width, clip, height, width, form)
         height, width = halve(height, position.layer.stride), halve(width, position.layer.stride)
         channels = position.width
-    return total + head_cost(
-        channels, architecture.head.width, architecture.head.hidden, architecture.classes, clip, height, width
-    )
+    return total + head_cost(channels, head.width, head.hidden, architecture.classes, clip, height, width, form)
 
 
-def stem_cost(width: int, kernel: Kernel, clip: Clip) -> Cost:
+def stem_cost(width: int, kernel: Kernel, clip: Clip, form: Form = BASE) -> Cost:
     """Convolution with spatial stride 2, BatchNorm, activation."""
     positions = clip.frames * halve(clip.height, 2) * halve(clip.width, 2)
     weights = RGB * width * kernel.taps
@@ -91,34 +96,57 @@ def stem_cost(width: int, kernel: Kernel, clip: Clip) -> Cost:
         params=weights + 2 * width,
         activation_bytes=_clip_bytes(clip) + FLOAT_BYTES * 2 * positions * width,
         state_bytes=0,
+        frame_macs=positions * weights // clip.frames if form.causal else 0,
         clip=clip,
     )
 
 
-def layer_cost(layer: Layer, in_width: int, out_width: int, clip: Clip, height: int, width: int) -> Cost:
+def layer_cost(
+    layer: Layer, in_width: int, out_width: int, clip: Clip, height: int, width: int, form: Form = BASE
+) -> Cost:
     """One bottleneck whose input map is `height` x `width` (spec: order of operations of the reference network)."""
-    before = clip.frames * height * width
-    after = clip.frames * halve(height, layer.stride) * halve(width, layer.stride)
-    expand, taps, squeeze = layer.expand, layer.kernel.taps, layer.squeeze
-    projected = layer.stride != 1 or in_width != out_width
-    macs = before * in_width * expand + after * expand * taps + 2 * expand * squeeze + after * expand * out_width
+    area = height * width
+    before = clip.frames * area
+    out_area = halve(height, layer.stride) * halve(width, layer.stride)
+    after = clip.frames * out_area
+    expand, kernel, squeeze = layer.expand, layer.kernel, layer.squeeze
+    split = form.convolution == "2plus1d" and kernel.t > 1
+    taps = kernel.h * kernel.w + kernel.t if split else kernel.taps
+    macs = before * in_width * expand + after * expand * taps + after * expand * out_width
     params = in_width * expand + expand * taps + expand * out_width
-    params += 2 * expand + 2 * expand + 2 * out_width + 1  # three BatchNorms and the residual scalar
+    params += 2 * expand + 2 * expand * (1 + split) + 2 * out_width + 1  # BatchNorms and the residual scalar
+    buffer = expand * (kernel.t - 1) * (out_area if split else area) if form.causal else 0
+    state = buffer
     if squeeze:
-        params += 2 * expand * squeeze + squeeze + expand
-    if projected:
+        gates = clip.frames if form.causal or form.squeeze_kind != "3d" else 1
+        weights = (form.pooled + 1) * expand * squeeze
+        macs += gates * weights
+        params += weights + squeeze + expand + form.position_encoding
+        state += expand if form.causal and form.squeeze_kind != "2d" else 0
+    if layer.stride != 1 or in_width != out_width:
         macs += after * in_width * out_width
         params += in_width * out_width + 2 * out_width
-    return Cost(macs, params, _layer_activation(layer, in_width, out_width, before, after, clip), 0, clip)
+    peak = _layer_activation(layer, in_width, out_width, before, after, buffer, split)
+    return Cost(
+        macs=macs,
+        params=params,
+        activation_bytes=_clip_bytes(clip) + FLOAT_BYTES * peak,
+        state_bytes=FLOAT_BYTES * state,
+        frame_macs=macs // clip.frames if form.causal else 0,
+        clip=clip,
+    )
 
 
-def _layer_activation(layer: Layer, in_width: int, out_width: int, before: int, after: int, clip: Clip) -> int:
-    """Peak of live activations in a bottleneck: the clip, the layer's input (kept for the skip), and the step's own.
+def _layer_activation(
+    layer: Layer, in_width: int, out_width: int, before: int, after: int, buffer: int, split: bool
+) -> int:
+    """Peak of live floats in a bottleneck: the layer's input (kept for the skip), and the step's own.
 
     Each step reads one tensor and writes one, and keeps what a later step needs:
 
     - expansion, BatchNorm, activation: two tensors of `expand` channels at input size;
-    - depthwise, BatchNorm, activation: the expanded input, and two of `expand` channels at output size;
+    - depthwise, BatchNorm, activation: the expanded input, and two of `expand` channels at output size; where the
+      convolution in time stands alone, its input too, and in causal networks its input with the buffer in front;
     - squeeze-excitation: two of `expand` channels at output size, the plain and the gated one, of which the plain one
       lives to the end of the layer;
     - projection and BatchNorm: its input and two of `out_width` channels;
@@ -132,18 +160,24 @@ def _layer_activation(layer: Layer, in_width: int, out_width: int, before: int, 
     joined = wide_out + 2 * narrow
     if layer.stride != 1 or in_width != out_width:
         joined += narrow + (in_width * after if layer.stride != 1 else 0)
-    own = max(2 * wide_in, wide_in + 2 * wide_out, gated + 2 * narrow, joined)
-    return _clip_bytes(clip) + FLOAT_BYTES * (in_width * before + own)
+    convolved = wide_in + 2 * wide_out
+    if split or buffer:
+        convolved += (wide_out if split else wide_in) + buffer
+    return in_width * before + max(2 * wide_in, convolved, gated + 2 * narrow, joined)
 
 
-def head_cost(in_width: int, head: int, hidden: int, classes: int, clip: Clip, height: int, width: int) -> Cost:
+def head_cost(
+    in_width: int, head: int, hidden: int, classes: int, clip: Clip, height: int, width: int, form: Form = BASE
+) -> Cost:
     """Pointwise convolution, BatchNorm, global pool, dense layer with bias, classifier with bias."""
     positions = clip.frames * height * width
+    dense = head * hidden + hidden * classes
     return Cost(
-        macs=positions * in_width * head + head * hidden + hidden * classes,
+        macs=positions * in_width * head + dense,
         params=in_width * head + 2 * head + head * hidden + hidden + hidden * classes + classes,
         activation_bytes=_clip_bytes(clip) + FLOAT_BYTES * positions * (in_width + 2 * head),
-        state_bytes=0,
+        state_bytes=FLOAT_BYTES * head if form.causal else 0,
+        frame_macs=height * width * in_width * head + dense if form.causal else 0,
         clip=clip,
     )
 

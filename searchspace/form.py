@@ -90,6 +90,11 @@ class Form:
         """Hidden width of squeeze-excitation on `expand` channels by the reference's rule."""
         return squeeze_width(expand * self.pooled)
 
+    def streaming(self, position_encoding: bool = False) -> Form:
+        """The form of the published stream networks, with these BatchNorm constants."""
+        constants = {"norm_momentum": self.norm_momentum, "norm_eps": self.norm_eps}
+        return Form(**{**dataclasses.asdict(STREAM), **constants, "position_encoding": position_encoding})
+
     def to_dict(self) -> dict[str, Any]:
         """Keys of an arch.json; those with the base networks' value are left out, but for `activation` and `gate`."""
         return {

@@ -29,7 +29,7 @@ from searchspace.architecture import (
 )
 from searchspace.clip import Clip, Kernel
 from searchspace.decisions import Choices, Decision, Decisions
-from searchspace.form import squeeze_width
+from searchspace.form import Form
 from searchspace.schema import Fields, show
 from searchspace.tabulate import SpaceCosts, tabulate
 
@@ -98,6 +98,7 @@ class Space:
         heads: widths of the head's pointwise convolution.
         hidden: width of the dense layer.
         dropout, drop_path: of the networks that come out.
+        form: how they compute: causal or not, convolutions, squeeze-excitation, activations.
         source: the file's content, from which a copy can be saved.
     """
 
@@ -110,6 +111,7 @@ class Space:
     hidden: int
     dropout: float
     drop_path: float
+    form: Form
     source: dict[str, Any] = dataclasses.field(repr=False, compare=False)
 
     @functools.cached_property
@@ -138,6 +140,14 @@ class Space:
             raise ValueError(f"{classes} classes: must be from 1 to {MAX_CLASSES:,}")
         return dataclasses.replace(self, classes=classes, source={**self.source, "classes": classes})
 
+    def streaming(self) -> Space:
+        """The same choices in the causal form of the published stream networks; a causal space stays as it is."""
+        if self.form.causal:
+            return self
+        form = self.form.streaming()
+        source = {key: value for key, value in self.source.items() if key not in dataclasses.asdict(form)}
+        return dataclasses.replace(self, form=form, source={**source, **form.to_dict()})
+
     @property
     def kernels(self) -> tuple[Kernel, ...]:
         """All kernels of all blocks, each once, in order of appearance."""
@@ -165,7 +175,7 @@ class Space:
             for index in range(block.depths[-1]):
                 kernel, expand, squeeze = next(picked), next(picked), next(picked)
                 stride = block.stride if index == 0 else 1
-                layers.append(Layer(kernel, stride, expand, squeeze_width(expand) if squeeze else 0))
+                layers.append(Layer(kernel, stride, expand, self.form.squeeze_width(expand) if squeeze else 0))
             blocks.append(Block(width, tuple(layers[:depth])))
         return Architecture(
             name=name or f"{self.name}-point",
@@ -176,6 +186,7 @@ class Space:
             head=Head(next(picked), self.hidden),
             dropout=self.dropout,
             drop_path=self.drop_path,
+            form=self.form,
             provenance={"space": self.name, **provenance},
         )
 
@@ -231,11 +242,16 @@ class Space:
                 row.append(close(f"{path}/se", block.squeezes, layer.squeeze > 0))
                 expand, here = block.expansions[row[-2]], 0
                 if block.squeezes[row[-1]]:
-                    here = squeeze_width(expand)
+                    here = self.form.squeeze_width(expand)
                 if here and layer.squeeze and expand == layer.expand and here != layer.squeeze:
                     changes.append(f"{path}/squeeze: {layer.squeeze} -> {here}")
         row.append(close("head/width", self.heads, architecture.head.width))
-        fixed = {"stem": (architecture.stem, self.stem), "head/hidden": (architecture.head.hidden, self.hidden)}
+        fixed: dict[str, tuple[Any, Any]] = {
+            "stem": (architecture.stem, self.stem),
+            "head/hidden": (architecture.head.hidden, self.hidden),
+        }
+        for field in dataclasses.fields(Form):
+            fixed[field.name] = (getattr(architecture.form, field.name), getattr(self.form, field.name))
         changes += [f"{path}: {was} -> {now}" for path, (was, now) in fixed.items() if was != now]
         choices = self.decisions.canonical(np.array(row, dtype=np.int8))
         return Nearest(choices, self.architecture(choices, f"nearest-{architecture.name}"), changes)
@@ -295,9 +311,10 @@ def read_space(data: object, where: str) -> Space:
     hidden = head.integer("hidden", 1, MAX_EXPAND)
     head.done()
     dropout, drop_path = top.number("dropout", 0, MAX_RATE, 0.2), top.number("drop_path", 0, MAX_RATE, 0.2)
+    form = Form.read(top)
     top.done()
     assert isinstance(data, dict)
-    return Space(name, clip, classes, stem, blocks, heads, hidden, dropout, drop_path, data)
+    return Space(name, clip, classes, stem, blocks, heads, hidden, dropout, drop_path, form, data)
 
 
 def _read_block(fields: Fields, shared: Fields) -> BlockSpace:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from searchspace.decisions import Choices, Decisions, Probabilities
 
-QUANTITIES = ("macs", "params", "activation_bytes")
+QUANTITIES = ("macs", "params", "activation_bytes", "state_bytes", "frame_macs")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +78,7 @@ class CostModel:
         """Expectation under independent categoricals, exactly.
 
         Args:
-            quantity: `"macs"` or `"params"`; a maximum has no such closed form.
+            quantity: any of `QUANTITIES` but `"activation_bytes"`; a maximum has no such closed form.
             probabilities: one vector a decision.
 
         Returns:

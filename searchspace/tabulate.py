@@ -12,7 +12,7 @@ from searchspace.architecture import Layer
 from searchspace.clip import Clip
 from searchspace.cost import halve, head_cost, layer_cost, stem_cost
 from searchspace.decisions import Choices
-from searchspace.form import squeeze_width
+from searchspace.form import Form
 from searchspace.tables import QUANTITIES, CostModel, Term
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class SpaceCosts(CostModel):
         """The cheapest or dearest network, exactly, by dynamic programming over the blocks' widths.
 
         Args:
-            quantity: `"macs"`, `"params"` or `"activation_bytes"`.
+            quantity: one of `tables.QUANTITIES`.
             dearest: the most expensive instead of the cheapest.
 
         Returns:
@@ -102,23 +102,18 @@ def tabulate(space: Space, clip: Clip) -> SpaceCosts:
     before: Sequence[int] = (space.stem.width,)
     tables = []
     for block in space.blocks:
-        first = _layer_table(block, before, block.stride, clip, height, width)
+        first = _layer_table(block, before, block.stride, clip, height, width, space.form)
         height, width = halve(height, block.stride), halve(width, block.stride)
-        square = _layer_table(block, block.widths, 1, clip, height, width)
+        square = _layer_table(block, block.widths, 1, clip, height, width, space.form)
         rest = np.stack([square[:, w, w] for w in range(len(block.widths))], axis=1)
         tables.append((first, rest))
         before = block.widths
-    stem = stem_cost(space.stem.width, space.stem.kernel, clip)
-    head = np.array(
-        [
-            [
-                [getattr(head_cost(w, h, space.hidden, space.classes, clip, height, width), q) for h in space.heads]
-                for w in before
-            ]
-            for q in QUANTITIES
-        ],
-        dtype=np.int64,
-    )
+    stem = stem_cost(space.stem.width, space.stem.kernel, clip, space.form)
+    heads = [
+        [head_cost(w, h, space.hidden, space.classes, clip, height, width, space.form) for h in space.heads]
+        for w in before
+    ]
+    head = np.array([[[getattr(one, q) for one in row] for row in heads] for q in QUANTITIES], dtype=np.int64)
     most = int(head[0].max())
     for block, (first, rest) in zip(space.blocks, tables, strict=True):
         most += int(first[0].max()) + (block.depths[-1] - 1) * int(rest[0].max())
@@ -127,14 +122,16 @@ def tabulate(space: Space, clip: Clip) -> SpaceCosts:
     return SpaceCosts(space, clip, tables, np.array([getattr(stem, q) for q in QUANTITIES], dtype=np.int64), head)
 
 
-def _layer_table(block: BlockSpace, before: Sequence[int], stride: int, clip: Clip, height: int, width: int) -> Table:
+def _layer_table(
+    block: BlockSpace, before: Sequence[int], stride: int, clip: Clip, height: int, width: int, form: Form
+) -> Table:
     shape = (len(before), len(block.widths), len(block.kernels), len(block.expansions), len(block.squeezes))
     table = np.empty((len(QUANTITIES), *shape), dtype=np.int64)
     for index in np.ndindex(*shape):
         i, o, k, e, s = index
         expand = block.expansions[e]
-        layer = Layer(block.kernels[k], stride, expand, squeeze_width(expand) if block.squeezes[s] else 0)
-        result = layer_cost(layer, before[i], block.widths[o], clip, height, width)
+        layer = Layer(block.kernels[k], stride, expand, form.squeeze_width(expand) if block.squeezes[s] else 0)
+        result = layer_cost(layer, before[i], block.widths[o], clip, height, width, form)
         table[(slice(None), *index)] = [getattr(result, quantity) for quantity in QUANTITIES]
     return table
 

@@ -4,12 +4,16 @@ Sharing follows TuNAS (arXiv 2008.06120): one set of weights a layer position, p
 of their BatchNorm shared by prefixes, squeeze-excitation at the hidden width of the active expansion. Depthwise
 kernels are *separate*, a tensor each, as TuNAS has them, or *nested*: the part of one shared tensor that the kernel
 covers around its centre, plus a difference of its own that starts at zero. Each kernel has its own BatchNorm.
+
+In the (2+1)D form both parts of a kernel are shared so, each with BatchNorms of its own a kernel; temporal parts of
+causal networks share the taps of one age, the newest first. Squeeze-excitation that pools twice (`2plus3d`) slices its
+first convolution in each half.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -17,28 +21,32 @@ from torch import nn
 from networks import layers
 from networks.initialisers import he_normal_
 from networks.movinet import Linear
-from searchspace import Kernel
+from searchspace import Form, Kernel
 from supernet.flat import Slicer
 
 
 class SharedConv(nn.Module):
     """A convolution [out, in, ...] without bias, and the affine part of its BatchNorm."""
 
-    def __init__(self, shape: tuple[int, ...], generator: torch.Generator) -> None:
+    def __init__(self, shape: tuple[int, ...], form: Form, generator: torch.Generator) -> None:
         super().__init__()
+        self.eps = form.norm_eps
         self.weight = nn.Parameter(he_normal_(torch.empty(shape), math.prod(shape[1:]), generator))
         self.norm_weight = nn.Parameter(torch.ones(shape[0]))
         self.norm_bias = nn.Parameter(torch.zeros(shape[0]))
 
     def slice(self, slicer: Slicer, outputs: int, inputs: int) -> layers.ConvWeights:
         """The first `outputs` x `inputs` channels."""
-        norm = layers.NormWeights(slicer.slice(self.norm_weight, outputs), slicer.slice(self.norm_bias, outputs))
+        weight, bias = slicer.slice(self.norm_weight, outputs), slicer.slice(self.norm_bias, outputs)
+        norm = layers.NormWeights(weight, bias, eps=self.eps)
         return layers.ConvWeights(slicer.slice(self.weight, outputs, inputs, decay=True), norm)
 
 
-def slice_linear(slicer: Slicer, linear: Linear, outputs: int, inputs: int, decay: bool = True) -> layers.LinearWeights:
+def slice_linear(
+    slicer: Slicer, linear: Linear, outputs: int, *inputs: int, decay: bool = True
+) -> layers.LinearWeights:
     """The first `outputs` x `inputs` units."""
-    weight = slicer.slice(linear.weight, outputs, inputs, decay=decay)
+    weight = slicer.slice(linear.weight, outputs, *inputs, decay=decay)
     return layers.LinearWeights(weight, slicer.slice(linear.bias, outputs))
 
 
@@ -51,49 +59,57 @@ class SharedDepthwise(nn.Module):
 
     Args:
         channels: of the widest expansion.
-        kernels: the choices.
+        kernels: the choices, and the part of each that is meant: itself, or its spatial or temporal part.
         nested: share taps, or give each kernel a tensor of its own.
+        form: of the networks.
         generator: for the initial weights.
     """
 
-    def __init__(self, channels: int, kernels: Sequence[Kernel], nested: bool, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        channels: int,
+        kernels: Mapping[Kernel, Kernel],
+        nested: bool,
+        form: Form,
+        generator: torch.Generator,
+    ) -> None:
         super().__init__()
-        self.kernels = tuple(kernels)
+        self.kernels, self.eps = tuple(kernels), form.norm_eps
         self.shared: nn.Parameter | None = None
         if nested:
-            covered = {kernel: _offsets(kernel) for kernel in self.kernels}
-            taps = sorted({offset for offsets in covered.values() for offset in offsets})
+            covered = [_offsets(part, form.causal) for part in kernels.values()]
+            taps = sorted({offset for offsets in covered for offset in offsets})
             place = {offset: i for i, offset in enumerate(taps)}
-            for i, kernel in enumerate(self.kernels):
-                columns = torch.tensor([place[offset] for offset in covered[kernel]])
+            for i, offsets in enumerate(covered):
+                columns = torch.tensor([place[offset] for offset in offsets])
                 self.register_buffer(f"columns_{i}", columns, persistent=False)
-            mean_taps = sum(kernel.taps for kernel in self.kernels) / len(self.kernels)
+            mean_taps = sum(part.taps for part in kernels.values()) / len(kernels)
             self.shared = nn.Parameter(he_normal_(torch.empty(channels, len(taps)), mean_taps, generator))
         self.own = nn.ParameterDict()
-        for kernel in self.kernels:
-            own = torch.zeros(channels, 1, *kernel)
-            self.own[str(kernel)] = nn.Parameter(own if nested else he_normal_(own, kernel.taps, generator))
-        self.norm_weight = nn.Parameter(torch.ones(len(self.kernels), channels))
-        self.norm_bias = nn.Parameter(torch.zeros(len(self.kernels), channels))
+        for kernel, part in kernels.items():
+            own = torch.zeros(channels, 1, *part)
+            self.own[str(kernel)] = nn.Parameter(own if nested else he_normal_(own, part.taps, generator))
+        self.norm_weight = nn.Parameter(torch.ones(len(kernels), channels))
+        self.norm_bias = nn.Parameter(torch.zeros(len(kernels), channels))
 
-    def slice(self, slicer: Slicer, kernel: Kernel, channels: int) -> layers.DepthwiseWeights:
+    def slice(self, slicer: Slicer, kernel: Kernel, channels: int) -> layers.ConvWeights:
         """One kernel over the first `channels` channels."""
         row = self.kernels.index(kernel)
-        norm = layers.NormWeights(
-            slicer.slice(self.norm_weight, channels, row=row), slicer.slice(self.norm_bias, channels, row=row)
-        )
+        weight = slicer.slice(self.norm_weight, channels, row=row)
+        norm = layers.NormWeights(weight, slicer.slice(self.norm_bias, channels, row=row), eps=self.eps)
         own = self.own[str(kernel)]
         if self.shared is None:
             weight = slicer.slice(own, channels, decay=True)
         else:
             weight = slicer.gathered(self.shared, self.get_buffer(f"columns_{row}"), own, channels)
-        return layers.DepthwiseWeights(layers.ConvWeights(weight, norm))
+        return layers.ConvWeights(weight, norm)
 
 
-def _offsets(kernel: Kernel) -> list[tuple[int, int, int]]:
-    """Taps around the centre, in the order of the kernel's memory."""
+def _offsets(kernel: Kernel, causal: bool) -> list[tuple[int, int, int]]:
+    """Taps around the centre, in time of causal networks before the newest, in the order of the kernel's memory."""
+    now = kernel.t - 1 if causal else kernel.t // 2
     return [
-        (t - kernel.t // 2, h - kernel.h // 2, w - kernel.w // 2)
+        (t - now, h - kernel.h // 2, w - kernel.w // 2)
         for t in range(kernel.t)
         for h in range(kernel.h)
         for w in range(kernel.w)
@@ -101,17 +117,23 @@ def _offsets(kernel: Kernel) -> list[tuple[int, int, int]]:
 
 
 class SharedSqueeze(nn.Module):
-    """Squeeze-excitation of the widest expansion."""
+    """Squeeze-excitation of the widest expansion; `reduce.weight` is [hidden, 2, channels] where it pools twice."""
 
-    def __init__(self, channels: int, hidden: int, generator: torch.Generator) -> None:
+    def __init__(self, channels: int, hidden: int, form: Form, generator: torch.Generator) -> None:
         super().__init__()
-        self.reduce = Linear(channels, hidden, generator)
+        self.halves = form.pooled
+        self.reduce = Linear(channels * form.pooled, hidden, generator)
+        if form.pooled > 1:
+            self.reduce.weight = nn.Parameter(self.reduce.weight.detach().view(hidden, form.pooled, channels))
         self.expand = Linear(hidden, channels, generator)
+        self.position_scale = nn.Parameter(torch.zeros(())) if form.position_encoding else None
 
     def slice(self, slicer: Slicer, channels: int, hidden: int, averaged: bool) -> layers.SqueezeWeights:
-        """The first `channels` channels and `hidden` units; `averaged` with the layer without it."""
+        """The first `channels` channels, of each half, and `hidden` units; `averaged` with the layer without it."""
+        inputs = (channels,) if self.halves == 1 else (self.halves, channels)
         return layers.SqueezeWeights(
-            slice_linear(slicer, self.reduce, hidden, channels),
+            slice_linear(slicer, self.reduce, hidden, *inputs),
             slice_linear(slicer, self.expand, channels, hidden),
             0.5 if averaged else 1.0,
+            slicer.slice(self.position_scale) if self.position_scale is not None else None,
         )

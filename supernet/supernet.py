@@ -12,7 +12,7 @@ from networks import layers
 from networks.formulations import channels_last
 from networks.initialisers import classifier_normal_
 from networks.movinet import Linear
-from searchspace import Architecture, Position, Space, squeeze_width
+from searchspace import Architecture, Form, Kernel, Position, Space
 from searchspace.space import BlockSpace
 from supernet.flat import FlatWeights, Slicer
 from supernet.path import Path
@@ -33,19 +33,34 @@ class SharedLayer(nn.Module):
         projects: whether some architecture has a projection here; only first layers of a block can.
         nested: see `SharedDepthwise`.
         scale: first value of the residual scalar.
+        form: of the networks.
         generator: for the initial weights.
     """
 
     def __init__(
-        self, space: BlockSpace, in_width: int, projects: bool, nested: bool, scale: float, generator: torch.Generator
+        self,
+        space: BlockSpace,
+        in_width: int,
+        projects: bool,
+        nested: bool,
+        scale: float,
+        form: Form,
+        generator: torch.Generator,
     ) -> None:
         super().__init__()
         expand, width = max(space.expansions), max(space.widths)
-        self.expand = SharedConv((expand, in_width), generator)
-        self.depthwise = SharedDepthwise(expand, space.kernels, nested, generator)
-        self.squeeze = SharedSqueeze(expand, squeeze_width(expand), generator) if True in space.squeezes else None
-        self.project = SharedConv((width, expand), generator)
-        self.skip = SharedConv((width, in_width), generator) if projects else None
+        self.expand = SharedConv((expand, in_width), form, generator)
+        spatial = {kernel: kernel for kernel in space.kernels}
+        temporal: dict[Kernel, Kernel] = {}
+        if form.convolution == "2plus1d":
+            spatial = {kernel: Kernel(1, kernel.h, kernel.w) for kernel in space.kernels}
+            temporal = {kernel: Kernel(kernel.t, 1, 1) for kernel in space.kernels if kernel.t > 1}
+        self.depthwise = SharedDepthwise(expand, spatial, nested, form, generator)
+        self.temporal = SharedDepthwise(expand, temporal, nested, form, generator) if temporal else None
+        hidden = form.squeeze_width(expand)
+        self.squeeze = SharedSqueeze(expand, hidden, form, generator) if True in space.squeezes else None
+        self.project = SharedConv((width, expand), form, generator)
+        self.skip = SharedConv((width, in_width), form, generator) if projects else None
         self.scale = nn.Parameter(torch.tensor(scale))
 
     def slice(self, slicer: Slicer, position: Position, averaged: frozenset[str]) -> layers.BottleneckWeights:
@@ -61,12 +76,18 @@ class SharedLayer(nn.Module):
             skip = self.skip.slice(slicer, position.width, position.in_width)
         return layers.BottleneckWeights(
             expand=self.expand.slice(slicer, expand, position.in_width),
-            depthwise=tuple(self.depthwise.slice(slicer, kernel, expand) for kernel in kernels),
+            depthwise=tuple(self._kernel(slicer, kernel, expand) for kernel in kernels),
             squeeze=squeeze,
             project=self.project.slice(slicer, position.width, expand),
             skip=skip,
             scale=slicer.slice(self.scale),
         )
+
+    def _kernel(self, slicer: Slicer, kernel: Kernel, channels: int) -> layers.DepthwiseWeights:
+        spatial, temporal = self.depthwise.slice(slicer, kernel, channels), None
+        if self.temporal is not None and kernel in self.temporal.kernels:
+            temporal = self.temporal.slice(slicer, kernel, channels)
+        return layers.DepthwiseWeights(spatial, temporal)
 
 
 class SharedBlock(nn.Module):
@@ -110,9 +131,9 @@ class Supernet(nn.Module):
             raise ValueError(f"kernels {kernels!r}: allowed are nested, separate")
         if classes < 1:
             raise ValueError(f"{classes} classes: must be at least 1")
-        self.space, self.classes = space, classes
+        self.space, self.classes, form = space, classes, space.form
         generator = torch.Generator().manual_seed(seed)
-        self.stem = SharedConv((space.stem.width, 3, *space.stem.kernel), generator)
+        self.stem = SharedConv((space.stem.width, 3, *space.stem.kernel), form, generator)
         before: tuple[int, ...] = (space.stem.width,)
         blocks = []
         for block in space.blocks:
@@ -120,11 +141,11 @@ class Supernet(nn.Module):
             for index in range(max(block.depths)):
                 projects = index == 0 and (block.stride > 1 or len({*before, *block.widths}) > 1)
                 in_width = max(before) if index == 0 else max(block.widths)
-                positions.append(SharedLayer(block, in_width, projects, kernels == "nested", scale, generator))
+                positions.append(SharedLayer(block, in_width, projects, kernels == "nested", scale, form, generator))
             blocks.append(SharedBlock(positions))
             before = block.widths
         self.blocks = nn.ModuleList(blocks)
-        self.head = SharedConv((max(space.heads), max(before)), generator)
+        self.head = SharedConv((max(space.heads), max(before)), form, generator)
         self.dense = Linear(max(space.heads), space.hidden, generator)
         self.classifier = Linear(space.hidden, classes, generator)
         classifier_normal_(self.classifier.weight, generator)
@@ -176,10 +197,11 @@ class Supernet(nn.Module):
 
     def run(self, clip_NCTHW: Tensor, weights: layers.NetworkWeights) -> Tensor:
         """Logits of clips with weights that `weights` sliced."""
-        x = layers.stem(channels_last(clip_NCTHW), weights.stem, False)
+        form = self.space.form
+        x = layers.stem(channels_last(clip_NCTHW), weights.stem, False, form)
         for bottleneck, stride in zip(weights.bottlenecks, weights.strides, strict=True):
-            x, _ = layers.bottleneck(x, bottleneck, stride, False)
-        return layers.head(x, weights.head, False)[0]
+            x, _ = layers.bottleneck(x, bottleneck, stride, False, form)
+        return layers.head(x, weights.head, False, form=form)[0]
 
     def weights(self, path: Path | Architecture, statistics: Statistics | None = None) -> layers.NetworkWeights:
         """Slices the weights of a path; see `forward`."""
@@ -189,6 +211,9 @@ class Supernet(nn.Module):
         slicer = Slicer(self.flat)
         result = self._slice(path, slicer)
         slicer.connect()
+        for layer in result.bottlenecks:
+            if layer.squeeze is not None:  # halves side by side, only now that the slices are part of the graph
+                layer.squeeze.reduce.weight = layer.squeeze.reduce.weight.flatten(1)
         if statistics is not None:
             assert not path.averaged, "statistics belong to one architecture, not to averaged choices"
             for name, norm in layers.named_norms(result, layers.bottleneck_names(architecture)).items():
@@ -258,6 +283,8 @@ class Supernet(nn.Module):
         for what, (is_, must) in fixed.items():
             if is_ != must:
                 raise ValueError(f"{name}: {what} is {is_}, the space has {must}")
+        if architecture.form != space.form:
+            raise ValueError(f"{name}: form is {architecture.form}, the space has {space.form}")
         if architecture.head.width > max(space.heads):
             raise ValueError(f"{name}: head/width is {architecture.head.width}, at most {max(space.heads)}")
         for b, (block, offered) in enumerate(zip(architecture.blocks, space.blocks, strict=True)):
@@ -266,7 +293,7 @@ class Supernet(nn.Module):
             )
             for i, layer in enumerate(block.layers if problem is None else ()):
                 stride = offered.stride if i == 0 else 1
-                most = squeeze_width(max(offered.expansions)) if True in offered.squeezes else 0
+                most = space.form.squeeze_width(max(offered.expansions)) if True in offered.squeezes else 0
                 problem = problem or _misfit(layer.expand, max(offered.expansions), f"layers/{i}/expansion")
                 problem = problem or _misfit(layer.squeeze, most, f"layers/{i}/squeeze")
                 if problem is None and layer.kernel not in offered.kernels:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import video
+from networks import MoViNet
 from training import optimizers
 from training.evaluation import Score, evaluate
 from training.order import Order
@@ -45,7 +46,7 @@ class FitConfig:
 
 
 def fit(
-    network: nn.Module,
+    network: MoViNet,
     source: video.Source,
     config: FitConfig | None = None,
     *,
@@ -74,7 +75,7 @@ def fit(
     kernels = [p for name, p in network.named_parameters() if p.ndim > 1 and "classifier" not in name]
     with torch.no_grad():
         for name, parameter in network.named_parameters():
-            if name.endswith("scale"):
+            if name.endswith(".scale"):
                 parameter.fill_(config.residual)
     network.train()
     batches = map(order.at, range(steps))
@@ -84,7 +85,7 @@ def fit(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, steps, config.learning_rate, round(0.05 * steps), 0.02)
         optimizer.zero_grad(set_to_none=False)
-        loss = F.cross_entropy(network(video.to_float(clips)), labels, label_smoothing=config.label_smoothing)
+        loss = F.cross_entropy(network.logits(video.to_float(clips)), labels, label_smoothing=config.label_smoothing)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise ValueError(f"the training loss is {value} at step {step}: lower learning_rate")
@@ -97,4 +98,4 @@ def fit(
         mean = value if math.isnan(mean) else mean + 0.05 * (value - mean)
         progress.status(Status(step + 1, steps, mean, math.nan, math.nan, 1.0, 0.0, 0.0, 0.0, 0.0))
     network.eval()
-    return evaluate(network, source, part)
+    return evaluate(network.logits, source, part)

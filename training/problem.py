@@ -117,9 +117,11 @@ def build(config: SearchConfig, classes: int | None = None) -> Problem:
     """
     clip = Clip.parse(config.clip)
     space = dataclasses.replace(searchspace.load(config.space), clip=clip)
+    if config.stream:
+        space = space.streaming()
     if classes is not None:
         space = space.with_classes(classes)
-    budgets = tuple(Budget.parse(text) for text in config.budgets)
+    budgets = tuple(Budget.parse(text).of_form(space.form) for text in config.budgets)
     costs = space.costs(clip)
     for number, budget in enumerate(budgets):
         _check_feasible(budget, space, costs, clip, is_cap=number > 0)

@@ -64,6 +64,7 @@ class SearchConfig:
     Attributes:
         budgets: the first is the target, further ones are caps.
         space: name of a built-in space or path of a YAML file.
+        stream: search its causal (2+1)D form, whose networks run frame by frame.
         clip: shape at which budgets are counted.
         search_resolution: shorter side in pixels at which the supernet trains.
         data: folder of videos, or None for the built-in motion data.
@@ -101,6 +102,7 @@ class SearchConfig:
 
     budgets: tuple[str, ...] = ("600MFLOPs",)
     space: str = "movinet"
+    stream: bool = False
     clip: str = "8x128x128@5"
     search_resolution: int = 32
     data: str | None = None
@@ -144,6 +146,7 @@ class SearchConfig:
             Budget.parse(budget)
         clip = Clip.parse(self.clip)
         fields.integer("search_resolution", 8, min(clip.height, clip.width))
+        fields.boolean("stream")
         fields.integer("steps", 1, 100_000_000)
         fields.integer("seed", 0, 2**31 - 1)
         fields.integer("paths", 1, 256)

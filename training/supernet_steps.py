@@ -117,4 +117,4 @@ class SupernetSteps:
         clips = (video.to_float(batch.to(self.config.device)) for batch, _ in video.batches(source, requests))
         network = extract(self.supernet, architecture, recalibrate(self.supernet, architecture, clips)).eval()
         views = 1 if self.config.data is None else 3
-        return evaluate(network, source, "val", views=views, device=self.config.device)
+        return evaluate(network.logits, source, "val", views=views, device=self.config.device)

@@ -123,7 +123,8 @@ def gather(runs: Sequence[Run]) -> FrontPicture:
             )
     quantity = "params" if all(budget["quantity"] == "params" for budget in budgets) else "macs"
     targets = {budget["target"] for budget in budgets if budget["quantity"] == quantity}
-    clip = runs[0].clip
+    clip, stream = runs[0].clip, all(run.config.get("stream", False) for run in runs)
+    known = [(name, cost(published(name, stream), clip)) for name in published_names()]
     names = _names(runs)
     series = tuple(_series(run, name, quantity, i) for i, (run, name) in enumerate(zip(runs, names, strict=True)))
     clips_scored = sorted({point.scored.clips for item in series for point in item.points})
@@ -138,7 +139,7 @@ def gather(runs: Sequence[Run]) -> FrontPicture:
         quantity=quantity,
         axis=f"multiply-accumulates per clip {clip}" if quantity == "macs" else "parameters",
         target=float(targets.pop()) if len(targets) == 1 else None,
-        published=tuple((name, int(getattr(cost(published(name), clip), quantity))) for name in published_names()),
+        published=tuple((name, int(getattr(counted, quantity))) for name, counted in known),
         chance=1 / max(classes),
         series=series,
     )

@@ -116,6 +116,20 @@ def test_show_two_marks_what_differs(nas: Nas) -> None:
     assert longer.split()[1:3] == ["*", "-"]
 
 
+def test_stream_forms(nas: Nas, tmp_path: Path) -> None:
+    """State, MACs of a frame and receptive field, of a published name and of a file of one's own."""
+    shown = nas("show", "a0", "--stream").out
+    for text in ("2,696,768 bytes (2.57 MiB)", "16 counters", "29 frames", "50.7 M per frame", "se192"):
+        assert text in shown
+    assert "3.7 M with 600 classes" in shown and shown.endswith("next: nas cost a0 --stream\n")
+    counted = json.loads(nas("cost", "a3", "--stream", "--json").out)
+    assert (counted["state_bytes"], counted["macs"]) == (18_275_520, 52_133_563_392)
+    published("t0").save(tmp_path / "arch.json")
+    mine = json.loads(nas("cost", tmp_path / "arch.json", "--stream", "--json").out)
+    assert mine["key"] == published("t0", stream=True).key() and mine["name"] == "t0-stream"
+    assert "none: not causal" in nas("show", "a0").out
+
+
 def test_show_a_run_by_name_and_path(nas: Nas, runs: Path) -> None:
     by_name = nas("show", "one", "--runs", runs).out
     by_path = nas("show", runs / "one").out
@@ -204,6 +218,14 @@ def test_dry_run_says_what_it_understood_and_touches_nothing(
 
 
 @pytest.mark.usefixtures("unmeasured")
+def test_searching_the_causal_form(nas: Nas) -> None:
+    answer = nas("space", "movinet", "--stream", "--budget", "4MBstate")
+    assert "of uniform samples cost at most 4.0 MB of state" in answer.out
+    assert "next: nas search --space movinet --stream --budget 4MBstate --dry-run" in answer.out
+    refused = nas("search", "--budget", "4MBstate", "--dry-run")
+    assert refused.code == 2 and "search their causal form with --stream" in refused.err
+
+
 def test_dry_run_json(nas: Nas) -> None:
     answer = nas("search", "--dry-run", "--json", "--budget", "75MFLOPs/frame", "--seed", "3")
     data = json.loads(answer.out)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from networks import layers
-from networks.causal import CausalConv, CausalSqueezeExcite, CumulativeGlobalAveragePool, StreamBuffer
+from networks.causal import CausalConv, CausalSqueezeExcite, CumulativeGlobalAveragePool, StreamBuffer, TemporalShift
 from networks.temporal import State, position_encoding
 from searchspace import STREAM, Form
 
@@ -121,7 +121,27 @@ def test_stream_buffer_keeps_the_last_frames() -> None:
     assert state["stream_buffer"].untyped_storage().nbytes() == 4 * 2 * 3 * 4 * 2 * 2, "no more than it shows"
 
 
+def test_temporal_shift_is_a_stream_buffer_of_one_frame() -> None:
+    """Shifting a quarter of the channels equals a depthwise 3x1x1 kernel that reads one frame back, or none."""
+    x = torch.randn(2, 8, 5, 3, 3)
+    shift, conv = TemporalShift(0.25), CausalConv(8, 8, (3, 1, 1), groups=8, bias=False)
+    with torch.no_grad():
+        conv.weight.zero_()
+        conv.weight[:2, 0, 1], conv.weight[2:, 0, 2] = 1, 1
+        expected, buffer = conv(x)
+    y, state = shift(x)
+    assert torch.equal(y, expected)
+    assert torch.equal(y[:, :2, 1:], x[:, :2, :-1]) and (y[:, :2, 0] == 0).all()
+    joined, one = StreamBuffer(1)(x)
+    assert torch.equal(y[:, :2], joined[:, :2, :-1])
+    assert torch.equal(state["stream_buffer"], one["stream_buffer"][:, :2])
+    assert torch.equal(state["stream_buffer"], buffer["stream_buffer"][:, :2, 1:])
+    with pytest.raises(ValueError, match="share 0; allowed: above 0"):
+        TemporalShift(0)
+
+
 PIECES = [
+    TemporalShift(0.5),
     CausalConv(6, 4, (5, 3, 3), stride=2, groups=2),
     CausalConv(6, 6, (3, 1, 1), groups=6),
     CausalSqueezeExcite(6),
@@ -161,9 +181,7 @@ def test_what_does_not_fit_is_named() -> None:
     conv = CausalConv(3, 3, (3, 3, 3))
     x = torch.zeros(2, 3, 1, 4, 4)
     _, state = conv(x)
-    with pytest.raises(
-        ValueError, match=r"'stream_buffer' of CausalConv is \[2, 3, 2, 4, 4\], expected \[1, 3, 2"
-    ):
+    with pytest.raises(ValueError, match=r"'stream_buffer' of CausalConv is \[2, 3, 2, 4, 4\], expected \[1, 3, 2"):
         conv(x[:1], state)
     with pytest.raises(ValueError, match=r"'pool_buffer' of CumulativeGlobalAveragePool is nothing, expected \[2, 3\]"):
         CumulativeGlobalAveragePool()(x, state)

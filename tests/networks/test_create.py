@@ -1,5 +1,6 @@
 """Creation by name, file and architecture; weights; errors."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,20 @@ def test_by_name_path_and_architecture(tmp_path: Path) -> None:
     with torch.device("meta"):
         assert networks.create("a0").architecture == searchspace.published("a0")
         assert networks.create("t0", classes=3)(torch.empty(2, 3, 4, 32, 32, device="meta")).shape == (2, 3)
+
+
+def test_stream_networks(tmp_path: Path) -> None:
+    small().save(tmp_path / "arch.json")
+    with torch.device("meta"):
+        assert networks.create("a3", stream=True).architecture == searchspace.published("a3", stream=True)
+        own = networks.create(tmp_path / "arch.json", stream=True, gate="hard_sigmoid").architecture
+        assert own.form == dataclasses.replace(searchspace.STREAM, gate="hard_sigmoid")
+        with pytest.raises(ValueError, match="gate is 'hard'; allowed: sigmoid, hard_sigmoid, hard_sigmoid_2021"):
+            networks.create("a0", stream=True, gate="hard")
+        clip = torch.empty(1, 3, 2, 32, 32, device="meta")
+        maps, state = networks.create("t0", stream=True, features_only=True)(clip)
+    assert list(maps) == ["stem", "block0", "block1", "block2", "block3", "block4"] and "head_pool_buffer" in state
+    assert networks.list() == ("a0", "a1", "a2", "a3", "a4", "a5", "t0")
 
 
 def test_weights_come_back(tmp_path: Path) -> None:

@@ -68,13 +68,18 @@ def assert_any_chunking(network: MoViNet, clip: Tensor, chunkings: Sequence[Sequ
             assert_close(state[name].float(), end[name].float())
 
 
-@pytest.mark.parametrize("name", searchspace.published_names())
+def slow(value: object, late: bool) -> object:
+    """A parameter whose test is a long proof."""
+    return pytest.param(value, marks=pytest.mark.slow) if late else value
+
+
+@pytest.mark.parametrize("name", [slow(name, name in ("a4", "a5")) for name in searchspace.published_names()])
 def test_published_networks_on_any_chunking(name: str) -> None:
     network = live(searchspace.published(name, stream=True))
     assert_any_chunking(network, frames(2, 9, 26, 20), list(CHUNKS.values()))
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", [slow(seed, seed >= 10) for seed in range(30)])
 def test_random_networks_of_the_space(seed: int) -> None:
     """Every kernel, depth, width and squeeze-excitation of the space, in every causal form."""
     rng = np.random.default_rng(seed)
@@ -111,16 +116,33 @@ def test_logits_are_of_the_frames_so_far(form: Form) -> None:
 def test_a_later_frame_changes_no_earlier_one(form: Form) -> None:
     """Maps of the last block, frame by frame; networks that are not causal must show the change before it."""
     network = live(dataclasses.replace(small(), form=form))
-    maps: list[Tensor] = []
-    network.blocks[-1].layers[-1].register_forward_hook(lambda module, given, result: maps.append(result[0]))
     clip = frames(1, 8, 24, 24)
     changed = clip.clone()
     changed[:, :, 5] = 1 - changed[:, :, 5]
     with torch.no_grad():
-        network(clip), network(changed)
-    moved = (maps[0] - maps[1]).abs().amax((0, 1, 3, 4)) > 0
+        given = [network.features(x) for x in (clip, changed)]
+    one, other = (maps[0]["block2"] if form.causal else maps["block2"] for maps in given)
+    moved = (one - other).abs().amax((0, 1, 3, 4)) > 0
     assert moved[5:].all()
     assert moved[:5].any().item() is not form.causal
+
+
+def test_feature_maps_stream_too() -> None:
+    """Other heads on the same state: maps of each chunk are those of the whole clip; the head's own state stays."""
+    network = live(dataclasses.replace(small(), form=FORMS[-1]))
+    clip = frames(2, 9, 24, 24)
+    with torch.no_grad():
+        whole, _ = network.features(clip)
+        _, state = network(clip[:, :, :1])
+        parts = []
+        for chunk in clip[:, :, 1:].split([3, 1, 4], 2):
+            maps, after = network.features(chunk, state)
+            assert after.keys() == state.keys() and torch.equal(after["head_pool_buffer"], state["head_pool_buffer"])
+            parts.append(maps)
+            state = after
+    assert list(whole) == ["stem", "block0", "block1", "block2"]
+    for name, x in whole.items():
+        assert_close(torch.cat([maps[name] for maps in parts], 2), x[:, :, 1:])
 
 
 @pytest.mark.parametrize("part", ["stream_buffer", "pool_buffer", "pool_frame_count", "pos_enc_frame_count"])

@@ -40,11 +40,11 @@ def cases(kind: str, count: int, seed: int) -> list[Case]:
     """Half structural, half bytes, of several valid files."""
     rng = np.random.default_rng(seed)
     if kind == "architecture":
-        bases = [published("a2"), published("t0"), *(random_architecture(rng) for _ in range(3))]
+        bases = [published("a2"), published("t0", stream=True), *(random_architecture(rng) for _ in range(3))]
         texts = [base.to_json() for base in bases]
         data: list[Any] = [json.loads(text) for text in texts]
     else:
-        texts = [searchspace.load("movinet").to_yaml(), USERS]
+        texts = [searchspace.load("movinet").to_yaml(), USERS, searchspace.load("movinet").streaming().to_yaml()]
         data = [yaml.safe_load(text) for text in texts]
     style = "json" if kind == "architecture" else "yaml"
     result = []

@@ -18,7 +18,7 @@ import searchspace
 from networks import layers
 from networks.formulations import same_padding
 from networks.movinet import Bottleneck
-from searchspace import Architecture, Clip, Form, Kernel, Layer, Position, cost
+from searchspace import STREAM, Architecture, Clip, Form, Kernel, Layer, Position, cost
 from searchspace.cost import halve, layer_cost
 from tests.searchspace.util import KERNELS, USERS, read
 
@@ -151,6 +151,32 @@ def test_every_kind_of_bottleneck(seed: int) -> None:
         frames = 4 * 3 * clip.frames * clip.height * clip.width  # the clip, which a lone layer does not hold
         rule = layer_cost(layer, in_width, out_width, clip, clip.height, clip.width).activation_bytes - frames
         assert rule == pytest.approx(measured, rel=0.02), layer
+
+
+@pytest.mark.parametrize("form", [STREAM, Form(causal=True), Form(convolution="2plus1d", squeeze_kind="2d")])
+def test_other_forms(form: Form) -> None:
+    """Frames that wait in front of a convolution in time, and the spatial part's output; the new state is left out."""
+    rng = np.random.default_rng(0)
+    clip = Clip(4, 24, 40)
+    for _ in range(40):
+        wide = int(rng.choice([8, 24, 96, 200]))
+        kernel = Kernel.parse(str(rng.choice(KERNELS)))
+        layer = Layer(kernel, int(rng.integers(1, 3)), wide, int(rng.choice([0, 8])))
+        in_width = int(rng.choice([16, 120]))
+        out_width = in_width if rng.random() < 0.5 else int(rng.choice([16, 120]))
+        module = Bottleneck(Position(0, 0, in_width, out_width, layer), 0.0, form, None).eval()
+        measured = _peak(module, _clip(in_width, clip), "fast")
+        rule = layer_cost(layer, in_width, out_width, clip, clip.height, clip.width, form)
+        own = rule.activation_bytes - 4 * 3 * clip.frames * clip.height * clip.width
+        assert own * 0.98 <= measured <= (own + rule.state_bytes) * 1.1, layer
+
+
+def test_stream_networks() -> None:
+    for architecture in _sample(8):
+        stream = architecture.streaming()
+        measured = _peak(networks.create(stream).eval(), _clip(3, stream.clip), "fast")
+        rule = cost(stream)
+        assert rule.activation_bytes * 0.9 <= measured <= (rule.activation_bytes + rule.state_bytes) * 1.1
 
 
 def test_the_head() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import searchspace
-from searchspace import Budget, Clip, cost, format_quantity, published
+from searchspace import STREAM, Budget, Clip, Form, cost, format_quantity, published
 from tests.searchspace.util import USERS, read
 
 CLIP = Clip(8, 128, 128)
@@ -32,6 +32,7 @@ CLIP = Clip(8, 128, 128)
         ("64MB", "activation_bytes", 64e6),
         ("64mb", "activation_bytes", 64e6),
         ("500B", "activation_bytes", 500),
+        ("4MBstate", "state_bytes", 4e6),
     ],
 )
 def test_forms(text: str, quantity: str, limit: float) -> None:
@@ -96,14 +97,27 @@ def test_amounts_out_of_range(text: str) -> None:
         Budget.parse(text)
 
 
+def test_a_budget_per_frame_of_networks_that_run_frame_by_frame() -> None:
+    """One more frame with its dense layers, not a frame's share of a clip."""
+    budget = Budget.parse("75MFLOPs/frame").of_form(STREAM)
+    stream = cost(published("a0", stream=True), CLIP)
+    assert budget.limit(CLIP) == 75e6 and budget.of(stream) == stream.frame_macs
+    assert budget.echo(CLIP) == "75.0 M multiply-accumulates per frame"
+    assert Budget.parse("600M").of_form(STREAM) == Budget.parse("600M")
+    assert Budget.parse("75M/frame").of_form(Form()).limit(CLIP) == 75e6 * CLIP.frames
+    with pytest.raises(ValueError, match=r"'4MBstate' limits the state of networks .*--stream"):
+        Budget.parse("4MBstate").of_form(Form())
+    assert Budget.parse("4MBstate").echo(CLIP) == "4.0 MB of state"
+
+
 def test_what_a_budget_limits() -> None:
     a2 = cost(published("a2"), CLIP)
     assert Budget.parse("600M").of(a2) == 607_296_256
     assert Budget.parse("3Mparams").of(a2) == 5_249_562
     assert Budget.parse("64MB").of(a2) == a2.activation_bytes
-    for space in (searchspace.load("movinet"), read(USERS)):
+    for space in (searchspace.load("movinet"), read(USERS), read(USERS).streaming()):
         rows = space.decisions.sample(np.random.default_rng(0), 50)
-        for text in ("600M", "3Mparams", "64MB"):
+        for text in ("600M", "3Mparams", "64MB", "4MBstate"):
             budget = Budget.parse(text)
             found = budget.of_choices(space.costs(), rows)
             np.testing.assert_array_equal(found, [budget.of(cost(space.architecture(row))) for row in rows])

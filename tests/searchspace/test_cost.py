@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 
@@ -11,7 +12,7 @@ import pytest
 import searchspace
 from searchspace import Clip, Cost, cost
 from searchspace.tables import QUANTITIES
-from tests.searchspace.util import USERS, counted, every, random_architecture, random_space, read
+from tests.searchspace.util import USERS, counted, every, random_architecture, random_form, random_space, read
 
 
 def _equal_to_formula(architecture: searchspace.Architecture, clip: Clip) -> None:
@@ -20,6 +21,9 @@ def _equal_to_formula(architecture: searchspace.Architecture, clip: Clip) -> Non
     assert result.macs == sum(macs.values())
     assert result.params == sum(params.values())
     assert result.clip == clip
+    one, _ = counted(architecture, dataclasses.replace(clip, frames=1))
+    assert result.frame_macs == (sum(one.values()) if architecture.form.causal else 0)
+    assert result.macs_per_frame == (result.frame_macs or result.macs / clip.frames)
 
 
 def test_random_architectures_by_another_formula() -> None:
@@ -54,15 +58,19 @@ def test_one_layer_by_hand() -> None:
 
 def test_costs_add_up() -> None:
     clip = Clip(1, 2, 3)
-    assert Cost(1, 2, 30, 4, clip) + Cost(10, 20, 5, 40, clip) == Cost(11, 22, 30, 44, clip)
+    assert Cost(1, 2, 30, 4, 5, clip) + Cost(10, 20, 5, 40, 50, clip) == Cost(11, 22, 30, 44, 55, clip)
 
 
 # ---------------------------------------------------------------------------------------------- other people's counters
 
 
 def _networks(count: int, seed: int) -> list[searchspace.Architecture]:
-    space = searchspace.load("movinet")
-    return [space.architecture(row) for row in space.decisions.sample(np.random.default_rng(seed), count)]
+    """Points of the space, every third in the form of stream networks, every seventh in a random one."""
+    space, rng = searchspace.load("movinet"), np.random.default_rng(seed)
+    found = [space.architecture(row) for row in space.decisions.sample(rng, count)]
+    found[2::3] = [architecture.streaming(position_encoding=True) for architecture in found[2::3]]
+    found[6::7] = [dataclasses.replace(architecture, form=random_form(rng)) for architecture in found[6::7]]
+    return found
 
 
 def test_fifty_networks_by_torch() -> None:
@@ -80,6 +88,15 @@ def test_fifty_networks_by_torch() -> None:
             network(torch.zeros(1, 3, clip.frames, clip.height, clip.width))
         result = cost(architecture, clip)
         assert counter.get_total_flops() == 2 * result.macs
+        if network.streams:
+            state = network.initial_state(1, clip.height, clip.width)
+            with torch.no_grad(), networks.formulation("reference"), FlopCounterMode(display=False) as counter:
+                network(torch.zeros(1, 3, 1, clip.height, clip.width), state)
+            assert counter.get_total_flops() == 2 * result.frame_macs
+            floats = [tensor for tensor in state.values() if tensor.is_floating_point()]
+            assert sum(tensor.nbytes for tensor in floats) == result.state_bytes
+        else:
+            assert result.state_bytes == 0
         assert sum(p.numel() for p in network.parameters() if p.requires_grad) == result.params
 
 
@@ -118,8 +135,10 @@ def test_fifty_networks_by_fvcore() -> None:
 
 @pytest.mark.parametrize("name", ["movinet", "mine"])
 @pytest.mark.parametrize("clip", [None, Clip(3, 50, 61)])
-def test_all_at_once_equals_one_at_a_time(name: str, clip: Clip | None) -> None:
+@pytest.mark.parametrize("stream", [False, True])
+def test_all_at_once_equals_one_at_a_time(name: str, clip: Clip | None, stream: bool) -> None:
     space = searchspace.load("movinet") if name == "movinet" else read(USERS)
+    space = space.streaming() if stream else space
     rows = space.decisions.sample(np.random.default_rng(3), 300)
     model = space.costs(clip)
     one_by_one = [cost(space.architecture(row), clip) for row in rows]
@@ -177,7 +196,7 @@ def test_expectations_equal_enumeration(seed: int) -> None:
     rows = every(space)
     weight = math.prod(vector[rows[:, d]] for d, vector in enumerate(probabilities))
     assert weight.sum() == pytest.approx(1)
-    for quantity in ("macs", "params"):
+    for quantity in ("macs", "params", "state_bytes", "frame_macs"):
         value = np.array(space.costs().of(quantity, space.decisions.canonical(rows)), dtype=np.float64)
         expected, conditional = space.costs().expected(quantity, probabilities)
         assert expected == pytest.approx(weight @ value, rel=1e-10)

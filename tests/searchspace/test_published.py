@@ -45,6 +45,18 @@ KEYS = {
     "a5": "1fe154041f",
     "t0": "b38fd5dba8",
 }
+# MACs of one evaluation clip, millions of MACs of a frame without the dense layers, floats carried from frame to frame.
+STREAMS = {
+    "a0": (2_426_445_040, 48.5, 674_192),
+    "a1": (5_540_325_200, 110.8, 1_220_560),
+    "a2": (10_700_453_120, 214.0, 2_707_088),
+    "a3": (52_133_563_392, 434.4, 4_568_880),
+    "a4": (96_741_128_448, 1209.2, 12_350_080),
+    "a5": (261_710_004_736, 2180.9, 18_773_392),
+    "t0": (834_575_360, 33.3, 326_448),
+}
+TRAINABLE = {"a0": 3_748_031, "a1": 6_447_352, "a2": 7_326_962, "a3": 10_986_618, "a4": 18_136_182, "a5": 31_495_934}
+TRAINABLE["t0"] = 2_368_958
 RECEPTIVE = {"a0": 29, "a1": 41, "a2": 45, "a3": 53, "a4": 77, "a5": 95, "t0": 23}  # frames
 STREAM_KEYS = {
     "a0": "7a15b6a673",
@@ -96,6 +108,12 @@ def test_stream_networks(name: str) -> None:
     assert network.dropout == (0.2 if name in ("a0", "a1", "t0") else 0.5)
     assert network.receptive_frames == RECEPTIVE[name]
     assert network.name == f"{name}-stream" and network.clip == published(name).clip
+    result = cost(network)
+    macs, frame, floats = STREAMS[name]
+    assert (result.macs, result.params, result.state_bytes) == (macs, TRAINABLE[name], 4 * floats)
+    dense = network.head.width * network.head.hidden + network.head.hidden * 600
+    assert round((result.frame_macs - dense) / 1e6, 1) == frame
+    assert result.macs - dense == network.clip.frames * (result.frame_macs - dense)
     assert network.key() == STREAM_KEYS[name] != published(name).key()
 
 

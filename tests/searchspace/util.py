@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from searchspace import Architecture, Block, Clip, Head, Kernel, Layer, Space, Stem
+from searchspace import Architecture, Block, Clip, Form, Head, Kernel, Layer, Space, Stem
+from searchspace.form import WORDS
 from searchspace.schema import parse_yaml
 from searchspace.space import read_space
 
@@ -40,6 +41,15 @@ def read(text: str, where: str = "space.yaml") -> Space:
     return read_space(parse_yaml(text, where), where)
 
 
+def random_form(rng: np.random.Generator) -> Form:
+    """The base networks' form, or any other."""
+    if rng.random() < 0.4:
+        return Form()
+    words = {key: str(rng.choice(allowed)) for key, allowed in WORDS.items()}
+    causal = bool(rng.integers(2))
+    return Form(causal=causal, position_encoding=causal and bool(rng.integers(2)), norm_eps=0.002, **words)
+
+
 def random_space(rng: np.random.Generator, most: int = 20_000) -> Space:
     """A space of at most `most` rows of choices, with anything that a file may offer."""
 
@@ -67,6 +77,7 @@ def random_space(rng: np.random.Generator, most: int = 20_000) -> Space:
             "stem": {"width": int(rng.choice([3, 8, 64])), "kernel": "1x3x3"},
             "blocks": blocks,
             "head": {"width": 64, "multipliers": some([0.5, 1, 4], 3), "hidden": int(rng.integers(1, 80))},
+            **random_form(rng).to_dict(),
         }
         space = read(yaml.safe_dump(data))
         if space.encodings() <= most:
@@ -99,6 +110,7 @@ def random_architecture(rng: np.random.Generator) -> Architecture:
         stem=Stem(int(rng.integers(1, 40))),
         blocks=tuple(blocks),
         head=Head(int(rng.integers(1, 300)), int(rng.integers(1, 300))),
+        form=random_form(rng),
         provenance={"seed": 1, "note": "naïve \N{SNOWMAN}", "scores": [0.5, None, True]},
     )
 
@@ -109,7 +121,7 @@ def counted(architecture: Architecture, clip: Clip) -> tuple[dict[str, int], dic
     A convolution is (kind, inputs per output channel, outputs, taps, output positions); BatchNorm has two parameters
     an output, a linear layer one.
     """
-    maps = [(clip.height, clip.width)]
+    maps, form = [(clip.height, clip.width)], architecture.form
 
     def positions(at: tuple[int, int]) -> int:
         return clip.frames * at[0] * at[1]
@@ -125,9 +137,16 @@ def counted(architecture: Architecture, clip: Clip) -> tuple[dict[str, int], dic
             strided(layer.stride)
             old, new = positions(maps[-2]), positions(maps[-1])
             rows.append(("expand", channels, layer.expand, 1, old))
-            rows.append(("depthwise", 1, layer.expand, math.prod(layer.kernel), new))
+            if form.convolution == "2plus1d" and layer.kernel.t > 1:
+                rows.append(("depthwise", 1, layer.expand, layer.kernel.h * layer.kernel.w, new))
+                rows.append(("depthwise", 1, layer.expand, layer.kernel.t, new))
+            else:
+                rows.append(("depthwise", 1, layer.expand, math.prod(layer.kernel), new))
             if layer.squeeze:
-                rows += [("se", layer.expand, layer.squeeze, 1, 1), ("se", layer.squeeze, layer.expand, 1, 1)]
+                gates = 1 if form.squeeze_kind == "3d" and not form.causal else clip.frames
+                seen = layer.expand * (2 if form.squeeze_kind == "2plus3d" else 1)
+                rows += [("se", seen, layer.squeeze, 1, gates), ("se", layer.squeeze, layer.expand, 1, gates)]
+                scalars += form.position_encoding
             rows.append(("project", layer.expand, block.width, 1, new))
             if layer.stride > 1 or channels != block.width:
                 rows.append(("skip", channels, block.width, 1, new))

@@ -31,16 +31,22 @@ def random_statistics(net: Supernet, architecture: Architecture) -> Statistics:
 
 @pytest.mark.parametrize("kernels", ["nested", "separate"])
 @pytest.mark.parametrize("seed", range(8))
-def test_extracted_logits_equal_the_path(kernels: str, seed: int) -> None:
-    space = small_space()
+@pytest.mark.parametrize("stream", [False, True])
+def test_extracted_logits_equal_the_path(kernels: str, seed: int, stream: bool) -> None:
+    space = small_space(stream, position_encoding=seed % 2 == 1)
     net, architecture = live(space, kernels), draw(space, seed)
     statistics = random_statistics(net, architecture)
-    network = extract(net, architecture, statistics)
+    extracted = extract(net, architecture, statistics)
     x = clips(3, 4, 16)
+
+    def network(x: Tensor) -> Tensor:
+        logits: Tensor = extracted(x)[0] if stream else extracted(x)
+        return logits
+
     with torch.no_grad():
         expected = net(x, architecture, statistics)
         torch.testing.assert_close(network(x), expected, atol=TOLERANCE, rtol=0)
-        for branch, silenced in silence(network):
+        for branch, silenced in silence(extracted):
             moved = float((network(x) - expected).abs().max())
             assert moved > 10 * TOLERANCE, f"zeroing {branch} moves the logits by {moved:.1e} only"
             silenced()

@@ -25,6 +25,8 @@ def masked_forward(net: Supernet, x: Tensor, architecture: Architecture) -> Tens
     the channels that are not active.
     """
     state = dict(net.named_parameters())
+    form = net.space.form
+    activate = F.hardswish if form.causal else F.silu
 
     def norm(y: Tensor, weight: Tensor, bias: Tensor, active: int) -> Tensor:
         y = F.batch_norm(y, None, None, weight, bias, True, 0.0, 1e-3)
@@ -39,29 +41,42 @@ def masked_forward(net: Supernet, x: Tensor, architecture: Architecture) -> Tens
     def linear(v: Tensor, name: str) -> Tensor:
         return F.linear(v, state[f"{name}.weight"], state[f"{name}.bias"])
 
+    def depthwise(y: Tensor, name: str, kernel: Kernel, part: Kernel, stride: int, active: int) -> Tensor:
+        module = net.get_submodule(name)
+        weight = module.own[str(kernel)]
+        if module.shared is not None:
+            weight = weight + crop(module, part, form.causal)
+        y = F.conv3d(same(y, part, stride), weight, stride=(1, stride, stride), groups=y.shape[1])
+        row = module.kernels.index(kernel)
+        return activate(norm(y, module.norm_weight[row], module.norm_bias[row], active))
+
     def same(y: Tensor, kernel: Kernel, stride: int) -> Tensor:
         pads = []
         for size, length in zip(y.shape[:2:-1], (kernel.w, kernel.h), strict=True):
             total = max((-(-size // stride) - 1) * stride + length - size, 0)
             pads += [total // 2, total - total // 2]
-        return F.pad(y, (*pads, kernel.t // 2, kernel.t // 2))
+        return F.pad(y, (*pads, *((kernel.t - 1, 0) if form.causal else (kernel.t // 2, kernel.t // 2))))
 
     stem = architecture.stem
     y = F.conv3d(same(x, stem.kernel, 2), state["stem.weight"], stride=(1, 2, 2))
-    y = F.silu(norm(y, state["stem.norm_weight"], state["stem.norm_bias"], stem.width))
+    y = activate(norm(y, state["stem.norm_weight"], state["stem.norm_bias"], stem.width))
     for position in architecture.layers():
         name, layer = f"blocks.{position.block}.layers.{position.index}", position.layer
-        h = F.silu(conv(y, f"{name}.expand", layer.expand))
-        depthwise = net.blocks[position.block].layers[position.index].depthwise
-        weight = depthwise.own[str(layer.kernel)]
-        if depthwise.shared is not None:
-            weight = weight + centre_crop(depthwise, layer.kernel)
-        h = F.conv3d(
-            same(h, layer.kernel, layer.stride), weight, stride=(1, layer.stride, layer.stride), groups=h.shape[1]
-        )
-        row = depthwise.kernels.index(layer.kernel)
-        h = F.silu(norm(h, depthwise.norm_weight[row], depthwise.norm_bias[row], layer.expand))
-        if layer.squeeze:
+        h = activate(conv(y, f"{name}.expand", layer.expand))
+        kernel, split = layer.kernel, form.convolution == "2plus1d"
+        part = Kernel(1, kernel.h, kernel.w) if split else kernel
+        h = depthwise(h, f"{name}.depthwise", kernel, part, layer.stride, layer.expand)
+        if split and kernel.t > 1:
+            h = depthwise(h, f"{name}.temporal", kernel, Kernel(kernel.t, 1, 1), 1, layer.expand)
+        if layer.squeeze and form.causal:
+            frames = h.mean((3, 4)).transpose(1, 2)  # [N, T, C]
+            so_far = frames.cumsum(1) / torch.arange(1, frames.shape[1] + 1).view(-1, 1)
+            weight = state[f"{name}.squeeze.reduce.weight"]
+            hidden = F.linear(torch.cat([so_far, frames], 2), weight.flatten(1), state[f"{name}.squeeze.reduce.bias"])
+            hidden = F.hardswish(hidden) * (torch.arange(hidden.shape[2]) < layer.squeeze)
+            gate = (0.2 * linear(hidden, f"{name}.squeeze.expand") + 0.5).clamp(0, 1)
+            h = h * gate.transpose(1, 2)[..., None, None]
+        elif layer.squeeze:
             hidden = F.silu(linear(h.mean((2, 3, 4)), f"{name}.squeeze.reduce"))
             hidden = hidden * (torch.arange(hidden.shape[1]) < layer.squeeze)
             h = h * torch.sigmoid(linear(hidden, f"{name}.squeeze.expand"))[:, :, None, None, None]
@@ -73,27 +88,32 @@ def masked_forward(net: Supernet, x: Tensor, architecture: Architecture) -> Tens
                 y = F.avg_pool2d(y.flatten(1, 2), 3, 2, size % 2, size % 2 == 0, False).unflatten(1, (-1, x.shape[2]))
             skip = conv(y, f"{name}.skip", position.width)
         y = branch + skip
-    y = F.silu(conv(y, "head", architecture.head.width)).mean((2, 3, 4))
+    y = activate(conv(y, "head", architecture.head.width)).mean((2, 3, 4))
     return linear(F.silu(linear(y, "dense")), "classifier")
 
 
-def centre_crop(depthwise: torch.nn.Module, kernel: Kernel) -> Tensor:
-    """The part of the shared taps under a kernel, found by their coordinates."""
-    kernels = depthwise.kernels
-    box = [max(k[axis] for k in kernels) for axis in range(3)]
+def crop(depthwise: torch.nn.Module, part: Kernel, causal: bool = False) -> Tensor:
+    """The shared taps under a kernel, found by their coordinates: around the centre, or in time the newest."""
+    parts = [Kernel(*own.shape[2:]) for own in depthwise.own.values()]
+    box = [max(k[axis] for k in parts) for axis in range(3)]
+
+    def place(k: Kernel) -> tuple[slice, ...]:
+        first = slice(box[0] - k.t, box[0]) if causal else slice((box[0] - k.t) // 2, (box[0] + k.t) // 2)
+        return (first, *(slice((b - n) // 2, (b + n) // 2) for b, n in zip(box[1:], k[1:], strict=True)))
+
     inside = torch.zeros(box, dtype=torch.bool)
-    for k in kernels:
-        inside[tuple(slice((b - n) // 2, (b + n) // 2) for b, n in zip(box, k, strict=True))] = True
+    for k in parts:
+        inside[place(k)] = True
     whole = depthwise.shared.new_zeros(depthwise.shared.shape[0], *box)
     whole[:, inside] = depthwise.shared
-    crop = (slice((b - n) // 2, (b + n) // 2) for b, n in zip(box, kernel, strict=True))
-    return whole[(slice(None), *crop)].unsqueeze(1)
+    return whole[(slice(None), *place(part))].unsqueeze(1)
 
 
 @pytest.mark.parametrize("kernels", ["nested", "separate"])
 @pytest.mark.parametrize("seed", range(6))
-def test_a_path_is_a_masked_network_of_full_width(kernels: str, seed: int) -> None:
-    space = small_space()
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_path_is_a_masked_network_of_full_width(kernels: str, seed: int, stream: bool) -> None:
+    space = small_space(stream)
     net = live(space, kernels).double()
     architecture = draw(space, seed)
     x = clips(3, 4, 16).double()
@@ -131,9 +151,28 @@ def test_nested_kernels_start_as_crops_of_each_other() -> None:
     net = Supernet(small_space(), 5)
     depthwise = net.blocks[0].layers[0].depthwise
     assert depthwise.shared.shape[1] == 87  # of 343 in the bounding box 7x7x7
-    large, small = centre_crop(depthwise, Kernel(1, 7, 7)), centre_crop(depthwise, Kernel(1, 3, 3))
+    large, small = crop(depthwise, Kernel(1, 7, 7)), crop(depthwise, Kernel(1, 3, 3))
     assert torch.equal(large[:, :, :, 2:5, 2:5], small)
     assert all((own == 0).all() for own in depthwise.own.values())
+
+
+def test_squeeze_excitation_slices_each_half() -> None:
+    """The first E channels of the mean over time, then the first E of the frame's own."""
+    space = small_space(stream=True)
+    net, architecture = live(space), draw(space, 1)
+    positions = [position for position in architecture.layers() if position.layer.squeeze]
+    assert any(position.layer.expand < max(space.blocks[position.block].expansions) for position in positions)
+    sliced = [weights.squeeze for weights in net.weights(architecture).bottlenecks if weights.squeeze is not None]
+    for position, squeeze in zip(positions, sliced, strict=True):
+        whole = net.blocks[position.block].layers[position.index].squeeze.reduce.weight
+        halves = [whole[: position.layer.squeeze, half, : position.layer.expand] for half in (0, 1)]
+        assert torch.equal(squeeze.reduce.weight, torch.cat(halves, 1))
+
+
+def test_another_form_is_refused() -> None:
+    space = small_space()
+    with pytest.raises(ValueError, match=r"does not fit the supernet of space 'small': form is .*2plus1d.*, the space"):
+        live(space)(clips(1, 2, 16), draw(small_space(stream=True), 0))
 
 
 def test_gradients_of_unused_weights_are_zero_not_none() -> None:

@@ -1,5 +1,7 @@
 """What tests of the supernet share: a small space with every kernel, and a supernet that is live."""
 
+import dataclasses
+
 import numpy as np
 import torch
 
@@ -24,8 +26,11 @@ SPACE = {
 }
 
 
-def small_space() -> Space:
-    return read_space(SPACE, "small")
+def small_space(stream: bool = False, position_encoding: bool = False) -> Space:
+    """The small space, or its causal form."""
+    space = read_space(SPACE, "small")
+    form = space.form.streaming(position_encoding)
+    return dataclasses.replace(space, form=form) if stream else space
 
 
 def live(space: Space, kernels: str = "nested", seed: int = 0) -> Supernet:
@@ -36,7 +41,7 @@ def live(space: Space, kernels: str = "nested", seed: int = 0) -> Supernet:
         for name, p in net.named_parameters():
             noise = torch.randn(p.shape, generator=generator)
             last = name.rsplit(".", 1)[-1]
-            if last == "scale":
+            if last in ("scale", "position_scale"):
                 p.copy_(0.5 + 0.1 * noise)
             elif last == "norm_weight":
                 p.copy_(1 + 0.1 * noise)

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+import networks
 import searchspace
 from searchspace import Architecture
 from tests.training.small import assert_equal_runs, settings
@@ -51,6 +52,20 @@ def test_a_search_ends_with_an_architecture_within_its_budget(finished):
     assert str(best.clip) == given["clip"]
     space = searchspace.load(given["space"])
     assert space.decisions.encode(space.choices(best)) == result.summary["winner"]["choices"]
+
+
+def test_a_search_of_the_causal_form(tmp_path):
+    """A target per frame, dense layers included, and a cap on the state; winner and space are causal."""
+    given = settings(tmp_path, stream=True, budgets=["0.5M/frame", "20kBstate"], steps=4)
+    result = search(given, runs=tmp_path / "runs", name="stream")
+    assert result.architecture.form == searchspace.STREAM
+    cost = searchspace.cost(result.architecture, searchspace.Clip.parse(given["clip"]))
+    assert 0.97 <= cost.frame_macs / 5e5 <= 1.01 and cost.state_bytes <= 20_000
+    assert searchspace.load(tmp_path / "runs" / "stream" / "space.yaml").form == searchspace.STREAM
+    network = networks.create(tmp_path / "runs" / "stream" / "best" / "arch.json")
+    assert network.streams and network.architecture == result.architecture
+    with pytest.raises(ValueError, match=r"'20kBstate' limits the state .*--stream"):
+        search(settings(tmp_path, budgets=["2M", "20kBstate"]), runs=tmp_path / "runs", name="base")
 
 
 def test_the_front_holds_scores_of_the_same_clips_on_the_final_weights(finished):
