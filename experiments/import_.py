@@ -10,9 +10,8 @@ import argparse
 from pathlib import Path
 
 from experiments.arguments import one_of, whole
-from searchspace import Architecture, published, published_names
+from experiments.targets import STREAM_HELP, resolve_architecture
 from searchspace.form import WORDS
-from searchspace.schema import nearest
 
 EXAMPLE = """  nas import modelA0_statedict_v3 --arch a0 -o a0.safetensors
   nas import movinet_a2_stream/ --arch a2 --stream        a folder of a TensorFlow checkpoint or SavedModel
@@ -23,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `nas import`."""
     parser.add_argument("weights", metavar="WEIGHTS", type=Path, help="a file, or a folder of TensorFlow")
     parser.add_argument(
-        "--arch", metavar="ARCH", help="a published name (a0) or an arch.json (default: the one that the file carries)"
+        "--arch", metavar="ARCH", help="a published name, an arch.json or a run (default: what the file carries)"
     )
-    parser.add_argument("--stream", action="store_true", help="the causal network, which runs frame by frame")
+    parser.add_argument("--stream", action="store_true", help=STREAM_HELP)
     parser.add_argument(
         "--classes", type=whole(1, 1_000_000), metavar="N", help="classes; another number than the file's starts afresh"
     )
@@ -42,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Reads, translates, writes, and says what came of it."""
-    architecture = _architecture(args.arch, args.stream)
+    if args.stream and args.arch is None:
+        raise ValueError("--stream goes with --arch: without it the file's own architecture counts")
+    architecture = resolve_architecture(args.arch, stream=args.stream) if args.arch is not None else None
     output = args.output or Path(f"{architecture.name if architecture else args.weights.stem}.safetensors")
     if output.exists():
         raise ValueError(f"{output} exists; give another name with -o, or remove it")
@@ -69,19 +70,3 @@ def run(args: argparse.Namespace) -> int:
     print(f"wrote    {output}: {output.stat().st_size / 1e6:.1f} MB, with its architecture")
     print(f"next: nas show {output}")
     return 0
-
-
-def _architecture(word: str | None, stream: bool) -> Architecture | None:
-    if word is None:
-        if stream:
-            raise ValueError("--stream goes with --arch: without it the file's own architecture counts")
-        return None
-    if word.lower() in published_names():
-        return published(word, stream)
-    if not Path(word).is_file():
-        known = published_names()
-        raise ValueError(
-            f"--arch {word!r} is no published network ({', '.join(known)}) and no file{nearest(word, known)}"
-        )
-    found = Architecture.load(word)
-    return found.streaming() if stream else found

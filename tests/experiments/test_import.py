@@ -51,7 +51,7 @@ def test_import_of_tensorflow(nas: Nas, small: Path) -> None:
     ("words", "said"),
     [
         (["nothing.pth", "--arch", "a0"], "nothing.pth: no such file or folder"),
-        (["port.pth", "--arch", "a9"], "--arch 'a9' is no published network"),
+        (["port.pth", "--arch", "a9"], "'a9' is no file, no run in runs/, and no published network"),
         (["port.pth", "--arch", "a0", "-o", "port.pth"], "port.pth exists; give another name with -o"),
         (["port.pth", "--arch", "a0", "-o", "no/where.safetensors"], "no: no such folder"),
         (["port.pth", "--stream"], "--stream goes with --arch"),
