@@ -82,6 +82,7 @@ def tensorflow_key(variable: str) -> str:
     `b1/l0/bneck/feature/bn_temporal/gamma` -> `block1_layer0/bneck/feature/temporal/gamma`.
     """
     key = re.sub(r"^b(\d+)/l(\d+)/", r"block\1_layer\2/", variable.removesuffix(":0"))
+    key = re.sub(r"^classifier_head_\d+/", "classifier_head/", key)  # of a program that built several networks
     words: list[str] = []
     for word in key.split("/"):
         if re.fullmatch(r"bn|pos_encoding|(depthwise_)?conv[23]d(_\d+)?", word):

@@ -60,6 +60,7 @@ def of_2021(variable: str) -> str:
         ("b1/l0/bneck/feature/bn_temporal/gamma:0", "block1_layer0/bneck/feature/temporal/gamma"),
         ("block1_layer0/bneck/feature/conv3d_temporal/kernel", "block1_layer0/bneck/feature/temporal/kernel"),
         ("classifier_head/classifier/conv2d/conv2d_1/bias", "classifier_head/classifier/bias"),
+        ("classifier_head_2/head/conv3d/kernel", "classifier_head/head/kernel"),
     ],
 )
 def test_spellings_of_a_variable(variable: str, key: str) -> None:
