@@ -7,6 +7,7 @@ Only the command that runs is imported, and nothing heavy here: `nas --help` ans
 from __future__ import annotations
 
 import importlib
+import keyword
 import os
 import sys
 
@@ -17,6 +18,7 @@ COMMANDS = {
     "search": "search for an architecture within a budget",
     "space": "size, decisions and costs of a search space",
     "show": "an architecture, a published network or a run; two side by side",
+    "import": "weights of other projects as a file of one of our networks",
     "cost": "multiply-accumulates, parameters and memory of an architecture",
     "plot": "the fronts of several runs in one picture",
     "data demo": "write the built-in data as a folder of video files",
@@ -74,11 +76,16 @@ def _run(words: list[str]) -> int:
     name, rest = _find(words)
     if not name:
         return 0
-    command = importlib.import_module(f"experiments.{name.replace(' ', '_')}")
+    command = importlib.import_module(f"experiments.{module(name)}")
     parser = Parser(f"nas {name}", command.__doc__ or "", command.EXAMPLE)
     command.add_arguments(parser)
     code: int = command.run(parser.parse(rest))
     return code
+
+
+def module(name: str) -> str:
+    """The module of a command in `experiments`; a word that Python keeps for itself has an underscore behind it."""
+    return name.replace(" ", "_") + "_" * keyword.iskeyword(name)
 
 
 def _find(words: list[str]) -> tuple[str, list[str]]:

@@ -1,15 +1,18 @@
-"""Networks of one architecture each, and ensembles of them: layers, states of streams, creation by name or file."""
+"""Networks of one architecture each, and ensembles of them: layers, states, creation by name or file, weights."""
 
-from networks.create import create, load_weights
+from networks.create import create
 from networks.create import names as list
 from networks.ensemble import Network, TemporalEnsemble
 from networks.formulations import formulation
+from networks.importing import Imported, import_weights
 from networks.movinet import MoViNet
 from networks.states import gather, reset, scatter
 from networks.stream import Stream
 from networks.temporal import State
+from networks.weights import load_weights, save_weights
 
 __all__ = [
+    "Imported",
     "MoViNet",
     "Network",
     "State",
@@ -18,8 +21,10 @@ __all__ = [
     "create",
     "formulation",
     "gather",
+    "import_weights",
     "list",
     "load_weights",
     "reset",
+    "save_weights",
     "scatter",
 ]

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias, overload
 
-import safetensors
-import safetensors.torch
+import torch
 
 from networks.ensemble import Network, TemporalEnsemble
 from networks.movinet import MoViNet
+from networks.weights import load_weights
 from searchspace import (
     Architecture,
     Buildable,
@@ -41,6 +41,7 @@ def create(
     classes: int | None = None,
     weights: PathLike | None = None,
     gate: str | None = None,
+    generator: torch.Generator | None = None,
     features_only: bool = False,
 ) -> MoViNet: ...
 
@@ -53,6 +54,7 @@ def create(
     classes: int | None = None,
     weights: PathLike | Sequence[PathLike] | None = None,
     gate: str | None = None,
+    generator: torch.Generator | None = None,
     features_only: bool = False,
 ) -> Network: ...
 
@@ -64,18 +66,21 @@ def create(
     classes: int | None = None,
     weights: PathLike | Sequence[PathLike] | None = None,
     gate: str | None = None,
+    generator: torch.Generator | None = None,
     features_only: bool = False,
 ) -> Network:
     """Builds a network.
 
     Args:
-        architecture: a published name ("a2"), the path of an arch.json, an `Architecture` or an `Ensemble`.
+        architecture: a published name ("a2"), the path of an arch.json or of weights that carry their architecture, an
+            `Architecture` or an `Ensemble`.
         stream: the causal form, as released for a published name; see `Architecture.streaming` for others.
         classes: outputs of the classifier; by default the architecture's own.
         weights: a safetensors file of exactly this network, or for an ensemble a list of files, one of each member;
-            without it the weights are drawn from torch's global generator.
-        gate: of squeeze-excitation, instead of the architecture's own, such as "hard_sigmoid" for stream weights that
-            were trained with the reference's code of 2022 or later.
+            without it the weights are drawn.
+        gate: of squeeze-excitation, instead of the architecture's own, such as "hard_sigmoid" for what the reference's
+            code computes since 2022. Weights that say they were trained with another one are loaded with a warning.
+        generator: the source of the initial weights; None for torch's global one.
         features_only: the network gives the maps of its blocks in place of logits, see `MoViNet.features`; ensembles
             have none.
 
@@ -85,38 +90,43 @@ def create(
     Raises:
         ValueError: an unknown name, a malformed or missing file, or weights that do not fit.
     """
-    found = architecture if isinstance(architecture, Architecture | Ensemble) else _find(architecture, stream)
-    if stream:
-        found = found.streaming()
+    found = find(architecture, stream)
     if gate is not None:
         found = _each(found, lambda one: dataclasses.replace(one, form=dataclasses.replace(one.form, gate=gate)))
     if classes is not None:
         if classes < 1:
             raise ValueError(f"{classes} classes: must be at least 1")
         found = _each(found, lambda one: dataclasses.replace(one, classes=classes))
-    network = _build(found, features_only)
+    network = _build(found, generator, features_only)
+    any_gate = gate is not None
     if isinstance(weights, str | os.PathLike):
-        load_weights(network, weights)
+        load_weights(network, weights, any_gate=any_gate)
     elif weights is not None:
-        _load_members(network, weights)
+        _load_members(network, weights, any_gate)
     return network
 
 
-def _build(found: Buildable, features_only: bool) -> Network:
+def find(architecture: PathLike | Buildable, stream: bool = False) -> Buildable:
+    """What `create` builds by these arguments; raises `ValueError` as it does."""
+    found = architecture if isinstance(architecture, Architecture | Ensemble) else _find(architecture, stream)
+    return found.streaming() if stream else found
+
+
+def _build(found: Buildable, generator: torch.Generator | None, features_only: bool) -> Network:
     if isinstance(found, Architecture):
-        network = MoViNet(found)
+        network = MoViNet(found, generator)
         network.features_only = features_only
         return network
     if features_only:
         raise ValueError(f"ensemble {found.name!r} has no feature maps of its own; create its members, one by one")
-    return TemporalEnsemble(found)
+    return TemporalEnsemble(found, generator)
 
 
 def _each(found: Buildable, change: Callable[[Architecture], Architecture]) -> Buildable:
     return found.map(change) if isinstance(found, Ensemble) else change(found)
 
 
-def _load_members(network: Network, files: Sequence[PathLike]) -> None:
+def _load_members(network: Network, files: Sequence[PathLike], any_gate: bool) -> None:
     members = network.networks() if isinstance(network, TemporalEnsemble) else [network]
     if len(files) != len(members):
         raise ValueError(
@@ -124,34 +134,7 @@ def _load_members(network: Network, files: Sequence[PathLike]) -> None:
             "give one file of each member, or one file of all"
         )
     for member, file in zip(members, files, strict=True):
-        load_weights(member, file)
-
-
-def load_weights(network: Network, path: str | os.PathLike[str]) -> None:
-    """Reads a safetensors file into a network; every tensor must be there, have its shape, and no other.
-
-    Raises:
-        ValueError: no such file, not safetensors, or tensors that do not fit; names the first.
-    """
-    file = Path(path)
-    try:
-        tensors = safetensors.torch.load_file(file)
-    except FileNotFoundError:
-        raise ValueError(f"{file}: no such file; give the path of a .safetensors file") from None
-    except (safetensors.SafetensorError, OSError) as error:
-        raise ValueError(f"{file}: not a readable safetensors file ({error})") from None
-    own = network.state_dict()
-    for name in [*own, *tensors]:
-        problem = None
-        if name not in tensors:
-            problem = "is missing"
-        elif name not in own:
-            problem = "belongs to no layer of this network"
-        elif own[name].shape != tensors[name].shape:
-            problem = f"has shape {list(tensors[name].shape)}, this network wants {list(own[name].shape)}"
-        if problem:
-            raise ValueError(f"{file}: tensor {name!r} {problem}; give the arch.json and classes of these weights")
-    network.load_state_dict(tensors)
+        load_weights(member, file, any_gate=any_gate)
 
 
 def _find(architecture: PathLike, stream: bool) -> Buildable:

@@ -10,7 +10,7 @@ from searchspace.budget import Budget, format_quantity
 from searchspace.clip import Clip, Kernel
 from searchspace.cost import Cost, cost
 from searchspace.decisions import Choices, Decision, Decisions, Probabilities
-from searchspace.ensemble import Buildable, Ensemble, Member, load_architecture
+from searchspace.ensemble import Buildable, Ensemble, Member, load_architecture, read_architecture
 from searchspace.form import BASE, STREAM, Form, squeeze_width
 from searchspace.published import published, published_ensembles, published_names
 from searchspace.schema import nearest, parse_yaml, read_text
@@ -53,6 +53,7 @@ __all__ = [
     "published",
     "published_ensembles",
     "published_names",
+    "read_architecture",
     "squeeze_width",
 ]
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from searchspace.clip import Clip, Kernel
 from searchspace.form import BASE, Form
-from searchspace.schema import Fields, parse_json, plain, read_text, show, write_atomically
+from searchspace.schema import Fields, parse_json, plain, show, write_atomically
+from searchspace.weights_header import read_arch_json
 
 SCHEMA = "movinas/architecture/1"
 STEM_KERNEL = Kernel(1, 3, 3)
@@ -311,8 +312,12 @@ class Architecture:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Architecture:
-        """Loads an arch.json; raises `ValueError` as `from_json` does, or where there is no such file."""
-        return cls.from_json(read_text(path, "arch.json"), str(path))
+        """Loads an arch.json, or the architecture in the header of a safetensors file of ours.
+
+        Raises:
+            ValueError: as `from_json` does, or where there is no such file or no architecture in it.
+        """
+        return cls.from_json(*read_arch_json(path))
 
 
 def read_clip(fields: Fields) -> Clip:

@@ -26,7 +26,8 @@ from searchspace.architecture import (
     read_provenance,
 )
 from searchspace.clip import MAX_FRAMES, Clip
-from searchspace.schema import Fields, parse_json, plain, read_text, write_atomically
+from searchspace.schema import Fields, parse_json, plain, write_atomically
+from searchspace.weights_header import read_arch_json
 
 ENSEMBLE_SCHEMA = "movinas/ensemble/1"
 MAX_MEMBERS = 16
@@ -253,8 +254,12 @@ def read_architecture(text: str, where: str = "arch.json") -> Buildable:
 
 
 def load_architecture(path: str | os.PathLike[str]) -> Buildable:
-    """Loads an arch.json of either form, a network or an ensemble; raises `ValueError` as `read_architecture` does."""
-    return read_architecture(read_text(path, "arch.json"), str(path))
+    """Loads an arch.json of either form, a network or an ensemble, or the one in the header of a safetensors file.
+
+    Raises:
+        ValueError: as `read_architecture` does, or where there is no such file or no architecture in it.
+    """
+    return read_architecture(*read_arch_json(path))
 
 
 def _read_member(fields: Fields) -> Member:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.cli import COMMANDS
+from experiments.cli import COMMANDS, module
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,4 +27,4 @@ def test_readme_names_every_command() -> None:
 
 def test_every_command_has_its_file() -> None:
     for name in COMMANDS:
-        assert (ROOT / "experiments" / f"{name.replace(' ', '_')}.py").exists()
+        assert (ROOT / "experiments" / f"{module(name)}.py").exists()

@@ -1,0 +1,214 @@
+"""Weights of other projects, and our own, as the weights of one of our networks."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from networks.create import create, find
+from networks.keys import convolution_shape, port_keys, tensorflow_key, tensorflow_keys
+from networks.movinet import MoViNet
+from networks.weight_files import OURS, PORT, TENSORFLOW, WeightFile, open_weights
+from networks.weights import differences, stated_architecture
+from searchspace import Architecture, Buildable, Ensemble, published, published_names
+
+_LISTED, _SHAPES = 12, 4  # how many names, and pairs of shapes, an error spells out
+_LAYER = re.compile(r"blocks\.b\d+_l\d+\.|blocks\.\d+\.layers\.\d+\.|block\d+_layer\d+/|b\d+/l\d+/|[^./]*[./]?")
+CLASSIFIER = ("classifier.weight", "classifier.bias")
+
+
+@dataclasses.dataclass(frozen=True)
+class Imported:
+    """A network with weights from a file.
+
+    Attributes:
+        network: in evaluation mode; its architecture says where the weights come from.
+        file: what was read.
+        replaced_classes: outputs of the file's classifier where that was replaced, else None.
+    """
+
+    network: MoViNet
+    file: WeightFile
+    replaced_classes: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Fit:
+    """How the tensors of a file fit a network.
+
+    Attributes:
+        tensors: those that fit, by our names, in our layout.
+        missing: keys that the file should have.
+        extra: names of the file that belong to no layer.
+        misshapen: name in the file, shape there, expected shape.
+        classes: outputs of the file's classifier, where they are the only thing wrong with it.
+    """
+
+    tensors: Mapping[str, Tensor]
+    missing: Sequence[str]
+    extra: Sequence[str]
+    misshapen: Sequence[tuple[str, list[int], list[int]]]
+    classes: int | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether all but the classifier's outputs is there and fits."""
+        return not (self.missing or self.extra or self.misshapen)
+
+
+def import_weights(
+    path: str | os.PathLike[str],
+    architecture: str | os.PathLike[str] | Architecture | None = None,
+    *,
+    stream: bool = False,
+    classes: int | None = None,
+    gate: str | None = None,
+) -> Imported:
+    """Builds a network with the weights of a file.
+
+    Args:
+        path: a state_dict of MoViNet-pytorch (torch or safetensors), a checkpoint or SavedModel of the authors'
+            TensorFlow code, or a safetensors file of ours.
+        architecture: see `create`; None for the one that the file carries.
+        stream: see `create`.
+        classes: outputs of the network; where the file's classifier has others, a new one is drawn.
+        gate: with which the weights were trained; by default the architecture's, for the published stream networks
+            that of their release.
+
+    Raises:
+        ValueError: the file cannot be read or is not of this network; lists what is missing, extra or misshapen.
+    """
+    file = open_weights(path)
+    stated = _single(stated_architecture(file.path)) if file.path.is_file() else None
+    wanted = _single(find(architecture, stream)) if architecture is not None else stated
+    if wanted is None:
+        raise ValueError(f"{file.path} does not say of which network it is; give --arch, such as --arch a0")
+    if stated is not None and gate is None:
+        gate = stated.form.gate
+    network = create(wanted, classes=classes, gate=gate, generator=torch.Generator().manual_seed(0))
+    if stated is not None:
+        found = differences(stated.form, network.architecture.form)
+        if found:
+            raise ValueError(
+                f"{file.path}: its weights were trained with {'; '.join(found)}; leave out --arch and --gate, since "
+                "the file says of which network it is"
+            )
+    fit = _fit(file, network.architecture, network.state_dict())
+    if not fit.complete:
+        raise ValueError(f"{_problems(file, fit, network.architecture)}; {_remedy(file)}")
+    if fit.classes is not None and classes is None:
+        raise ValueError(
+            f"{file.path}: its classifier has {fit.classes} classes, {network.architecture.name} has "
+            f"{network.architecture.classes}; give --classes {fit.classes} to keep it, or --classes with another "
+            "number to start a new one"
+        )
+    broken = [name for name, tensor in fit.tensors.items() if not bool(torch.isfinite(tensor).all())]
+    if broken:
+        raise ValueError(f"{file.path}: values that are not finite in {_some(broken)}; the file is damaged")
+    network.load_state_dict(fit.tensors)
+    network.architecture = _with_origin(network.architecture, file, stated)
+    return Imported(network.eval(), file, fit.classes)
+
+
+def _single(found: Buildable | None) -> Architecture | None:
+    if isinstance(found, Ensemble):
+        raise ValueError(f"{found.name} is an ensemble; import the weights of its members, one by one")
+    return found
+
+
+def _with_origin(architecture: Architecture, file: WeightFile, stated: Architecture | None) -> Architecture:
+    """Notes where the weights come from; a file that says it itself keeps the first origin."""
+    origin = {"weights": {"file": file.path.name, "container": file.container, "names": file.names}}
+    provenance = {**architecture.provenance, **origin} if stated is None else {**origin, **stated.provenance}
+    return dataclasses.replace(architecture, provenance=provenance)
+
+
+def _fit(file: WeightFile, architecture: Architecture, own: Mapping[str, Tensor]) -> _Fit:
+    rank = 4 if architecture.form.convolution == "2plus1d" else 5  # of the port's; TensorFlow has both
+    if file.names == OURS:
+        expected = {name: name for name in own}
+    elif file.names == PORT:
+        expected = port_keys(architecture, own)
+    else:
+        expected = tensorflow_keys(own)
+    tensors: dict[str, Tensor] = {}
+    placed, extra, misshapen, classes = set(), [], [], None
+    for name, tensor in file.tensors.items():
+        key = tensorflow_key(name) if file.names == TENSORFLOW else name
+        if key not in expected or key in placed:
+            extra.append(name)
+            continue
+        placed.add(key)
+        ours, axes = expected[key], _axes(name, tensor.dim(), file.names)
+        moved = tensor.permute(axes)
+        target = own[ours]
+        shape: Sequence[int] = target.shape
+        if file.names != OURS:
+            shape = convolution_shape(ours, target.shape, tensor.dim() if file.names == TENSORFLOW else rank)
+        if list(moved.shape) == list(shape) and tensor.is_floating_point():
+            tensors[ours] = moved.reshape(target.shape)
+        elif ours in CLASSIFIER and list(moved.shape[1:]) == list(shape[1:]) and tensor.is_floating_point():
+            classes = len(moved)
+        else:
+            order = _axes(name, len(shape), file.names)
+            misshapen.append((name, list(tensor.shape), [shape[order.index(axis)] for axis in range(len(shape))]))
+    if classes is not None:
+        tensors |= {name: own[name] for name in CLASSIFIER}
+    return _Fit(tensors, [key for key in expected if key not in placed], extra, misshapen, classes)
+
+
+def _axes(name: str, rank: int, names: str) -> list[int]:
+    """Which axes of a tensor are output, input, and kernel. TensorFlow has [kernel, input, output], and in 2-D
+    depthwise convolutions [kernel, channels, 1]."""
+    axes = list(range(rank))
+    if names != TENSORFLOW or rank < 2:
+        return axes
+    first = [rank - 2, rank - 1] if name.endswith("/depthwise_kernel") else [rank - 1, rank - 2]
+    return first + axes[:-2]
+
+
+def _problems(file: WeightFile, fit: _Fit, architecture: Architecture) -> str:
+    """Everything that does not fit, in one line."""
+    found = []
+    if fit.missing:
+        found.append(f"{len(fit.missing)} missing: {_some(fit.missing)}")
+    if fit.extra:
+        found.append(f"{len(fit.extra)} of no layer: {_some(fit.extra)}")
+    if fit.misshapen:
+        pairs = [f"{name} {there} instead of {here}" for name, there, here in fit.misshapen]
+        rest = f" and {len(pairs) - _SHAPES} more" if len(pairs) > _SHAPES else ""
+        found.append(f"{len(pairs)} of another shape or type: {', '.join(pairs[:_SHAPES])}{rest}")
+    return f"{file.path}, {file}, does not fit {architecture.name}: {'; '.join(found)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    """Names in a line: each one, or how many of each layer, or of the first layers."""
+    if len(names) <= _LISTED:
+        return ", ".join(names)
+    layers = Counter(match[0] for match in map(_LAYER.match, names) if match)
+    listed = [f"{layer}* ({count})" for layer, count in layers.items()]
+    rest = f", and {len(listed) - _LISTED} more layers" if len(listed) > _LISTED else ""
+    return ", ".join(listed[:_LISTED]) + rest
+
+
+def _remedy(file: WeightFile) -> str:
+    """Which published network the file fits, if one."""
+    for name in published_names():
+        for stream in (False, True):
+            if _fit(file, published(name, stream), _published_tensors(name, stream)).complete:
+                return f"it is of {name}{' stream' * stream}: give --arch {name}{' --stream' * stream}"
+    return "it is of no published network; give the arch.json that it was trained with as --arch"
+
+
+@functools.cache
+def _published_tensors(name: str, stream: bool) -> dict[str, Tensor]:
+    """Tensors of a published network, without memory."""
+    with torch.device("meta"):
+        return MoViNet(published(name, stream)).state_dict()

@@ -1,0 +1,72 @@
+"""The architecture that a safetensors file of ours carries in its header: found without reading the weights.
+
+The format: the header's length in eight bytes, the header in JSON with `__metadata__` among its keys, the tensors
+(github.com/huggingface/safetensors).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+
+from searchspace.schema import MAX_FILE_BYTES, parse_json, read_text
+
+KEY = "architecture"
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file begins like a safetensors file whose header fits into it."""
+    return _header_length(path) is not None
+
+
+def architecture_text(path: Path) -> str | None:
+    """The arch.json in the header of a safetensors file; None where it has none.
+
+    Raises:
+        ValueError: the header cannot be read, or is no JSON.
+    """
+    length = _header_length(path)
+    if length is None:
+        return None
+    if length > MAX_FILE_BYTES:
+        raise ValueError(f"{path}: its header has {length:,} bytes; allowed: {MAX_FILE_BYTES:,}")
+    with open(path, "rb") as file:
+        file.seek(8)
+        data = file.read(length)
+    try:
+        header = parse_json(data.decode(), f"{path}: header")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: its header is not UTF-8 text; the file is damaged") from None
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    text = metadata.get(KEY) if isinstance(metadata, dict) else None
+    return text if isinstance(text, str) else None
+
+
+def read_arch_json(path: str | os.PathLike[str]) -> tuple[str, str]:
+    """An arch.json, from a file of its own or from the header of a safetensors file, and what errors call it.
+
+    Raises:
+        ValueError: there is no such file, or it carries no architecture.
+    """
+    file = Path(path)
+    if not is_safetensors(file):
+        return read_text(file, "arch.json"), str(path)
+    text = architecture_text(file)
+    if text is None:
+        raise ValueError(f"{path} carries no architecture; give the arch.json of these weights")
+    return text, f"{path}: architecture"
+
+
+def _header_length(path: Path) -> int | None:
+    if not path.is_file():  # what comes through a pipe can be read only once
+        return None
+    try:
+        with open(path, "rb") as file:
+            begins = file.read(9)
+            if len(begins) < 9 or begins[8:] != b"{":
+                return None
+            length = int(struct.unpack("<Q", begins[:8])[0])
+            return length if length + 8 <= path.stat().st_size else None
+    except OSError:
+        return None
