@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from controller import benchmark
-from controller.benchmark import Outcome, Setting
+from controller.benchmark import CANDIDATES, Outcome, Setting
 from controller.table import read
 from experiments.benchmark import grid
 from experiments.benchmark_results import Mean, Results, curve
@@ -23,8 +23,6 @@ from searchspace import Budget
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "tests" / "assets" / "tables" / "nas_bench_macro.csv"
 RESULTS = ROOT / "benchmarks" / "results" / "controller.jsonl"
-# As many candidates as the first rung of a real search: 200 would be most networks of the window.
-FEW = 64
 VARIANTS: dict[str, dict[str, Any]] = {
     "uniform": {"searcher": "random", "start": "uniform"},
     "random from the budget": {"searcher": "random"},
@@ -36,13 +34,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def acceptance(targets: list[float], seeds: int) -> Iterator[tuple[str, list[Setting]]]:
-    """REINFORCE on 2,000 and 160,000 looks, and frozen ones."""
-    for target in targets:
-        for looks in (2000, 160_000):
-            yield f"{target:g} {looks:,} looks", [
-                Setting(target=target, looks=looks, seed=seed, parallel=32 if looks > 2000 else 0)
-                for seed in range(seeds)
-            ]
+    """REINFORCE on 2,000 and 160,000 looks, and with three times the candidates."""
+    for candidates in (CANDIDATES, 200):
+        for target in targets:
+            for looks in (2000, 160_000):
+                yield f"{target:g} {looks:,} looks, {candidates} candidates", [
+                    Setting(target=target, looks=looks, seed=seed, candidates=candidates) for seed in range(seeds)
+                ]
 
 
 def comparison(targets: list[float], seeds: int) -> Iterator[tuple[str, list[Setting]]]:
@@ -51,7 +49,7 @@ def comparison(targets: list[float], seeds: int) -> Iterator[tuple[str, list[Set
         for target in targets:
             for name, options in VARIANTS.items():
                 yield f"{target:g} {looks:,} looks, {name}", [
-                    Setting(target=target, looks=looks, seed=seed, candidates=FEW, **options) for seed in range(seeds)
+                    Setting(target=target, looks=looks, seed=seed, **options) for seed in range(seeds)
                 ]
 
 
@@ -61,7 +59,7 @@ def curves(targets: list[float], seeds: int) -> Iterator[tuple[str, list[Setting
         for target in targets:
             for searcher in ("reinforce", "random", "evolution"):
                 yield f"{target:g} {searcher} seed {seed}", [
-                    Setting(target=target, looks=looks, seed=seed, searcher=searcher, candidates=FEW)
+                    Setting(target=target, looks=looks, seed=seed, searcher=searcher)
                     for looks in grid(160_000)
                 ]
 

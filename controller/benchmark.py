@@ -37,6 +37,9 @@ PARALLEL = 32
 LEAST_STEPS = 100
 
 
+CANDIDATES = 64
+"""Of the re-scoring, at most: as many as on the first rung of a real search."""
+
 # Of a regret, which is a difference of means of accuracies that were counted on some thousand images.
 _DIGITS = 6
 
@@ -75,7 +78,7 @@ class Setting:
     controller_rate: float = 100.0
     known: bool = True
     parallel: int = 0
-    candidates: int = 200
+    candidates: int = CANDIDATES
     images: int = 2_000_000
 
     def __post_init__(self) -> None:

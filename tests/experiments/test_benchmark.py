@@ -2,7 +2,9 @@
 
 import json
 import math
+import signal
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import numpy as np
@@ -62,6 +64,21 @@ def test_nothing_is_computed_twice(nas: Nas, table: Path, monkeypatch: pytest.Mo
     # A table that changed is another table.
     table.write_text(table.read_text().replace("0.5,", "0.51,", 1) + "\n")
     assert "2 of 2 searches were new" in nas(*base, "--seeds", 2).out
+
+
+def test_an_interrupt_keeps_what_is_done(nas: Nas, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = benchmark.run
+
+    def run(*args: Any) -> benchmark.Outcome:
+        signal.raise_signal(signal.SIGINT)
+        return real(*args)
+
+    base = words(table, "--searcher", "random", "--looks", 200, "--seeds", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(benchmark, "run", run)
+        answer = nas(*base)
+    assert answer.code == 130 and "stopped with 1 of 2 searches done and kept" in answer.err
+    assert "1 of 2 searches were new" in nas(*base).out
 
 
 def test_json_holds_every_seed(nas: Nas, table: Path) -> None:
