@@ -34,13 +34,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def acceptance(targets: list[float], seeds: int) -> Iterator[tuple[str, list[Setting]]]:
-    """REINFORCE on 2,000 and 160,000 looks, and with three times the candidates."""
-    for candidates in (CANDIDATES, 200):
+    """REINFORCE with the settings of a real search, and with three times as many candidates."""
+    for looks, candidates in ((2000, CANDIDATES), (2000, 200), (160_000, 200)):
         for target in targets:
-            for looks in (2000, 160_000):
-                yield f"{target:g} {looks:,} looks, {candidates} candidates", [
-                    Setting(target=target, looks=looks, seed=seed, candidates=candidates) for seed in range(seeds)
-                ]
+            yield f"{target:g} {looks:,} looks, {candidates} candidates", [
+                Setting(target=target, looks=looks, seed=seed, candidates=candidates) for seed in range(seeds)
+            ]
 
 
 def comparison(targets: list[float], seeds: int) -> Iterator[tuple[str, list[Setting]]]:
