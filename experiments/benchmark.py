@@ -133,8 +133,8 @@ def _print(table: Table, points: list[Point], seeds: int) -> None:
         searchers = list(dict.fromkeys(point.searcher for point in here))
         best = table.best(table.cost <= (1 + ABOVE) * target)
         print(
-            f"table {table.name}, budget {target:g}: the best architecture within it has {table.truth[best]:.2%}; "
-            f"regret in points, mean +- standard error of {seeds} seeds"
+            f"table {table.name}, budget {tables.short(target)}: the best architecture within it has "
+            f"{table.truth[best]:.2%}; regret in points, mean +- standard error of {seeds} seeds"
         )
         for title, pick in (("without the model", "seen"), ("with the model", "modelled")):
             rows = []

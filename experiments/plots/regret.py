@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from experiments import tables
 from experiments.benchmark_results import Point
 from experiments.plots.figure import INK, SOFT, save, tidy
 from experiments.plots.front_data import COLOURS
@@ -40,7 +41,7 @@ def draw(name: str, points: Sequence[Point], path: Path) -> None:
         here = [point for point in points if point.target == target]
         for axes, pick, title in zip(row, ("seen", "modelled"), ("without the model", "with the model"), strict=True):
             _panel(axes, here, pick, colours)
-            axes.set_title(f"budget {_short(target)}, {title}", loc="left", fontsize=10, color=INK)
+            axes.set_title(f"budget {tables.short(target)}, {title}", loc="left", fontsize=10, color=INK)
         row[0].set_ylabel("regret, points of accuracy", color=INK)
     for axes in grid[-1]:
         axes.set_xlabel("looks", color=INK)
@@ -53,7 +54,7 @@ def draw(name: str, points: Sequence[Point], path: Path) -> None:
 def _panel(axes: Axes, points: Sequence[Point], pick: str, colours: dict[str, str]) -> None:
     tidy(axes)
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tables.short(value)))
     axes.axhline(0, color=SOFT, linewidth=0.9)
     for shift, (searcher, colour) in enumerate(colours.items()):
         mine = sorted((p for p in points if p.searcher == searcher), key=lambda p: p.looks)
@@ -66,11 +67,3 @@ def _panel(axes: Axes, points: Sequence[Point], pick: str, colours: dict[str, st
             axes.scatter(np.full(len(values), x), values, s=9, color=colour, alpha=0.3, linewidths=0, zorder=2)
         bars = None if not np.isfinite(errors).all() else errors
         axes.errorbar(looks, means, yerr=bars, color=colour, marker="o", markersize=4, linewidth=1.6, label=searcher)
-
-
-def _short(value: float) -> str:
-    """Renders `160000` as `160k`."""
-    for unit, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= scale:
-            return f"{value / scale:g}{unit}"
-    return f"{value:g}"

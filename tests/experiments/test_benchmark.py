@@ -13,6 +13,7 @@ import pytest
 from controller import benchmark
 from experiments.benchmark import grid, verdict
 from experiments.benchmark_results import Mean, Point, ahead
+from experiments.tables import short
 from tests.experiments.conftest import Nas
 
 
@@ -112,6 +113,10 @@ def test_mistakes_leave_nothing_behind(nas: Nas, table: Path, more: list[str], s
 def test_the_curve_ends_where_it_was_asked_to() -> None:
     assert grid(160_000) == [200, 500, 2000, 5000, 20_000, 50_000, 160_000]
     assert grid(200) == [200] and grid(2000) == [200, 500, 2000]
+
+
+def test_numbers_of_any_size_are_short() -> None:
+    assert [short(n) for n in (200, 160_000, 5e7, 12.5, 2.5e9)] == ["200", "160k", "50M", "12.5", "2.5G"]
 
 
 def test_the_standard_error_is_that_of_numpy() -> None:
