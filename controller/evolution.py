@@ -73,33 +73,37 @@ class Evolution(Searcher):
         rng = generator(self.seed, self.name, self.step)
         if len(self._living) < self.size:
             return draw(self.start, rng, count, self.window)
-        return np.stack([self._child(rng) for _ in range(count)])
-
-    def _child(self, rng: np.random.Generator) -> Choices:
-        contestants = rng.choice(len(self._living), size=self.tournament, replace=False)
-        parent: Choices = self._living[contestants[self._rewards[contestants].argmax()]]
-        mutants = self._mutants(parent, rng, 1 if self.window is None else _MUTATIONS)
-        child: Choices = mutants[0]
+        parents = self._parents(rng, count)
         if self.window is None:
-            return child
-        inside = np.flatnonzero(self.window.contains(mutants))
-        if len(inside):
-            child = mutants[inside[0]]
-            return child
-        repaired = try_repair(self.decisions, mutants[:1], self.window)
-        child = repaired.choices[0]
-        # A parent that was drawn lies in the window; a repair that fails leaves it as it was.
-        return child if repaired.inside[0] else parent
+            return self._mutants(parents, rng)
+        mutants = self._mutants(np.repeat(parents, _MUTATIONS, axis=0), rng)
+        inside = self.window.contains(mutants).reshape(count, _MUTATIONS)
+        children: Choices = mutants.reshape(count, _MUTATIONS, -1)[np.arange(count), inside.argmax(axis=1)]
+        missing = np.flatnonzero(~inside.any(axis=1))
+        if len(missing):
+            repaired = try_repair(self.decisions, children[missing], self.window)
+            # A parent that was drawn lies in the window; where a repair fails, it stays.
+            children[missing] = np.where(repaired.inside[:, None], repaired.choices, parents[missing])
+        return children
 
-    def _mutants(self, parent: Choices, rng: np.random.Generator, count: int) -> Choices:
-        """Each differs in one active decision; decisions that this activates are drawn from the start."""
-        open_decisions = np.flatnonzero(self.decisions.active(parent) & (self.decisions.sizes > 1))
-        if not len(open_decisions):
-            return np.repeat(parent[None], count, axis=0)
-        children: Choices = np.where(self.decisions.active(parent), parent, self._filled(rng, count))
-        picked = rng.choice(open_decisions, size=count)
+    def _parents(self, rng: np.random.Generator, count: int) -> Choices:
+        """The best of each of `count` tournaments."""
+        order = rng.random((count, len(self._living)))
+        contestants = np.argpartition(order, self.tournament - 1, axis=1)[:, : self.tournament]
+        best = self._rewards[contestants].argmax(axis=1)
+        parents: Choices = self._living[contestants[np.arange(count), best]]
+        return parents
+
+    def _mutants(self, parents: Choices, rng: np.random.Generator) -> Choices:
+        """Each differs from its parent in one active decision; decisions that this activates come from the start."""
+        active = self.decisions.active(parents)
+        choosable = active & (self.decisions.sizes > 1)
+        children: Choices = np.where(active, parents, self._filled(rng, len(parents)))
+        picked = np.where(choosable, rng.random(parents.shape), -1.0).argmax(axis=1)
+        rows = np.flatnonzero(choosable.any(axis=1))
+        picked = picked[rows]
         other = rng.integers(self.decisions.sizes[picked] - 1)
-        children[np.arange(count), picked] = other + (other >= parent[picked])
+        children[rows, picked] = other + (other >= parents[rows, picked])
         return self.decisions.canonical(children)
 
     def _filled(self, rng: np.random.Generator, count: int) -> Choices:

@@ -1,8 +1,9 @@
 """Architectures as rows of numbers for a linear model.
 
 * One-hots of every active decision.
-* Products of the one-hots of neighbouring decisions: where some decisions depend on others, those of one owner
-  (kernel x expansion x squeeze-excitation of a layer, width x depth of a block); in a flat table, adjacent decisions.
+* Products of the one-hots of pairs of decisions: where some decisions depend on others, those of one owner (kernel x
+  expansion x squeeze-excitation of a layer, width x depth of a block); in a flat table all pairs, or where these are
+  too many adjacent ones.
 * Counts over layers: how many active layers of a block, and of the network, chose each value. They say nothing that
   the one-hots do not, but under a ridge penalty what many layers share is learned from few looks.
 * The number of active decisions.
@@ -22,6 +23,10 @@ from searchspace.decisions import Decisions
 
 PAIR = 0.4
 """Scale of the products (our choice, from planted effects on the MoViNet space): a penalty shrinks them more."""
+
+
+# Products of a flat table at most: the fit takes a time that grows with their cube.
+_MOST = 1500
 
 
 class Features:
@@ -66,7 +71,9 @@ class Features:
 
 def _pairs(decisions: Decisions) -> list[tuple[int, int]]:
     if all(condition is None for condition in decisions.conditions):
-        return [(i, i + 1) for i in range(len(decisions) - 1)]
+        every = list(itertools.combinations(range(len(decisions)), 2))
+        products = sum(int(decisions.sizes[i] * decisions.sizes[j]) for i, j in every)
+        return every if products <= _MOST else [(i, i + 1) for i in range(len(decisions) - 1)]
     owners: dict[str, list[int]] = defaultdict(list)
     for index, path in enumerate(decisions.paths):
         owner, slash, _ = path.rpartition("/")

@@ -92,6 +92,38 @@ def plan(
     return Plan(tuple(rungs), scaled(*_LOCAL, 1))
 
 
+def within(samples: int, candidates: int, batch: int = 1) -> Plan:
+    """Sizes that a total number of samples allows, where what a candidate was scored on before counts on later rungs.
+
+    Sequential halving (Karnin, Koren and Somekh, ICML 2013): each rung keeps half of the candidates and gets the same
+    share of the samples, so that the last few are told apart on many. One more share goes to the neighbours of the
+    winner, and one to scoring the best of these like the winner.
+
+    Args:
+        samples: in all.
+        candidates: of the first rung, at most.
+        batch: samples come in multiples of this.
+
+    Raises:
+        ValueError: too few samples for a batch a candidate.
+    """
+    if candidates < 1 or batch < 1:
+        raise ValueError(f"{candidates} candidates in batches of {batch}: both must be 1 or more")
+    counts = [candidates]
+    while counts[-1] >= _LEAST_CANDIDATES:
+        counts.append(counts[-1] // 2)
+    share = samples // (len(counts) + 2)
+    neighbours = min(candidates, _LOCAL[0])
+    if share < candidates * batch:
+        least = (len(counts) + 2) * candidates * batch
+        raise ValueError(f"{samples:,} samples are too few for {candidates} candidates: give at least {least:,}")
+    rungs, total = [], 0
+    for count in counts:
+        total += share // count // batch * batch
+        rungs.append(Rung(count, total))
+    return Plan(tuple(rungs), Rung(neighbours, share // neighbours // batch * batch))
+
+
 @dataclass(frozen=True)
 class Halving:
     """What a halving saw.

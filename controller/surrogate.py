@@ -112,9 +112,11 @@ def _cross_validated(matrix: Floats, target: Floats, taken: float) -> float:
         target: the same of the qualities, [N].
         taken: number of directions that the projection took out.
     """
-    values, vectors = np.linalg.eigh(matrix @ matrix.T)
+    wide = matrix.shape[0] <= matrix.shape[1]
+    values, vectors = np.linalg.eigh(matrix @ matrix.T if wide else matrix.T @ matrix)
     kept = values > 1e-9 * values.max()
-    rotated, values = (vectors.T @ target)[kept], values[kept]
+    values = values[kept]
+    rotated = vectors.T[kept] @ (target if wide else matrix.T @ target) / (1.0 if wide else np.sqrt(values))
     # What no feature reaches stays in the residual; the directions that the projection took out are no freedom at all,
     # and counting them would make small penalties look good.
     beyond = max(0.0, float(target @ target) - float(rotated @ rotated))

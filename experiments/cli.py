@@ -20,6 +20,7 @@ COMMANDS = {
     "show": "an architecture, a published network or a run; two side by side",
     "import": "weights of other projects as a file of one of our networks",
     "cost": "multiply-accumulates, parameters and memory of an architecture",
+    "benchmark": "searchers against each other on a table whose truth is known",
     "plot": "the fronts of several runs in one picture",
     "data demo": "write the built-in data as a folder of video files",
     "data check": "check a folder of videos: what decodes, classes, how it would be split",

@@ -27,6 +27,12 @@ def millions(value: float) -> str:
     return f"{value / 1e6:,.1f} M"
 
 
+def short(value: float) -> str:
+    """Renders a number of any size in few characters: `160k`, `50M`, `12.5`."""
+    scale, unit = next(((s, u) for s, u in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if abs(value) >= s), (1.0, ""))
+    return f"{value / scale:g}{unit}"
+
+
 def macs(cost: Cost) -> str:
     """Renders a cost's multiply-accumulates, per clip and per frame."""
     frame = "per frame, pushed alone" if cost.frame_macs else "per frame"

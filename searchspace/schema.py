@@ -134,14 +134,14 @@ class Fields:
                 )
 
 
-def read_text(path: str | os.PathLike[str], kind: str) -> str:
-    """Reads a small UTF-8 file; `kind` names it in errors (`"arch.json"`)."""
+def read_text(path: str | os.PathLike[str], kind: str, most: int = MAX_FILE_BYTES) -> str:
+    """Reads a UTF-8 file of at most `most` bytes; `kind` names it in errors (`"arch.json"`)."""
     file = Path(path)
     try:
         with open(file, "rb") as stream:  # bounded: a size on disk says nothing of a pipe or a device
-            data = stream.read(MAX_FILE_BYTES + 1)
-        if len(data) > MAX_FILE_BYTES:
-            raise ValueError(f"{file} is over {MAX_FILE_BYTES:,} bytes, too large for any {kind} file")
+            data = stream.read(most + 1)
+        if len(data) > most:
+            raise ValueError(f"{file} is over {most:,} bytes, too large for any {kind} file")
         return data.decode("utf-8-sig")  # some editors put a byte order mark in front
     except FileNotFoundError:
         raise ValueError(f"{file}: no such file; give the path of the {kind} file") from None
@@ -155,8 +155,8 @@ def read_text(path: str | os.PathLike[str], kind: str) -> str:
         ) from None
 
 
-def parse_json(text: str, where: str) -> object:
-    """Parses strict JSON: no duplicate keys, no NaN or infinity."""
+def parse_json(text: str, where: str, most: int = MAX_FILE_BYTES) -> object:
+    """Parses strict JSON of at most `most` characters: no duplicate keys, no NaN or infinity."""
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -170,8 +170,8 @@ def parse_json(text: str, where: str) -> object:
     def whole(digits: str) -> int | float:
         return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
 
-    if len(text) > MAX_FILE_BYTES:
-        raise ValueError(f"{where}: over {MAX_FILE_BYTES:,} characters, too large for this format")
+    if len(text) > most:
+        raise ValueError(f"{where}: over {most:,} characters, too large for this format")
     try:
         return json.loads(text, object_pairs_hook=pairs, parse_int=whole)
     except json.JSONDecodeError as error:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from controller.table import Table, read
 from searchspace.decisions import Decision, Decisions
 from searchspace.tables import CostModel, Term
 
+TABLES = Path(__file__).parents[1] / "assets" / "tables"
 WIDTHS, DEPTHS, KERNELS, EXPANSIONS = (8, 12, 16), (1, 2, 3), ("3", "5", "7"), (2, 3, 4)
 
 
@@ -61,3 +64,15 @@ def _toy() -> Toy:
 def toy() -> Toy:
     """3 widths, 1-3 layers of 9 kinds: 2,457 architectures."""
     return _toy()
+
+
+@pytest.fixture(scope="session")
+def macro() -> Table:
+    """NAS-Bench-Macro: 6,561 encodings of 3,969 networks that were trained three times."""
+    return read(TABLES / "nas_bench_macro.csv")
+
+
+@pytest.fixture(scope="session")
+def tabnas() -> Table:
+    """TabNAS's toy example: nine networks."""
+    return read(TABLES / "tabnas_toy.csv")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from controller.halving import Evaluation, Rung, halve, plan
+from controller.halving import Evaluation, Rung, halve, plan, within
 
 
 def test_sizes_at_the_usual_length():
@@ -30,6 +30,30 @@ def test_rungs_never_ask_for_more_than_there_is():
     assert plan(1000, 32, available=30, usual_steps=1000).rungs == ((64, 30),)
     with pytest.raises(ValueError, match="0 available"):
         plan(1000, 32, available=0)
+
+
+@pytest.mark.parametrize("candidates", [1, 2, 3, 4, 7, 64, 200])
+def test_a_total_is_spent_and_never_exceeded(candidates):
+    """At most: each rung tops up what the one before had, neighbours are new, the best of them goes to the end."""
+    batch = 512
+    sizes = within(2_000_000, candidates, batch)
+    spent, before = 0, 0
+    for rung in sizes.rungs:
+        assert rung.samples % batch == 0 and rung.samples > before
+        spent += rung.candidates * (rung.samples - before)
+        before = rung.samples
+    neighbours = sizes.local.candidates * sizes.local.samples + max(0, before - sizes.local.samples)
+    assert 0.5 * 2_000_000 < spent + neighbours <= 2_000_000
+    assert [rung.candidates for rung in sizes.rungs] == [max(1, candidates >> i) for i in range(len(sizes.rungs))]
+    assert sizes.rungs[-1].candidates < 4
+
+
+def test_a_total_that_is_too_small_says_what_is_needed():
+    with pytest.raises(ValueError, match="921,600"):
+        within(900_000, 200, 512)
+    assert within(921_600, 200, 512).rungs[0] == (200, 512)
+    with pytest.raises(ValueError, match="must be 1 or more"):
+        within(1000, 0)
 
 
 def _candidates(count):

@@ -178,7 +178,7 @@ class TestEvolution(Conformance):
     def test_mutants_differ_in_one_active_decision(self, toy):
         searcher = self.make(toy)
         for parent in toy.every[::400]:
-            mutants = searcher._mutants(parent, np.random.default_rng(0), 300)
+            mutants = searcher._mutants(np.repeat(parent[None], 300, axis=0), np.random.default_rng(0))
             both = toy.decisions.active(parent) & toy.decisions.active(mutants)
             assert (((mutants != parent) & both).sum(axis=1) == 1).all()
             open_decisions = toy.decisions.active(parent).sum()

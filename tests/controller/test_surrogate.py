@@ -6,7 +6,7 @@ import pytest
 import searchspace
 from controller.features import PAIR, Features
 from controller.looks import Looks, trend
-from controller.surrogate import Surrogate
+from controller.surrogate import _PENALTIES, Surrogate, _cross_validated
 from searchspace.decisions import Decision, Decisions
 
 
@@ -100,11 +100,13 @@ def test_features_are_what_they_say(toy):
     assert x[-1] == pytest.approx(6 / np.sqrt(8))
 
 
-def test_flat_tables_pair_adjacent_decisions():
+def test_flat_tables_pair_all_decisions_while_they_are_few():
     flat = Decisions.of(Decision(f"layers/{i}", (0, 1, 2)) for i in range(8))
     features = Features(flat)
-    assert features.pairs == [(i, i + 1) for i in range(7)]
-    assert features.count == 24 + 63 + 3 + 1
+    assert features.pairs == [(i, j) for i in range(8) for j in range(i + 1, 8)]
+    assert features.count == 24 + 28 * 9 + 3 + 1
+    long = Decisions.of(Decision(f"layers/{i}", (0, 1, 2)) for i in range(30))
+    assert Features(long).pairs == [(i, i + 1) for i in range(29)]
 
 
 def test_movinet_fits():
@@ -143,3 +145,17 @@ def test_chunks_agree(toy, monkeypatch):
     monkeypatch.setattr("controller.surrogate._ROWS", 64)
     np.testing.assert_allclose(Surrogate.fit(toy.decisions, looks, penalty=3.0).coefficients, whole.coefficients,
                                atol=1e-8)
+
+
+@pytest.mark.parametrize("rows", [60, 400])
+def test_cross_validation_is_the_same_from_either_side(rows):
+    """Generalised cross-validation by its definition, n |y - Hy|^2 / tr(I - H)^2, with more and with fewer columns."""
+    rng = np.random.default_rng(rows)
+    matrix = rng.normal(size=(rows, 120)) / 10
+    target = matrix @ rng.normal(size=120) + rng.normal(size=rows)
+
+    def error(penalty):
+        hat = matrix @ np.linalg.solve(matrix.T @ matrix + penalty * np.eye(120), matrix.T)
+        return ((target - hat @ target) ** 2).sum() / np.trace(np.eye(rows) - hat) ** 2
+
+    assert _cross_validated(matrix, target, 0.0) == min(_PENALTIES, key=error)

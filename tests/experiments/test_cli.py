@@ -101,6 +101,8 @@ def test_the_nearest_name_is_named(nas: Nas, words: list[str], meant: str) -> No
         (["cost"], "ARCH"),
         (["show", "a0", "a1", "a2"], "two to compare"),
         (["plot", "a2"], "nas show"),
+        (["benchmark"], "--table"),
+        (["benchmark", "--table", "/no/such.csv"], "no such file"),
         (["data", "check", "/no/such/folder"], "/no/such/folder"),
     ],
 )
@@ -125,6 +127,7 @@ def test_a_mistake_in_a_process_of_its_own() -> None:
         ["space", "movinet"],
         ["show", "a2"],
         ["cost", "a2"],
+        ["benchmark", "--table", "none.csv"],
         ["serach"],
     ],
 )
