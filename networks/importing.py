@@ -65,7 +65,7 @@ class _Fit:
 
 def import_weights(
     path: str | os.PathLike[str],
-    architecture: str | os.PathLike[str] | Architecture | None = None,
+    architecture: str | os.PathLike[str] | Buildable | None = None,
     *,
     stream: bool = False,
     classes: int | None = None,
@@ -202,13 +202,15 @@ def _remedy(file: WeightFile) -> str:
     """Which published network the file fits, if one."""
     for name in published_names():
         for stream in (False, True):
-            if _fit(file, published(name, stream), _published_tensors(name, stream)).complete:
+            if _fit(file, *_published(name, stream)).complete:
                 return f"it is of {name}{' stream' * stream}: give --arch {name}{' --stream' * stream}"
     return "it is of no published network; give the arch.json that it was trained with as --arch"
 
 
 @functools.cache
-def _published_tensors(name: str, stream: bool) -> dict[str, Tensor]:
-    """Tensors of a published network, without memory."""
+def _published(name: str, stream: bool) -> tuple[Architecture, dict[str, Tensor]]:
+    """A published network and its tensors, without memory."""
+    architecture = published(name, stream)
+    assert isinstance(architecture, Architecture)
     with torch.device("meta"):
-        return MoViNet(published(name, stream)).state_dict()
+        return architecture, MoViNet(architecture).state_dict()
