@@ -23,7 +23,7 @@ GREY = "#b4bcc4"
 GAP = 1.2  # between blocks, in bars
 INCHES = 0.19  # a bar
 MOST_BARS = 85  # in a row of the picture
-LEAST_BARS = 26  # a panel holds its title
+LEAST_BARS = 30  # a panel holds its title
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +39,11 @@ class Panel:
     def bars(self) -> int:
         """Room it takes: its layers, stem and head, and the gaps between blocks."""
         return max(LEAST_BARS, math.ceil(_places(self.architecture)[-1]) + 2)
+
+    @property
+    def lines(self) -> list[str]:
+        """The subtitle, no wider than the panel."""
+        return [line for text in self.subtitle.splitlines() for line in textwrap.wrap(text, round(2.7 * self.bars))]
 
     @property
     def rows(self) -> list[Row]:
@@ -88,7 +93,7 @@ def _member(ensemble: Ensemble, i: int, own: Cost, whole: str) -> Panel:
 
 
 def _cost_text(counted: Cost) -> str:
-    state = f", causal with {counted.state_bytes / 1e6:.1f} MB of state" if counted.state_bytes else ""
+    state = f", {counted.state_bytes / 1e6:.1f} MB state" if counted.state_bytes else ""
     return f"{counted.macs / 1e6:,.0f} M MACs at {counted.clip}, {counted.params / 1e6:.1f} M parameters{state}"
 
 
@@ -113,6 +118,7 @@ def _row(part: SubFigure, panels: list[Panel], widest: int, channels: int, macs:
         top, below = part.add_subplot(grid[0, column]), part.add_subplot(grid[1, column])
         places = _places(panel.architecture)
         _bars(top, panel, places, channels)
+        _say(top, panel, max(len(other.lines) for other in panels))
         _costs(below, panel, places, macs)
         if column == 0:
             top.set_ylabel("channels", color=INK)
@@ -155,16 +161,14 @@ def _bars(axes: Axes, panel: Panel, places: list[float], highest: int) -> None:
     axes.set_xticks([*ticks, places[-1]], [*labels, "head"])
     axes.tick_params(axis="x", length=0, labelsize=7.5)
     axes.set_ylim(0, 1.08 * highest)
-    _say(axes, panel)
 
 
-def _say(axes: Axes, panel: Panel) -> None:
-    """Title and subtitle, no wider than the panel; names stand as they are, dollar signs and all."""
+def _say(axes: Axes, panel: Panel, lines: int) -> None:
+    """Title above `lines` lines of subtitle; names stand as they are, dollar signs and all."""
     title = textwrap.shorten(panel.title, round(2.0 * panel.bars), placeholder="...")
-    lines = [line for text in panel.subtitle.splitlines() for line in textwrap.wrap(text, round(2.7 * panel.bars))]
-    room = 6 + 12 * len(lines)
+    room = 6 + 12 * lines
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK, pad=room, parse_math=False)
-    below = axes.text(0, 1.02, "\n".join(lines), transform=axes.transAxes, fontsize=8.5, color=SOFT, va="bottom")
+    below = axes.text(0, 1.02, "\n".join(panel.lines), transform=axes.transAxes, fontsize=8.5, color=SOFT, va="bottom")
     below.set_parse_math(False)
 
 
