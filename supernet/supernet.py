@@ -61,7 +61,7 @@ class SharedLayer(nn.Module):
         self.squeeze = SharedSqueeze(expand, hidden, form, generator) if True in space.squeezes else None
         self.project = SharedConv((width, expand), form, generator)
         self.skip = SharedConv((width, in_width), form, generator) if projects else None
-        self.scale = nn.Parameter(torch.tensor(scale))
+        self.scale = nn.Parameter(torch.tensor(float(scale)))
 
     def slice(self, slicer: Slicer, position: Position, averaged: frozenset[str]) -> layers.BottleneckWeights:
         """The weights of one layer; `averaged` holds "kernel" and "se" where all their choices run."""
