@@ -378,3 +378,9 @@ def test_what_does_not_fit_is_named() -> None:
         Supernet(space, 5, kernels="both")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="0 classes"):
         Supernet(space, 0)
+
+
+def test_a_residual_start_of_zero_is_a_number_too():
+    net = Supernet(small_space(), 3, scale=0)
+    assert net.flat_weights.dtype == torch.float32
+    assert all(float(scale) == 0 for scale in net.scales())
