@@ -96,6 +96,10 @@ def test_colours_are_the_same_beside_whatever_others() -> None:
     assert len(set(known.values())) == 7
     for kernel, colour in known.items():
         assert kernel_colours([Kernel(1, 1, 1), Kernel(3, 5, 5), kernel])[kernel] == colour
+        assert kernel_colours([Kernel(1, 3, 3, shift=True), kernel])[kernel] == colour
+    shifts = kernel_colours([*known, Kernel(1, 5, 5, shift=True), Kernel(1, 3, 3, shift=True)])
+    assert len(set(shifts.values())) == 9
+    assert [str(kernel) for kernel in shifts if kernel.shift] == ["tsm1x3x3", "tsm1x5x5"]
     assert list(kernel_colours([Kernel(3, 3, 3), Kernel(5, 1, 1), Kernel(1, 5, 5), Kernel(1, 3, 3)])) == [
         Kernel(1, 3, 3), Kernel(1, 5, 5), Kernel(5, 1, 1), Kernel(3, 3, 3),
     ]  # fmt: skip
