@@ -231,8 +231,8 @@ class MoViNet(nn.Module):
             state to give with the next frames.
 
         Raises:
-            ValueError: a clip or a state that does not fit, or, in evaluation mode, with values that are not finite;
-                names the tensor, its shape and what was expected.
+            ValueError: a clip or a state that does not fit, or, in evaluation mode, with values that are not finite or
+                counts that no stream has; names the tensor, its shape and what was expected.
         """
         if self.features_only:
             return self.features(clip_NCTHW, state)
@@ -273,7 +273,7 @@ class MoViNet(nn.Module):
     def _check(self, clip_NCTHW: Tensor, state: StateLike | None) -> None:
         inputs.check_clip(clip_NCTHW, self.stem.weight, values=not self.training)
         if state is not None:
-            inputs.check_state(state, self.architecture, self.stem.weight, clip_NCTHW)
+            inputs.check_state(state, self.architecture, self.stem.weight, clip_NCTHW, values=not self.training)
 
     def _body(
         self, clip_NCTHW: Tensor, state: StateLike | None, maps: dict[str, Tensor] | None = None
