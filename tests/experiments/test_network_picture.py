@@ -105,6 +105,31 @@ def test_colours_are_the_same_beside_whatever_others() -> None:
     ]  # fmt: skip
 
 
+def test_show_names_the_picture_after_what_it_shows(
+    nas: Nas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    odd = dataclasses.replace(published("t0"), name="../x/ naïve: " + "y" * 150)
+    odd.save("odd.json")
+    dataclasses.replace(odd, name="☃").save("snow.json")
+    for words, name in (
+        (["a0", "--png"], "a0.png"),
+        (["a0", "--png", "--stream"], "a0-stream.png"),
+        (["t0", "a6", "--clip", "8x32x32@25", "--png"], "t0-a6.png"),
+        (["odd.json", "snow.json", "--png"], "x-na-ve-" + "y" * 89 + "-unnamed.png"),
+    ):
+        answer = nas("show", *words)
+        assert answer.code == 0 and f"wrote {name}" in "".join(answer.out.split("\n")), (answer.out, answer.err)
+        (file,) = tmp_path.glob("*.png")
+        assert file.name == name
+        file.unlink()
+    for words in (["--png", "a0"], ["a0", "--png", "a2"]):
+        answer = nas("show", *words)
+        message = f"'{words[-1]}': pictures are PNG files; give a name that ends in .png, or --png behind everything"
+        assert answer.code == 2 and message in answer.err
+    assert not list(tmp_path.glob("*.png"))
+
+
 def test_show_draws(nas: Nas, tmp_path: Path, runs: Path) -> None:
     file = tmp_path / "both.png"
     answer = nas("show", "a0", runs / "one", "--png", file)
