@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 
 from experiments.plots import network
 from experiments.plots.kernels import kernel_colours
-from searchspace import Architecture, Clip, Ensemble, Kernel, cost, load, published
+from searchspace import Architecture, Block, Clip, Ensemble, Kernel, Layer, cost, load, published
 from tests.experiments.conftest import Nas
 
 
@@ -89,6 +89,16 @@ def test_names_are_no_markup_and_stay_in_their_panel(tmp_path: Path) -> None:
     left, right = figure.axes[0], figure.axes[2]
     words = [left.title, left._left_title, *left.texts]
     assert all(text.get_window_extent().x1 < right.get_window_extent().x0 for text in words if text.get_text())
+
+
+@pytest.mark.parametrize("kernels", [("1x3x3",), ("tsm1x3x3", "1x15x15"), ("1x3x3", "tsm1x5x5", "5x1x1", "3x3x3")])
+def test_the_key_of_a_small_network_fits(kernels: tuple[str, ...]) -> None:
+    layers = tuple(Layer(Kernel.parse(kernel), 1, 24, 8) for kernel in kernels)
+    figure = network.picture([dataclasses.replace(published("t0"), blocks=(Block(16, layers),))])
+    figure.draw_without_rendering()
+    (key,) = figure.legends
+    assert len(key.get_texts()) == 3 + len(kernels)
+    assert key.get_window_extent().x1 < figure.bbox.x1
 
 
 def test_colours_are_the_same_beside_whatever_others() -> None:
