@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.text import Text
 
@@ -19,7 +20,7 @@ EXAMPLE = """  nas show a2
   nas show search-1            a run in runs/, by name or path
   nas show a0 --stream         frame by frame: state, MACs of a frame
   nas show search-1 a2 --clip 8x128x128@5
-  nas show a0 a2 --png a0-a2.png"""
+  nas show a0 a2 --png         also drawn, into a0-a2.png here"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,15 +32,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--clip", type=read_by(Clip.parse), metavar="TxHxW@FPS", help="count at this clip (default: each one's own)"
     )
     parser.add_argument("--stream", action="store_true", help=STREAM_HELP)
-    parser.add_argument("--png", type=read_by(_png), metavar="FILE", help="also draw what is shown into this file")
+    parser.add_argument(
+        "--png",
+        type=read_by(_png),
+        nargs="?",
+        const=True,
+        metavar="FILE",
+        help="also draw what is shown into this file (default: NAME.png in the working directory)",
+    )
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are looked for")
     parser.add_argument("--json", action="store_true", help="for scripts")
 
 
 def _png(text: str) -> Path:
     if Path(text).suffix.lower() != ".png":
-        raise ValueError(f"{text!r}: pictures are PNG files; give a name that ends in .png")
+        raise ValueError(
+            f"{text!r}: pictures are PNG files; give a name that ends in .png, or --png behind everything else"
+        )
     return Path(text)
+
+
+def _named_after(architectures: list[Buildable]) -> Path:
+    """`a0-a2.png`; what a file name does not bear becomes a dash."""
+    words = (re.sub(r"[^A-Za-z0-9._+-]+", "-", architecture.name)[:100].strip(".-") for architecture in architectures)
+    return Path("-".join(word or "unnamed" for word in words) + ".png")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,8 +65,7 @@ def run(args: argparse.Namespace) -> int:
     found = [resolve(word, args.runs, args.stream) for word in args.things]
     architectures = [_architecture(thing, args.stream) for thing in found]
     known = [architecture for architecture in architectures if architecture is not None]
-    if args.png is not None:
-        _draw(known, args.png, args.clip)
+    picture = _draw(known, args.png, args.clip) if args.png is not None else None
     if args.json:
         data = [_data(thing, args.clip) for thing in found]
         tables.print_json(data[0] if len(data) == 1 else data)
@@ -64,18 +79,21 @@ def run(args: argparse.Namespace) -> int:
             tables.show(tables.grid(("", known[0].name, known[1].name), lines), name)
     elif known:
         _print_one(known[0], args.clip or known[0].clip)
-    if args.png is not None:
-        print(f"wrote {args.png}")
+    if picture is not None:
+        print(f"wrote {picture}")
     print(f"next: {_next(found, args.things, ' --stream' * args.stream)}")
     return 0
 
 
-def _draw(architectures: list[Buildable], path: Path, clip: Clip | None) -> None:
+def _draw(architectures: list[Buildable], file: Path | Literal[True], clip: Clip | None) -> Path:
+    """Draws into a file, True for one named after what is drawn; returns its path."""
     if not architectures:
         raise ValueError("nothing to draw: the run has no winner yet")
     from experiments.plots import network
 
+    path = _named_after(architectures) if file is True else file
     network.draw(architectures, path, clip)
+    return path
 
 
 def run_facts(found: Run) -> list[tuple[str, Any]]:

@@ -21,6 +21,7 @@ from networks import layers, temporal
 from networks.formulations import same_padding
 from networks.temporal import State
 from searchspace import STREAM, Form, Kernel, squeeze_width
+from searchspace.clip import SHIFT_SHARE
 
 
 class _Piece(nn.Module):
@@ -66,16 +67,17 @@ class StreamBuffer(_Piece):
 class TemporalShift(_Piece):
     """The first channels of each frame come from the frame before: the causal temporal shift module (arXiv 1811.08383).
 
-    The special case of a stream buffer of one frame without weights; zeros where streams start.
+    The special case of a stream buffer of one frame without weights; zeros where streams start. In an architecture it
+    stands in front of kernels such as `tsm1x3x3`.
 
     Args:
-        share: of the channels that are shifted, above 0 and at most 1; rounded to a whole number of channels.
+        share: of the channels that are shifted, above 0 and at most 1; rounded down to a whole number of channels.
 
     Raises:
         ValueError: a share outside of that.
     """
 
-    def __init__(self, share: float = 0.125) -> None:
+    def __init__(self, share: float = 1 / SHIFT_SHARE) -> None:
         super().__init__()
         if not 0 < share <= 1:
             raise ValueError(f"share {share}; allowed: above 0 and at most 1")
@@ -83,10 +85,9 @@ class TemporalShift(_Piece):
 
     def forward(self, x_NCTHW: Tensor, state: Mapping[str, Tensor] | None = None) -> tuple[Tensor, State]:
         """[N, C, T, H, W] -> the same shape, and the state {`stream_buffer`: [N, shifted, 1, H, W]}."""
-        shifted = round(x_NCTHW.shape[1] * self.share)
-        self._checked(state, {temporal.BUFFER: (len(x_NCTHW), shifted, 1, *x_NCTHW.shape[3:])})
-        joined, after = temporal.buffered(x_NCTHW[:, :shifted], 1, state)
-        return torch.cat([joined[:, :, :-1], x_NCTHW[:, shifted:]], 1), after
+        channels = int(x_NCTHW.shape[1] * self.share)
+        self._checked(state, {temporal.BUFFER: (len(x_NCTHW), channels, 1, *x_NCTHW.shape[3:])})
+        return temporal.shifted(x_NCTHW, channels, True, state)
 
 
 class CausalConv(_Piece):
@@ -114,7 +115,7 @@ class CausalConv(_Piece):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        self.kernel, self.stride, self.groups = Kernel(*kernel).checked(), stride, groups
+        self.kernel, self.stride, self.groups = Kernel(*kernel), stride, groups
         conv = nn.Conv3d(inputs, outputs, kernel, groups=groups, bias=bias)  # for its initial weights
         self.weight, self.bias = conv.weight, conv.bias
 
@@ -125,7 +126,8 @@ class CausalConv(_Piece):
         self._checked(state, {temporal.BUFFER: shape} if frames else {})
         if frames:
             x_NCTHW, after = temporal.buffered(x_NCTHW, frames, state)
-        edges = (same_padding(n, k, self.stride) for n, k in zip(x_NCTHW.shape[:2:-1], self.kernel[:0:-1], strict=True))
+        lengths = zip(x_NCTHW.shape[:2:-1], self.kernel.size[:0:-1], strict=True)
+        edges = (same_padding(size, kernel, self.stride) for size, kernel in lengths)
         padded = F.pad(x_NCTHW, [side for pair in edges for side in pair])
         return F.conv3d(padded, self.weight, self.bias, (1, self.stride, self.stride), groups=self.groups), after
 

@@ -79,7 +79,7 @@ class TemporalEnsemble(nn.Module):
             logits = [self.networks()[i].compute(clip)[0] for i, clip in zip(seen, clips, strict=True)]
             return torch.stack(logits).mean(0)
         if state is not None:
-            inputs.check_state(state, self.architecture, self._weight, clip_NCTHW)
+            inputs.check_state(state, self.architecture, self._weight, clip_NCTHW, values=not self.training)
         mean, after = self._step(clip_NCTHW, state)
         if state is not None and not self.training:
             inputs.check_result(mean, state)

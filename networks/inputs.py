@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import torch
@@ -13,6 +14,7 @@ from searchspace import Buildable
 from searchspace.schema import nearest
 
 RGB = 3
+_COUNTER = re.compile(r"(member\d+_)?(?:(block\d+_layer\d+|head)_)?([a-z_]+)")
 LOW, HIGH = -0.5, 1.5  # filters that sharpen leave [0, 1] a little; other scalings leave it by far
 
 
@@ -61,7 +63,9 @@ def check_clip(clip: Tensor, weight: Tensor, values: bool) -> None:
             )
 
 
-def check_state(state: StateLike, architecture: Buildable, weight: Tensor, clip: Tensor | None = None) -> None:
+def check_state(
+    state: StateLike, architecture: Buildable, weight: Tensor, clip: Tensor | None = None, values: bool = False
+) -> None:
     """Refuses a state that is not one of this network, or does not go with a clip.
 
     Args:
@@ -69,9 +73,10 @@ def check_state(state: StateLike, architecture: Buildable, weight: Tensor, clip:
         architecture: of the network.
         weight: any weight of the network, for its dtype.
         clip: whose batch and size the state must have; None where any will do.
+        values: look at the counters too.
 
     Raises:
-        ValueError: names the first tensor that does not fit, its shape or dtype, and what was expected.
+        ValueError: names the first tensor that does not fit, its shape, dtype or counts, and what was expected.
     """
     size = clip.shape[3:] if clip is not None else (1, 1)
     expected = states.shapes(architecture, *size)
@@ -92,6 +97,30 @@ def check_state(state: StateLike, architecture: Buildable, weight: Tensor, clip:
             raise ValueError(
                 f"state tensor {name!r} belongs to no layer of this network{nearest(name, expected)}; {remedy}"
             )
+    counters = {name: state[name] for name, shape in expected.items() if not shape}
+    if values and all(_can_look(counter) for counter in counters.values()):
+        _check_counters(counters)
+
+
+def _check_counters(counters: StateLike) -> None:
+    """Refuses counts that no stream has: negative ones, and layers that disagree on the frames that they saw.
+
+    The head may have seen fewer, as `MoViNet.features` leaves it. Positions and pools are not compared: a `Stream` with
+    a memory bounds them apart.
+    """
+    seen: dict[str, tuple[str, list[int]]] = {}
+    rows: list[list[int]] = torch.stack(list(counters.values())).tolist()  # one look, however many there are
+    for name, counts in zip(counters, rows, strict=True):
+        if min(counts) < 0:
+            raise ValueError(f"state tensor {name!r} holds {min(counts)} frames; allowed: from 0 on; reset the stream")
+        member, layer, kind = _COUNTER.fullmatch(name).groups()  # type: ignore[union-attr]  # names of our own
+        first, expected = seen.setdefault(f"{member}{kind}", (name, counts))
+        for row, (count, wanted) in enumerate(zip(counts, expected, strict=True)):
+            if count > wanted or (count < wanted and layer != states.HEAD):
+                raise ValueError(
+                    f"state tensor {name!r} holds {count} frames of stream {row}, {first!r} {wanted}; allowed: the "
+                    "same in all layers; reset the stream"
+                )
 
 
 def check_result(logits: Tensor, state: StateLike) -> None:

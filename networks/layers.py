@@ -28,6 +28,7 @@ from networks.temporal import (
     cumulative_means,
     positions,
     running_mean,
+    shifted,
     spatial_means,
 )
 from searchspace import BASE, Architecture, Form
@@ -68,10 +69,12 @@ class DepthwiseWeights:
     Attributes:
         conv: [E, 1, kt, kh, kw]; in the (2+1)D form [E, 1, 1, kh, kw].
         temporal: what follows in the (2+1)D form where a kernel has several frames, [E, 1, kt, 1, 1].
+        shift: channels that a temporal shift in front takes from the frame before, 0 for none.
     """
 
     conv: ConvWeights
     temporal: ConvWeights | None = None
+    shift: int = 0
 
 
 @dataclasses.dataclass(slots=True)
@@ -179,10 +182,13 @@ def depthwise_unit(
 ) -> tuple[Tensor, State]:
     """Depthwise convolution, BatchNorm, activation; in the (2+1)D form once for the map and once for time.
 
+    A temporal shift stands in front, so on expanded channels. This is our choice: its authors shift what goes into the
+    first pointwise convolution of a residual branch, which a choice of depthwise kernels leaves alone.
+
     Returns:
         [N, E, T, ceil(H / stride), ceil(W / stride)], and the state after the clip: a `stream_buffer` in causal
-        networks where the kernel has several frames. It stands in front of the convolution that it serves, so in the
-        (2+1)D form at the size that comes out, else at the size that goes in.
+        networks where the kernel has several frames or a shift. It stands in front of the convolution that it serves,
+        so for one in time of the (2+1)D form at the size that comes out, else at the size that goes in.
     """
     activate = ACTIVATIONS[form.activation]
     after: State = {}
@@ -194,6 +200,8 @@ def depthwise_unit(
             after.update(new)
         return activate(batch_norm(depthwise(x, conv.weight, stride, form.causal), conv.norm, training))
 
+    if weights.shift:
+        x_NCTHW, after = shifted(x_NCTHW, weights.shift, form.causal, state)
     if weights.temporal is None:
         return convolve(x_NCTHW, weights.conv, stride), after
     return convolve(convolve(x_NCTHW, weights.conv, stride), weights.temporal, 1), after

@@ -93,8 +93,11 @@ class Bottleneck(nn.Module):
         kernel, temporal = layer.kernel, None
         if form.convolution == "2plus1d" and kernel.t > 1:
             kernel, temporal = Kernel(1, kernel.h, kernel.w), Kernel(kernel.t, 1, 1)
-        self.depthwise = ConvNorm((layer.expand, 1, *kernel), kernel.taps, form, generator)
-        self.temporal = ConvNorm((layer.expand, 1, *temporal), temporal.taps, form, generator) if temporal else None
+        self.shift = kernel.shifted(layer.expand)
+        self.depthwise = ConvNorm((layer.expand, 1, *kernel.size), kernel.taps, form, generator)
+        self.temporal = None
+        if temporal is not None:
+            self.temporal = ConvNorm((layer.expand, 1, *temporal.size), temporal.taps, form, generator)
         self.squeeze = Squeeze(layer.expand, layer.squeeze, form, generator) if layer.squeeze else None
         self.project = ConvNorm((position.width, layer.expand), layer.expand, form, generator)
         self.skip = None
@@ -107,7 +110,7 @@ class Bottleneck(nn.Module):
         temporal = self.temporal.weights() if self.temporal is not None else None
         return layers.BottleneckWeights(
             expand=self.expand.weights(),
-            depthwise=(layers.DepthwiseWeights(self.depthwise.weights(), temporal),),
+            depthwise=(layers.DepthwiseWeights(self.depthwise.weights(), temporal, self.shift),),
             squeeze=self.squeeze.weights() if self.squeeze is not None else None,
             project=self.project.weights(),
             skip=self.skip.weights() if self.skip is not None else None,
@@ -156,7 +159,7 @@ class MoViNet(nn.Module):
         self.architecture = architecture
         self.features_only = False
         stem, head, form = architecture.stem, architecture.head, architecture.form
-        self.stem = ConvNorm((stem.width, 3, *stem.kernel), 3 * stem.kernel.taps, form, generator)
+        self.stem = ConvNorm((stem.width, 3, *stem.kernel.size), 3 * stem.kernel.taps, form, generator)
         blocks: list[list[Bottleneck]] = [[] for _ in architecture.blocks]
         for i, position in enumerate(architecture.layers()):
             rate = architecture.drop_path * (i + 1) / architecture.depth
@@ -228,8 +231,8 @@ class MoViNet(nn.Module):
             state to give with the next frames.
 
         Raises:
-            ValueError: a clip or a state that does not fit, or, in evaluation mode, with values that are not finite;
-                names the tensor, its shape and what was expected.
+            ValueError: a clip or a state that does not fit, or, in evaluation mode, with values that are not finite or
+                counts that no stream has; names the tensor, its shape and what was expected.
         """
         if self.features_only:
             return self.features(clip_NCTHW, state)
@@ -270,7 +273,7 @@ class MoViNet(nn.Module):
     def _check(self, clip_NCTHW: Tensor, state: StateLike | None) -> None:
         inputs.check_clip(clip_NCTHW, self.stem.weight, values=not self.training)
         if state is not None:
-            inputs.check_state(state, self.architecture, self.stem.weight, clip_NCTHW)
+            inputs.check_state(state, self.architecture, self.stem.weight, clip_NCTHW, values=not self.training)
 
     def _body(
         self, clip_NCTHW: Tensor, state: StateLike | None, maps: dict[str, Tensor] | None = None

@@ -60,6 +60,8 @@ def shapes(architecture: Buildable, height: int, width: int) -> dict[str, tuple[
         name, layer = layer_name(position), position.layer
         before = (height, width)
         height, width = halve(height, layer.stride), halve(width, layer.stride)
+        if shifted := layer.kernel.shifted(layer.expand):
+            result[f"{name}_{BUFFER}"] = (shifted, 1, *before)
         if layer.kernel.t > 1:
             size = before if form.convolution == "3d" else (height, width)
             result[f"{name}_{BUFFER}"] = (layer.expand, layer.kernel.t - 1, *size)

@@ -5,12 +5,14 @@ stream of a batch has its own row, counters included. No tensor that comes in is
 
 | name | shape | holds |
 |---|---|---|
-| `stream_buffer` | [N, C, kt - 1, H, W] | the last frames that a temporal kernel still needs |
+| `stream_buffer` | [N, C, kt - 1, H, W] | the last frames that a temporal kernel still needs; of a temporal shift the \
+one last frame of the channels that it shifts |
 | `pool_buffer` | [N, C] | sum of the spatial means of all frames so far |
 | `pool_frame_count` | int32 [N] | how many they were |
 | `pos_enc_frame_count` | int32 [N] | index of the next frame |
 
-Stream buffers, cumulative pooling and positions: arXiv 2103.11511, section 3.2 and its reference code.
+Stream buffers, cumulative pooling and positions: arXiv 2103.11511, section 3.2 and its reference code. Temporal shift:
+arXiv 1811.08383.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 State: TypeAlias = dict[str, Tensor]
@@ -41,6 +44,29 @@ def buffered(x_NCTHW: Tensor, frames: int, state: StateLike | None) -> tuple[Ten
     # joined as N T H W C, so that the memory stays channels last whatever the buffer's is
     joined = torch.cat([before.permute(0, 2, 3, 4, 1), x_NCTHW.permute(0, 2, 3, 4, 1)], 1).permute(0, 4, 1, 2, 3)
     return joined, {BUFFER: joined[:, :, joined.shape[2] - frames :].clone()}  # a view would keep the whole clip
+
+
+def shifted(x_NCTHW: Tensor, channels: int, causal: bool, state: StateLike | None) -> tuple[Tensor, State]:
+    """The first `channels` of each frame from the frame before, zeros where the stream starts; all others stay.
+
+    Where the network is not causal, the next `channels` come from the frame after, zeros at the clip's end.
+
+    Returns:
+        The same shape, and in causal networks the last frame of the first channels as `stream_buffer`.
+    """
+    if causal:
+        joined, after = buffered(x_NCTHW[:, :channels], 1, state)
+        parts, done = [joined[:, :, :-1]], channels
+    else:
+        past, future = x_NCTHW[:, :channels], x_NCTHW[:, channels : 2 * channels]
+        parts, done, after = [_moved(past, 1), _moved(future, -1)], 2 * channels, State()
+    rows = [part.permute(0, 2, 3, 4, 1) for part in (*parts, x_NCTHW[:, done:])]  # channels last, as in `buffered`
+    return torch.cat(rows, -1).permute(0, 4, 1, 2, 3), after
+
+
+def _moved(x_NCTHW: Tensor, frames: int) -> Tensor:
+    """Frames moved later by `frames` (-1: earlier), zeros where none comes from."""
+    return F.pad(x_NCTHW, (0, 0, 0, 0, frames, -frames))
 
 
 def spatial_means(x_NCTHW: Tensor) -> Tensor:

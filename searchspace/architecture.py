@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from searchspace.clip import Clip, Kernel
+from searchspace.clip import SHIFT_SHARE, Clip, Kernel
 from searchspace.form import BASE, Form
 from searchspace.schema import Fields, parse_json, plain, show, write_atomically
 from searchspace.weights_header import read_arch_json
@@ -51,7 +51,7 @@ class Stem:
     def __post_init__(self) -> None:
         check_whole(self.width, 1, MAX_WIDTH, "stem width")
         check_kind(self.kernel, Kernel, "stem kernel")
-        if self.kernel.checked().t != 1:
+        if not _fits_a_stem(self.kernel):
             raise ValueError(f"stem kernel is {self.kernel}; allowed: a spatial kernel, such as 1x3x3")
 
 
@@ -60,7 +60,7 @@ class Layer:
     """One bottleneck.
 
     Attributes:
-        kernel: of the depthwise convolution.
+        kernel: of the depthwise convolution, and whether the expanded channels that it sees are shifted.
         stride: spatial stride, 1 or 2; there is no temporal stride.
         expand: channels between the two pointwise convolutions.
         squeeze: hidden channels of squeeze-excitation, 0 for none.
@@ -73,9 +73,8 @@ class Layer:
 
     def __post_init__(self) -> None:
         check_kind(self.kernel, Kernel, "layer kernel")
-        self.kernel.checked()
         check_whole(self.stride, 1, 2, "layer stride")
-        check_whole(self.expand, 1, MAX_EXPAND, "layer expand")
+        check_whole(self.expand, _least_expand(self.kernel), MAX_EXPAND, f"layer expand of kernel {self.kernel}")
         check_whole(self.squeeze, 0, MAX_EXPAND, "layer squeeze")
 
 
@@ -195,8 +194,8 @@ class Architecture:
 
     @property
     def receptive_frames(self) -> int:
-        """Frames that the convolutions above one frame of the last block see."""
-        return 1 + sum(position.layer.kernel.t - 1 for position in self.layers())
+        """Frames that the kernels and shifts above one frame of the last block see."""
+        return 1 + sum(position.layer.kernel.frames(self.causal) - 1 for position in self.layers())
 
     def streaming(self, position_encoding: bool = False) -> Architecture:
         """This network in the causal form of the published stream networks; a causal network stays as it is.
@@ -340,9 +339,18 @@ def read_kernels(fields: Fields, texts: list[Any]) -> list[Kernel]:
 def read_stem_kernel(fields: Fields) -> Kernel:
     """Reads the key `kernel` of a stem, which is spatial."""
     kernel = read_kernels(fields, [fields.raw("kernel")])[0]
-    if kernel.t != 1:
+    if not _fits_a_stem(kernel):
         raise fields.refuse("kernel", str(kernel), "a spatial kernel, such as 1x3x3")
     return kernel
+
+
+def _fits_a_stem(kernel: Kernel) -> bool:
+    return kernel.t == 1 and not kernel.shift
+
+
+def _least_expand(kernel: Kernel) -> int:
+    """So many channels that a shift moves one of them."""
+    return SHIFT_SHARE if kernel.shift else 1
 
 
 def _read_block(fields: Fields) -> Block:
@@ -350,11 +358,12 @@ def _read_block(fields: Fields) -> Block:
     layers = []
     for i, item in enumerate(fields.items("layers", MAX_LAYERS)):
         layer = Fields(item, f"{fields.where}.layers[{i}]")
+        kernel = read_kernels(layer, [layer.raw("kernel")])[0]
         layers.append(
             Layer(
-                kernel=read_kernels(layer, [layer.raw("kernel")])[0],
+                kernel=kernel,
                 stride=layer.integer("stride", 1, 2),
-                expand=layer.integer("expand", 1, MAX_EXPAND),
+                expand=layer.integer("expand", _least_expand(kernel), MAX_EXPAND),
                 squeeze=layer.integer("squeeze", 0, MAX_EXPAND),
             )
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import operator
 import re
-from typing import NamedTuple
 
 from searchspace.schema import show
 
@@ -14,6 +13,7 @@ MAX_FRAMES, MAX_SIDE, MAX_FPS = 4096, 4096, 1000.0
 MIN_FPS = 0.001
 DEFAULT_FPS = 5.0
 MAX_LENGTH = 15  # of a kernel
+SHIFT_SHARE = 8  # one channel in so many is shifted a frame
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,35 +77,69 @@ class Clip:
         )
 
 
-class Kernel(NamedTuple):
-    """Size of a convolution kernel: frames x height x width, each odd."""
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Kernel:
+    """Size of a convolution kernel: frames x height x width, each odd, from 1 to 15.
+
+    A spatial kernel may stand behind a temporal shift (TSM, Lin et al., ICCV 2019, arXiv 1811.08383), written
+    `tsm1x3x3`: an eighth of the channels that it sees, the first, come from the frame before. Where later frames may be
+    seen, the next eighth comes from the frame after; this order is our choice (the authors' is the other one), so that
+    a causal network shifts the same channels. Shifting has no weights and no multiply-accumulates.
+
+    Attributes:
+        t, h, w: frames, height, width.
+        shift: whether a temporal shift stands in front.
+    """
 
     t: int
     h: int
     w: int
+    shift: bool = False
+
+    def __post_init__(self) -> None:
+        if any(type(length) is not int or length % 2 == 0 or not 1 <= length <= MAX_LENGTH for length in self.size):
+            raise ValueError(f"kernel {self}: each length must be odd, from 1 to {MAX_LENGTH} (a kernel has a centre)")
+        if self.shift and self.t != 1:
+            raise ValueError(f"kernel {self}: a spatial kernel must follow the shift, such as tsm1x3x3")
 
     @classmethod
     def parse(cls, text: object) -> Kernel:
-        """Reads `5x3x3`.
+        """Reads `5x3x3`, or `tsm1x3x3` with a temporal shift.
 
         Raises:
-            ValueError: not of this form, an even length, or a length over 15.
+            ValueError: not of this form, an even length, a length over 15, or a shift before several frames.
         """
-        match = re.fullmatch(r"(\d{1,3})x(\d{1,3})x(\d{1,3})", text) if isinstance(text, str) else None
+        match = re.fullmatch(r"(tsm)?(\d{1,3})x(\d{1,3})x(\d{1,3})", text) if isinstance(text, str) else None
         if match is None:
-            raise ValueError(f"kernel {show(text)}: write frames x height x width, such as 5x3x3")
-        return cls(*(int(part) for part in match.groups())).checked()
+            raise ValueError(
+                f"kernel {show(text)}: write frames x height x width, such as 5x3x3, or tsm1x3x3 with a temporal shift"
+            )
+        shift, *lengths = match.groups()
+        t, h, w = (int(length) for length in lengths)
+        return cls(t, h, w, shift is not None)
 
-    def checked(self) -> Kernel:
-        """Itself; raises `ValueError` for a length that is even (a kernel has a centre) or not from 1 to 15."""
-        if any(type(size) is not int or size % 2 == 0 or not 1 <= size <= MAX_LENGTH for size in self):
-            raise ValueError(f"kernel {self}: each length must be odd, from 1 to {MAX_LENGTH} (a kernel has a centre)")
-        return self
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """Frames, height, width."""
+        return self.t, self.h, self.w
 
     @property
     def taps(self) -> int:
         """Weights per channel."""
         return self.t * self.h * self.w
 
+    def frames(self, causal: bool) -> int:
+        """Frames that one frame of the output sees."""
+        return (2 if causal else 3) if self.shift else self.t
+
+    def shifted(self, channels: int) -> int:
+        """How many of `channels` come from the frame before."""
+        return channels // SHIFT_SHARE if self.shift else 0
+
+    def distance(self, other: Kernel) -> int:
+        """Difference of the lengths; a shift counts as one more, less than the two of the next longer kernel."""
+        lengths = sum(abs(a - b) for a, b in zip(self.size, other.size, strict=True))
+        return lengths + (self.shift != other.shift)
+
     def __str__(self) -> str:
-        return f"{self.t}x{self.h}x{self.w}"
+        return f"{'tsm' * self.shift}{self.t}x{self.h}x{self.w}"

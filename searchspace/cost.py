@@ -148,7 +148,7 @@ def layer_cost(
     params = in_width * expand + expand * taps + expand * out_width
     params += 2 * expand + 2 * expand * (1 + split) + 2 * out_width + 1  # BatchNorms and the residual scalar
     buffer = expand * (kernel.t - 1) * (out_area if split else area) if form.causal else 0
-    state = buffer
+    state = buffer + (kernel.shifted(expand) * area if form.causal else 0)
     if squeeze:
         gates = clip.frames if form.causal or form.squeeze_kind != "3d" else 1
         weights = (form.pooled + 1) * expand * squeeze
@@ -178,7 +178,8 @@ def _layer_activation(
 
     - expansion, BatchNorm, activation: two tensors of `expand` channels at input size;
     - depthwise, BatchNorm, activation: the expanded input, and two of `expand` channels at output size; where the
-      convolution in time stands alone, its input too, and in causal networks its input with the buffer in front;
+      convolution in time stands alone, its input too; in causal networks its input with the buffer in front; and the
+      shifted copy of the expanded input where there is a temporal shift;
     - squeeze-excitation: two of `expand` channels at output size, the plain and the gated one, of which the plain one
       lives to the end of the layer;
     - projection and BatchNorm: its input and two of `out_width` channels;
@@ -193,7 +194,7 @@ def _layer_activation(
     if layer.stride != 1 or in_width != out_width:
         joined += narrow + (in_width * after if layer.stride != 1 else 0)
     convolved = wide_in + 2 * wide_out
-    if split or buffer:
+    if split or buffer or layer.kernel.shift:
         convolved += (wide_out if split else wide_in) + buffer
     return in_width * before + max(2 * wide_in, convolved, gated + 2 * narrow, joined)
 

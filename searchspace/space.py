@@ -51,7 +51,7 @@ class BlockSpace:
         stride: spatial stride of the first layer.
         widths: output widths.
         depths: numbers of layers, ascending.
-        kernels: of the depthwise convolutions.
+        kernels: of the depthwise convolutions, with or without a temporal shift.
         expansions: channels between the pointwise convolutions.
         squeezes: whether a layer has squeeze-excitation.
     """
@@ -237,7 +237,8 @@ class Space:
                 stride = block.stride if index == 0 else 1
                 if index < len(theirs.layers) and layer.stride != stride:
                     changes.append(f"{path}/stride: {layer.stride} -> {stride}")
-                row.append(pick(f"{path}/kernel", block.kernels, layer.kernel, _kernel_distances(block, layer.kernel)))
+                distances = [float(kernel.distance(layer.kernel)) for kernel in block.kernels]
+                row.append(pick(f"{path}/kernel", block.kernels, layer.kernel, distances))
                 row.append(close(f"{path}/expansion", block.expansions, layer.expand))
                 row.append(close(f"{path}/se", block.squeezes, layer.squeeze > 0))
                 expand, here = block.expansions[row[-2]], 0
@@ -247,7 +248,8 @@ class Space:
                     changes.append(f"{path}/squeeze: {layer.squeeze} -> {here}")
         row.append(close("head/width", self.heads, architecture.head.width))
         fixed: dict[str, tuple[Any, Any]] = {
-            "stem": (architecture.stem, self.stem),
+            "stem/width": (architecture.stem.width, self.stem.width),
+            "stem/kernel": (architecture.stem.kernel, self.stem.kernel),
             "head/hidden": (architecture.head.hidden, self.hidden),
         }
         for field in dataclasses.fields(Form):
@@ -278,10 +280,6 @@ class Space:
     def to_yaml(self) -> str:
         """The space's YAML file; reading it gives an equal space."""
         return yaml.safe_dump(self.source, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
-
-
-def _kernel_distances(block: BlockSpace, wanted: Kernel) -> list[float]:
-    return [sum(abs(a - b) for a, b in zip(kernel, wanted, strict=True)) for kernel in block.kernels]
 
 
 def read_space(data: object, where: str) -> Space:

@@ -3,7 +3,8 @@
 Sharing follows TuNAS (arXiv 2008.06120): one set of weights a layer position, pointwise weights and the affine part
 of their BatchNorm shared by prefixes, squeeze-excitation at the hidden width of the active expansion. Depthwise
 kernels are *separate*, a tensor each, as TuNAS has them, or *nested*: the part of one shared tensor that the kernel
-covers around its centre, plus a difference of its own that starts at zero. Each kernel has its own BatchNorm.
+covers around its centre, plus a difference of its own that starts at zero; a kernel behind a temporal shift covers
+what it covers without. Each kernel has its own BatchNorm.
 
 In the (2+1)D form both parts of a kernel are shared so, each with BatchNorms of its own a kernel; temporal parts of
 causal networks share the taps of one age, the newest first. Squeeze-excitation that pools twice (`2plus3d`) slices its
@@ -87,7 +88,7 @@ class SharedDepthwise(nn.Module):
             self.shared = nn.Parameter(he_normal_(torch.empty(channels, len(taps)), mean_taps, generator))
         self.own = nn.ParameterDict()
         for kernel, part in kernels.items():
-            own = torch.zeros(channels, 1, *part)
+            own = torch.zeros(channels, 1, *part.size)
             self.own[str(kernel)] = nn.Parameter(own if nested else he_normal_(own, part.taps, generator))
         self.norm_weight = nn.Parameter(torch.ones(len(kernels), channels))
         self.norm_bias = nn.Parameter(torch.zeros(len(kernels), channels))

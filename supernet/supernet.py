@@ -87,7 +87,7 @@ class SharedLayer(nn.Module):
         spatial, temporal = self.depthwise.slice(slicer, kernel, channels), None
         if self.temporal is not None and kernel in self.temporal.kernels:
             temporal = self.temporal.slice(slicer, kernel, channels)
-        return layers.DepthwiseWeights(spatial, temporal)
+        return layers.DepthwiseWeights(spatial, temporal, kernel.shifted(channels))
 
 
 class SharedBlock(nn.Module):
@@ -133,7 +133,7 @@ class Supernet(nn.Module):
             raise ValueError(f"{classes} classes: must be at least 1")
         self.space, self.classes, form = space, classes, space.form
         generator = torch.Generator().manual_seed(seed)
-        self.stem = SharedConv((space.stem.width, 3, *space.stem.kernel), form, generator)
+        self.stem = SharedConv((space.stem.width, 3, *space.stem.kernel.size), form, generator)
         before: tuple[int, ...] = (space.stem.width,)
         blocks = []
         for block in space.blocks:

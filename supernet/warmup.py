@@ -44,7 +44,7 @@ class Centre:
     width: float = 1.0
     expansion: float = 2.0
     depth: int = 2
-    kernel: Kernel = Kernel(3, 3, 3)  # noqa: RUF009 - an immutable tuple
+    kernel: Kernel = Kernel(3, 3, 3)  # noqa: RUF009 - immutable
     se: bool = True
 
     def choices(self, space: Space) -> Choices:
@@ -59,7 +59,7 @@ class Centre:
             base = space.blocks[int(parts[1])].base
             wanted = {"width": self.width * base, "expansion": self.expansion * base, "depth": self.depth}
             if kind == "kernel":
-                distances = [sum(abs(a - b) for a, b in zip(value, self.kernel, strict=True)) for value in values]
+                distances = [float(self.kernel.distance(value)) for value in values]
             elif kind == "se":
                 distances = [float(value != self.se) for value in values]
             else:

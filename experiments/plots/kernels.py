@@ -10,17 +10,18 @@ from searchspace import Kernel
 _FAMILIES = {
     "space": ("#a6c8ec", "#4b8fd4", "#155a9c", "#0b3564"),
     "time": ("#f5c46b", "#d98b16", "#9c5f05"),
+    "shift": ("#c9b6e8", "#9271c9", "#5f3b9e", "#38196b"),
     "both": ("#74c08d", "#1f8a4c", "#c0392b", "#7d1f3f"),
 }
 
 
 def kernel_colours(kernels: Iterable[Kernel]) -> dict[Kernel, str]:
-    """Blues for kernels in space, oranges in time, greens and reds in both: kin look alike.
+    """Blues for kernels in space, oranges in time, violets behind a shift, greens and reds in both: kin look alike.
 
     The kernels of the built-in space come first, so that they have the same colours beside whatever others.
 
     Returns:
-        `#rrggbb` of each kernel, in the order of a legend: space, time, both, small to large.
+        `#rrggbb` of each kernel, in the order of a legend: space, time, shift, both, small to large.
     """
     used = dict.fromkeys(_FAMILIES, 0)
     colours = {}
@@ -33,6 +34,8 @@ def kernel_colours(kernels: Iterable[Kernel]) -> dict[Kernel, str]:
 
 
 def _family(kernel: Kernel) -> str:
+    if kernel.shift:
+        return "shift"
     return "space" if kernel.t == 1 else "time" if kernel.h == kernel.w == 1 else "both"
 
 

@@ -67,13 +67,15 @@ def picture(architectures: Sequence[Buildable], clip: Clip | None = None) -> Fig
     everything = [panel for group in groups for panel in group]
     in_rows = _in_rows(groups)
     widest = max(sum(panel.bars for panel in row) for row in in_rows)
-    figure = Figure(figsize=(max(8.0, INCHES * widest + 1.0), 4.3 * len(in_rows) + 0.7), layout="constrained")
+    key = _key(everything)
+    width = max(INCHES * widest + 1.0, 4.0 + 1.0 * len(key))  # of the bars, or of the key in its one line
+    figure = Figure(figsize=(width, 4.3 * len(in_rows) + 0.7), layout="constrained")
     channels = max(_highest(panel.architecture) for panel in everything)
     macs = max(row.macs for panel in everything for row in panel.rows) / 1e6
     for part, row in zip(figure.subfigures(len(in_rows), 1, squeeze=False)[:, 0], in_rows, strict=True):
         _row(part, row, widest, channels, macs)
     figure.legend(
-        handles=_key(everything), loc="outside lower left", ncols=12, fontsize=8.5, frameon=False, handlelength=1.4
+        handles=key, loc="outside lower left", ncols=12, fontsize=8.5, frameon=False, handlelength=1.4
     )
     return figure
 

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 
 from experiments.plots import network
 from experiments.plots.kernels import kernel_colours
-from searchspace import Architecture, Clip, Ensemble, Kernel, cost, load, published
+from searchspace import Architecture, Block, Clip, Ensemble, Kernel, Layer, cost, load, published
 from tests.experiments.conftest import Nas
 
 
@@ -91,14 +91,53 @@ def test_names_are_no_markup_and_stay_in_their_panel(tmp_path: Path) -> None:
     assert all(text.get_window_extent().x1 < right.get_window_extent().x0 for text in words if text.get_text())
 
 
+@pytest.mark.parametrize("kernels", [("1x3x3",), ("tsm1x3x3", "1x15x15"), ("1x3x3", "tsm1x5x5", "5x1x1", "3x3x3")])
+def test_the_key_of_a_small_network_fits(kernels: tuple[str, ...]) -> None:
+    layers = tuple(Layer(Kernel.parse(kernel), 1, 24, 8) for kernel in kernels)
+    figure = network.picture([dataclasses.replace(published("t0"), blocks=(Block(16, layers),))])
+    figure.draw_without_rendering()
+    (key,) = figure.legends
+    assert len(key.get_texts()) == 3 + len(kernels)
+    assert key.get_window_extent().x1 < figure.bbox.x1
+
+
 def test_colours_are_the_same_beside_whatever_others() -> None:
     known = kernel_colours(load("movinet").kernels)
     assert len(set(known.values())) == 7
     for kernel, colour in known.items():
         assert kernel_colours([Kernel(1, 1, 1), Kernel(3, 5, 5), kernel])[kernel] == colour
+        assert kernel_colours([Kernel(1, 3, 3, shift=True), kernel])[kernel] == colour
+    shifts = kernel_colours([*known, Kernel(1, 5, 5, shift=True), Kernel(1, 3, 3, shift=True)])
+    assert len(set(shifts.values())) == 9
+    assert [str(kernel) for kernel in shifts if kernel.shift] == ["tsm1x3x3", "tsm1x5x5"]
     assert list(kernel_colours([Kernel(3, 3, 3), Kernel(5, 1, 1), Kernel(1, 5, 5), Kernel(1, 3, 3)])) == [
         Kernel(1, 3, 3), Kernel(1, 5, 5), Kernel(5, 1, 1), Kernel(3, 3, 3),
     ]  # fmt: skip
+
+
+def test_show_names_the_picture_after_what_it_shows(
+    nas: Nas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    odd = dataclasses.replace(published("t0"), name="../x/ naïve: " + "y" * 150)
+    odd.save("odd.json")
+    dataclasses.replace(odd, name="☃").save("snow.json")
+    for words, name in (
+        (["a0", "--png"], "a0.png"),
+        (["a0", "--png", "--stream"], "a0-stream.png"),
+        (["t0", "a6", "--clip", "8x32x32@25", "--png"], "t0-a6.png"),
+        (["odd.json", "snow.json", "--png"], "x-na-ve-" + "y" * 89 + "-unnamed.png"),
+    ):
+        answer = nas("show", *words)
+        assert answer.code == 0 and f"wrote {name}" in "".join(answer.out.split("\n")), (answer.out, answer.err)
+        (file,) = tmp_path.glob("*.png")
+        assert file.name == name
+        file.unlink()
+    for words in (["--png", "a0"], ["a0", "--png", "a2"]):
+        answer = nas("show", *words)
+        message = f"'{words[-1]}': pictures are PNG files; give a name that ends in .png, or --png behind everything"
+        assert answer.code == 2 and message in answer.err
+    assert not list(tmp_path.glob("*.png"))
 
 
 def test_show_draws(nas: Nas, tmp_path: Path, runs: Path) -> None:

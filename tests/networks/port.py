@@ -104,7 +104,7 @@ class Bottleneck(nn.Module):
         layer = position.layer
         e = layer.expand
         self.expand = Unit(stream, position.in_width, e, act=act)
-        self.deep = Unit(stream, e, e, tuple(layer.kernel), layer.stride, e, act=act)
+        self.deep = Unit(stream, e, e, layer.kernel.size, layer.stride, e, act=act)
         self.se = Squeeze(stream, e, layer.squeeze, act)
         self.project = Unit(stream, e, position.width)
         self.res = None
@@ -126,7 +126,7 @@ class Port(nn.Module):
         stream = architecture.form.causal
         act = nn.Hardswish if stream else nn.SiLU
         stem, head = architecture.stem, architecture.head
-        self.conv1 = Unit(stream, 3, stem.width, tuple(stem.kernel), 2, act=act)
+        self.conv1 = Unit(stream, 3, stem.width, stem.kernel.size, 2, act=act)
         self.blocks = nn.Sequential(
             OrderedDict((f"b{p.block}_l{p.index}", Bottleneck(stream, p, act)) for p in architecture.layers())
         )

@@ -12,7 +12,7 @@ import torch
 import networks
 import searchspace
 from networks import Stream, states
-from searchspace import Form
+from searchspace import Clip, Ensemble, Form, Member
 from tests.networks.test_movinet import on_meta, small
 from tests.networks.test_streaming import frames, live
 
@@ -148,6 +148,56 @@ def test_states_that_do_not_fit() -> None:
         network.initial_state(1, 0, 24)
     with pytest.raises(ValueError, match="'block0_layer0_pool_buffer' is missing"):
         network.reset({"head_pool_buffer": torch.zeros(1, 32)}, [0])
+
+
+def test_counters_that_no_stream_has() -> None:
+    form = dataclasses.replace(searchspace.STREAM, position_encoding=True)
+    network = live(dataclasses.replace(small(), form=form))
+    clip = frames(3, 4, 24, 24)
+    pools = [name for name in network.initial_state(3, 24, 24) if name.endswith("_pool_frame_count")]
+    assert len(pools) > 3 and pools[-1] == "head_pool_frame_count"
+    with torch.no_grad():
+        _, state = network(clip)
+        state = network.reset(state, [1])
+        network(clip, dict(reversed(state.items())))  # streams of other ages are fine, and so is another order
+
+        def refused(match: str, name: str, counts: list[int]) -> None:
+            spoiled = {**state, name: torch.tensor(counts, dtype=torch.int32)}
+            for call in (network, network.features):
+                with pytest.raises(ValueError, match=match) as caught:
+                    call(clip, spoiled)
+                assert "\n" not in str(caught.value)
+            assert (network.reset(spoiled)[name] == 0).all(), "a reset is the remedy"
+
+        for name in (*pools, "block0_layer0_pos_enc_frame_count"):
+            refused(rf"'{name}' holds -1 frames; allowed: from 0 on; reset the stream", name, [4, -1, 4])
+        for name in pools[1:]:
+            refused(rf"'{name}' holds 5 frames of stream 2, '{pools[0]}' 4; allowed: the same", name, [4, 0, 5])
+        refused(rf"'{pools[1]}' holds 4 frames of stream 0, '{pools[0]}' 7; allowed: the same", pools[0], [7, 0, 4])
+        name = "block2_layer0_pos_enc_frame_count"
+        refused(rf"'{name}' holds 0 frames of stream 2, 'block0_layer0_pos_enc_frame_count' 4", name, [4, 0, 0])
+        _, seen = network.features(clip, state)
+        assert seen[pools[0]].tolist() == [8, 4, 8] and seen[pools[-1]].tolist() == [4, 0, 4]
+        network(clip, seen)  # the head may have seen fewer
+        network.train()(clip, {**state, pools[1]: state[pools[1]] + 3})  # no look at values in training
+
+
+def test_counters_of_members_are_their_own() -> None:
+    """Members see other frames; what is said names the member's tensor."""
+    single = dataclasses.replace(small(), form=searchspace.STREAM, clip=Clip(8, 24, 24, 5))
+    half = dataclasses.replace(single, clip=Clip(4, 24, 24, 2.5))
+    ensemble = networks.create(Ensemble("two", single.clip, (Member(single, 0), Member(half, 0)))).eval()
+    clip = frames(1, 4, 24, 24)
+    with torch.no_grad():
+        _, state = ensemble(clip)
+        assert int(state["member0_head_pool_frame_count"]) == 4 and int(state["member1_head_pool_frame_count"]) == 2
+        ensemble(clip, state)
+        for name in ("frame_count", "member1_block0_layer0_pool_frame_count"):
+            with pytest.raises(ValueError, match=rf"'{name}' holds -3 frames"):
+                ensemble(clip, {**state, name: torch.tensor([-3], dtype=torch.int32)})
+        name = "member1_head_pool_frame_count"
+        with pytest.raises(ValueError, match=rf"'{name}' holds 3 .*'member1_block0_layer0_pool_frame_count' 2"):
+            ensemble(clip, {**state, name: torch.tensor([3], dtype=torch.int32)})
 
 
 # ------------------------------------------------------------------------------------------------------------- streams

@@ -29,6 +29,7 @@ VALUES: list[Any] = [
     *(1e-320, float("nan"), float("inf"), -float("inf"), "", " ", "1", "nan", "yes", "x", "1x3x3", "5x3x3", "2x3x3"),
     *("1x1x99", "8x128x128@5", "8x0x128@5", "9999999x9x9", "a\nb", "\x00", "\ud800", "\u202e", "naïve ☃", "\U0001f600"),
     *("x" * 5000, [], {}, [[]], [None], [1, 2, 3], [1e9], ["1x3x3"], [True, 1], {"a": 1}, {"": None}, {"width": 8}),
+    *("tsm1x3x3", "tsm3x3x3", ["tsm1x5x5"]),
     *([{}] * 100, _deep(5), _deep(200), list(range(500)), {str(i): i for i in range(300)}),
 ]
 RAW_JSON = [

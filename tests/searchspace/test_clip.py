@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -76,15 +77,25 @@ def test_another_resolution() -> None:
     assert dataclasses.replace(clip, frames=3) == Clip(3, 128, 171, 5)
 
 
-@pytest.mark.parametrize("text", ["1x3x3", "5x1x1", "15x15x15", "1x1x1"])
+@pytest.mark.parametrize("text", ["1x3x3", "5x1x1", "15x15x15", "1x1x1", "tsm1x3x3", "tsm1x1x1"])
 def test_kernels(text: str) -> None:
     kernel = Kernel.parse(text)
-    assert str(kernel) == text and kernel.checked() is kernel
-    assert kernel.taps == int(text.split("x")[0]) * int(text.split("x")[1]) * int(text.split("x")[2])
+    lengths = tuple(int(length) for length in text.removeprefix("tsm").split("x"))
+    assert str(kernel) == text and kernel == Kernel(*lengths, shift=text.startswith("tsm"))
+    assert kernel.size == lengths and kernel.taps == math.prod(lengths)
+
+
+def test_what_a_shift_moves_and_sees() -> None:
+    plain, shifting = Kernel(1, 3, 3), Kernel(1, 3, 3, shift=True)
+    assert plain != shifting and [kernel.shifted(47) for kernel in (plain, shifting)] == [0, 5]
+    assert [kernel.frames(causal) for kernel in (Kernel(5, 1, 1), shifting) for causal in (True, False)] == [5, 5, 2, 3]
+    assert plain.distance(shifting) == shifting.distance(plain) == 1
+    assert Kernel(3, 5, 3).distance(shifting) == 2 + 2 + 1 and shifting.distance(shifting) == 0
 
 
 @pytest.mark.parametrize(
-    "text", ["3x3", "3", "", "3x3x3x3", "ax3x3", "3 x3x3", "3x3x-3", 333, None, ["3x3x3"], "x" * 10**6]
+    "text",
+    ["3x3", "3", "", "3x3x3x3", "ax3x3", "3 x3x3", "3x3x-3", 333, None, ["3x3x3"], "x" * 10**6, "tsm", "TSM1x3x3"],
 )
 def test_texts_that_are_no_kernel(text: object) -> None:
     with pytest.raises(ValueError, match="write frames x height x width, such as 5x3x3") as caught:
@@ -96,3 +107,8 @@ def test_texts_that_are_no_kernel(text: object) -> None:
 def test_kernels_without_a_centre_or_too_large(text: str) -> None:
     with pytest.raises(ValueError, match=f"kernel {text}: each length must be odd, from 1 to 15"):
         Kernel.parse(text)
+
+
+def test_a_shift_goes_before_a_spatial_kernel_only() -> None:
+    with pytest.raises(ValueError, match="kernel tsm3x3x3: a spatial kernel must follow the shift, such as tsm1x3x3"):
+        Kernel.parse("tsm3x3x3")

@@ -147,7 +147,7 @@ def test_every_layer_of_the_released_table(name: str) -> None:
     assert (table["resolution"], table["eval_frames"]) == (network.clip.height, network.clip.frames)
     assert network.clip.fps == pytest.approx(25 / table["temporal_stride"], abs=1e-6)
     stem, *middle, head = table["layers"]
-    assert (stem["cout"], stem["kernel"]) == (network.stem.width, list(network.stem.kernel))
+    assert (stem["cout"], stem["kernel"]) == (network.stem.width, list(network.stem.kernel.size))
     assert (head["project"], head["dense"], head["cin"]) == (
         network.head.width,
         network.head.hidden,
@@ -160,7 +160,7 @@ def test_every_layer_of_the_released_table(name: str) -> None:
     for i, (position, row) in enumerate(zip(positions, middle, strict=True)):
         layer = position.layer
         assert row["name"] == f"block{position.block}_layer{position.index}"
-        assert row["kernel"] == list(layer.kernel) and row["stride"] == [1, layer.stride, layer.stride]
+        assert row["kernel"] == list(layer.kernel.size) and row["stride"] == [1, layer.stride, layer.stride]
         assert (row["cin"], row["expand"], row["cout"]) == (position.in_width, layer.expand, position.width)
         assert row["se_hidden_base"] == layer.squeeze
         assert row["se_hidden_stream"] == streams[i].layer.squeeze

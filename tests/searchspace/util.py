@@ -15,7 +15,7 @@ from searchspace.form import WORDS
 from searchspace.schema import parse_yaml
 from searchspace.space import read_space
 
-KERNELS = ("1x3x3", "1x5x5", "1x7x7", "5x1x1", "7x1x1", "3x3x3", "5x3x3")
+KERNELS = ("1x3x3", "1x5x5", "1x7x7", "5x1x1", "7x1x1", "3x3x3", "5x3x3", "tsm1x3x3", "tsm1x1x1")
 
 # A user's space: kernels, depths, ratios and shapes of its own, and blocks that offer their own choices.
 USERS = """
@@ -98,7 +98,7 @@ def random_architecture(rng: np.random.Generator) -> Architecture:
             Layer(
                 Kernel.parse(str(rng.choice(KERNELS))),
                 int(rng.integers(1, 3)),
-                int(rng.integers(1, 90)),
+                int(rng.integers(8, 90)),
                 int(rng.choice([0, 0, 5, 16])),
             )
             for _ in range(int(rng.integers(1, 5)))
@@ -148,7 +148,7 @@ def counted(architecture: Architecture, clip: Clip) -> tuple[dict[str, int], dic
         maps.append(tuple(math.ceil(side / stride) for side in maps[-1]))  # type: ignore[arg-type]
 
     strided(2)
-    rows = [("stem", 3, architecture.stem.width, math.prod(architecture.stem.kernel), positions(maps[-1]))]
+    rows = [("stem", 3, architecture.stem.width, math.prod(architecture.stem.kernel.size), positions(maps[-1]))]
     scalars, channels = 0, architecture.stem.width
     for block in architecture.blocks:
         for layer in block.layers:
@@ -159,7 +159,7 @@ def counted(architecture: Architecture, clip: Clip) -> tuple[dict[str, int], dic
                 rows.append(("depthwise", 1, layer.expand, layer.kernel.h * layer.kernel.w, new))
                 rows.append(("depthwise", 1, layer.expand, layer.kernel.t, new))
             else:
-                rows.append(("depthwise", 1, layer.expand, math.prod(layer.kernel), new))
+                rows.append(("depthwise", 1, layer.expand, math.prod(layer.kernel.size), new))
             if layer.squeeze:
                 gates = 1 if form.squeeze_kind == "3d" and not form.causal else clip.frames
                 seen = layer.expand * (2 if form.squeeze_kind == "2plus3d" else 1)

@@ -65,6 +65,14 @@ def masked_forward(net: Supernet, x: Tensor, architecture: Architecture) -> Tens
         h = activate(conv(y, f"{name}.expand", layer.expand))
         kernel, split = layer.kernel, form.convolution == "2plus1d"
         part = Kernel(1, kernel.h, kernel.w) if split else kernel
+        if kernel.shift:
+            before, after = torch.arange(-1, x.shape[2] - 1), torch.arange(1, x.shape[2] + 1)
+            moved, padded = h.clone(), F.pad(h, (0, 0, 0, 0, 1, 1))
+            eighth = layer.expand // 8
+            moved[:, :eighth] = padded[:, :eighth, before + 1]
+            if not form.causal:
+                moved[:, eighth : 2 * eighth] = padded[:, eighth : 2 * eighth, after + 1]
+            h = moved
         h = depthwise(h, f"{name}.depthwise", kernel, part, layer.stride, layer.expand)
         if split and kernel.t > 1:
             h = depthwise(h, f"{name}.temporal", kernel, Kernel(kernel.t, 1, 1), 1, layer.expand)
@@ -95,11 +103,11 @@ def masked_forward(net: Supernet, x: Tensor, architecture: Architecture) -> Tens
 def crop(depthwise: torch.nn.Module, part: Kernel, causal: bool = False) -> Tensor:
     """The shared taps under a kernel, found by their coordinates: around the centre, or in time the newest."""
     parts = [Kernel(*own.shape[2:]) for own in depthwise.own.values()]
-    box = [max(k[axis] for k in parts) for axis in range(3)]
+    box = [max(k.size[axis] for k in parts) for axis in range(3)]
 
     def place(k: Kernel) -> tuple[slice, ...]:
         first = slice(box[0] - k.t, box[0]) if causal else slice((box[0] - k.t) // 2, (box[0] + k.t) // 2)
-        return (first, *(slice((b - n) // 2, (b + n) // 2) for b, n in zip(box[1:], k[1:], strict=True)))
+        return (first, *(slice((b - n) // 2, (b + n) // 2) for b, n in zip(box[1:], k.size[1:], strict=True)))
 
     inside = torch.zeros(box, dtype=torch.bool)
     for k in parts:

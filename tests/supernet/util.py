@@ -17,7 +17,7 @@ SPACE = {
     "choices": {
         "multipliers": [0.75, 1, 1.5],
         "depth": [1, 2, 3],
-        "kernel": ["1x3x3", "1x5x5", "1x7x7", "5x1x1", "7x1x1", "3x3x3", "5x3x3"],
+        "kernel": ["1x3x3", "1x5x5", "1x7x7", "5x1x1", "7x1x1", "3x3x3", "5x3x3", "tsm1x3x3"],
         "expansion": [1.5, 2, 3],
         "se": [False, True],
     },
