@@ -69,7 +69,6 @@ def run(variant: str, seed: int, runs: Path) -> dict[str, Any]:
 def ranking(folder: Path) -> dict[str, float]:
     """How a run's shared weights see the random networks whose truth is known: mean accuracy, and Kendall's tau."""
     from benchmarks.alone import CLASSES, CLIP, random_choices
-    from searchspace import load
     from training import checkpoint, run
     from training.data import open_source
     from training.problem import build
@@ -92,10 +91,9 @@ def ranking(folder: Path) -> dict[str, float]:
     for record in read_records(RESULTS / "alone.jsonl"):
         if record["clip"] == CLIP:
             truth.setdefault(record["architecture"], []).append(record["accuracy"])
-    space = load("movinet").with_classes(CLASSES)
     losses, accuracies, alone = [], [], []
     for row in random_choices(600e6, 12):
-        known = truth.get(space.architecture(row).key(), [])
+        known = truth.get(problem.space.architecture(row).key(), [])
         score = scorer(row, RANKING_CLIPS, "ranking")
         accuracies.append(score.accuracy)
         if len(known) >= 2:

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from controller.benchmark import Choice, Outcome, Setting
 from controller.table import Table
@@ -56,9 +57,9 @@ def _key(setting: Setting) -> str:
     return json.dumps(_given(setting))
 
 
-def _outcome(data: dict[str, object]) -> Outcome:
-    choices = {name: Choice(**data[name]) for name in ("favourite", "seen", "modelled")}  # type: ignore[arg-type]
-    return Outcome(**{**data, **choices})  # type: ignore[arg-type]
+def _outcome(data: dict[str, Any]) -> Outcome:
+    choices = {name: Choice(**data[name]) for name in ("favourite", "seen", "modelled")}
+    return Outcome(**{**data, **choices})
 
 
 @dataclasses.dataclass(frozen=True)

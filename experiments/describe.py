@@ -123,12 +123,17 @@ def member_lines(architecture: Buildable, clip: Clip) -> list[tuple[str, str]]:
         return []
     lines = []
     for i, (member, own) in enumerate(zip(architecture.members, member_costs(architecture, clip), strict=True)):
-        stride, count = architecture.stride(i), architecture.frames(i, clip.frames)
-        first = ", ".join(str(member.offset + turn * stride) for turn in range(3))
-        frames = f"{count} frames of {own.clip.height}x{own.clip.width} ({first}, ...)"
+        count = architecture.frames(i, clip.frames)
+        frames = f"{count} frames of {own.clip.height}x{own.clip.width} ({turns_text(architecture, i)})"
         cost_text = f"{own.macs / 1e6:,.1f} M per clip, {own.params / 1e6:,.1f} M parameters"
         lines.append((f"member {i + 1}", f"{member.architecture.name}: {frames}, {cost_text}"))
     return lines
+
+
+def turns_text(ensemble: Ensemble, member: int) -> str:
+    """Which frames a member takes: `1, 3, 5, ...`."""
+    first, stride = ensemble.members[member].offset, ensemble.stride(member)
+    return f"{first}, {first + stride}, {first + 2 * stride}, ..."
 
 
 def _words(position: Position) -> str:

@@ -12,7 +12,7 @@ from networks import inputs, layers, states
 from networks.formulations import channels_last
 from networks.initialisers import classifier_normal_, he_normal_
 from networks.temporal import State, StateLike
-from searchspace import Architecture, Form, Kernel, Position
+from searchspace import Architecture, Form, Position
 
 
 class Norm(nn.Module):
@@ -90,9 +90,7 @@ class Bottleneck(nn.Module):
         layer = position.layer
         self.form, self.stride, self.drop_path = form, layer.stride, drop_path
         self.expand = ConvNorm((layer.expand, position.in_width), position.in_width, form, generator)
-        kernel, temporal = layer.kernel, None
-        if form.convolution == "2plus1d" and kernel.t > 1:
-            kernel, temporal = Kernel(1, kernel.h, kernel.w), Kernel(kernel.t, 1, 1)
+        kernel, temporal = form.parts(layer.kernel)
         self.shift = kernel.shifted(layer.expand)
         self.depthwise = ConvNorm((layer.expand, 1, *kernel.size), kernel.taps, form, generator)
         self.temporal = None

@@ -63,7 +63,8 @@ def shapes(architecture: Buildable, height: int, width: int) -> dict[str, tuple[
         if shifted := layer.kernel.shifted(layer.expand):
             result[f"{name}_{BUFFER}"] = (shifted, 1, *before)
         if layer.kernel.t > 1:
-            size = before if form.convolution == "3d" else (height, width)
+            split = form.parts(layer.kernel)[1] is not None
+            size = (height, width) if split else before
             result[f"{name}_{BUFFER}"] = (layer.expand, layer.kernel.t - 1, *size)
         if layer.squeeze and form.squeeze_kind != "2d":
             result |= {f"{name}_{POOL}": (layer.expand,), f"{name}_{POOL_COUNT}": ()}

@@ -142,8 +142,9 @@ def layer_cost(
     out_area = halve(height, layer.stride) * halve(width, layer.stride)
     after = clip.frames * out_area
     expand, kernel, squeeze = layer.expand, layer.kernel, layer.squeeze
-    split = form.convolution == "2plus1d" and kernel.t > 1
-    taps = kernel.h * kernel.w + kernel.t if split else kernel.taps
+    first, second = form.parts(kernel)
+    split = second is not None
+    taps = first.taps + (second.taps if second is not None else 0)
     macs = before * in_width * expand + after * expand * taps + after * expand * out_width
     params = in_width * expand + expand * taps + expand * out_width
     params += 2 * expand + 2 * expand * (1 + split) + 2 * out_width + 1  # BatchNorms and the residual scalar

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from searchspace.clip import Kernel
 from searchspace.schema import Fields, nearest, show
 
 WORDS: dict[str, tuple[str, ...]] = {
@@ -85,6 +86,12 @@ class Form:
     def pooled(self) -> int:
         """How many pooled vectors squeeze-excitation sees: 2 for "2plus3d", else 1."""
         return 2 if self.squeeze_kind == "2plus3d" else 1
+
+    def parts(self, kernel: Kernel) -> tuple[Kernel, Kernel | None]:
+        """The convolutions that a depthwise kernel is: one, or its spatial and then its temporal part."""
+        if self.convolution == "2plus1d" and kernel.t > 1:
+            return Kernel(1, kernel.h, kernel.w), Kernel(kernel.t, 1, 1)
+        return kernel, None
 
     def squeeze_width(self, expand: int) -> int:
         """Hidden width of squeeze-excitation on `expand` channels by the reference's rule."""

@@ -96,8 +96,8 @@ class SharedDepthwise(nn.Module):
     def slice(self, slicer: Slicer, kernel: Kernel, channels: int) -> layers.ConvWeights:
         """One kernel over the first `channels` channels."""
         row = self.kernels.index(kernel)
-        weight = slicer.slice(self.norm_weight, channels, row=row)
-        norm = layers.NormWeights(weight, slicer.slice(self.norm_bias, channels, row=row), eps=self.eps)
+        scale, shift = (slicer.slice(each, channels, row=row) for each in (self.norm_weight, self.norm_bias))
+        norm = layers.NormWeights(scale, shift, eps=self.eps)
         own = self.own[str(kernel)]
         if self.shared is None:
             weight = slicer.slice(own, channels, decay=True)

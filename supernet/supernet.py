@@ -50,11 +50,9 @@ class SharedLayer(nn.Module):
         super().__init__()
         expand, width = max(space.expansions), max(space.widths)
         self.expand = SharedConv((expand, in_width), form, generator)
-        spatial = {kernel: kernel for kernel in space.kernels}
-        temporal: dict[Kernel, Kernel] = {}
-        if form.convolution == "2plus1d":
-            spatial = {kernel: Kernel(1, kernel.h, kernel.w) for kernel in space.kernels}
-            temporal = {kernel: Kernel(kernel.t, 1, 1) for kernel in space.kernels if kernel.t > 1}
+        parts = {kernel: form.parts(kernel) for kernel in space.kernels}
+        spatial = {kernel: first for kernel, (first, _) in parts.items()}
+        temporal = {kernel: second for kernel, (_, second) in parts.items() if second is not None}
         self.depthwise = SharedDepthwise(expand, spatial, nested, form, generator)
         self.temporal = SharedDepthwise(expand, temporal, nested, form, generator) if temporal else None
         hidden = form.squeeze_width(expand)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from experiments.describe import Row, rows
+from experiments.describe import Row, rows, turns_text
 from experiments.plots.figure import INK, SOFT, save, tidy
 from experiments.plots.kernels import kernel_colours
 from searchspace import Architecture, Buildable, Clip, Cost, Ensemble, cost
@@ -88,9 +88,8 @@ def _panels(architecture: Buildable, clip: Clip) -> list[Panel]:
 
 
 def _member(ensemble: Ensemble, i: int, own: Cost, whole: str) -> Panel:
-    member, stride = ensemble.members[i], ensemble.stride(i)
-    taken = ", ".join(str(member.offset + turn * stride) for turn in range(3))
-    title = f"{member.architecture.name}, member {i + 1} of {len(ensemble.members)}: frames {taken}, ..."
+    member = ensemble.members[i]
+    title = f"{member.architecture.name}, member {i + 1} of {len(ensemble.members)}: frames {turns_text(ensemble, i)}"
     return Panel(title, f"{_cost_text(own)}\nof {whole}", member.architecture, own.clip)
 
 

@@ -135,17 +135,22 @@ def test_networks_of_a_users_space() -> None:
         assert cost(architecture).activation_bytes == pytest.approx(measured, rel=0.1)
 
 
+def _layer(rng: np.random.Generator) -> tuple[Layer, int, int]:
+    """A bottleneck of any kind, and how many channels go in and out."""
+    wide = int(rng.choice([8, 24, 96, 200]))
+    kernel = Kernel.parse(str(rng.choice(KERNELS)))
+    layer = Layer(kernel, int(rng.integers(1, 3)), wide, int(rng.choice([0, 8])))
+    in_width = int(rng.choice([16, 120]))
+    return layer, in_width, in_width if rng.random() < 0.5 else int(rng.choice([16, 120]))
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_every_kind_of_bottleneck(seed: int) -> None:
     """Layer by layer, wherever its peak lies: in the expansion, behind the convolution, in the gate, in the sum."""
     rng = np.random.default_rng(seed)
     clip = Clip(4, 24, 40)
     for _ in range(40):
-        wide = int(rng.choice([8, 24, 96, 200]))
-        kernel = Kernel.parse(str(rng.choice(KERNELS)))
-        layer = Layer(kernel, int(rng.integers(1, 3)), wide, int(rng.choice([0, 8])))
-        in_width = int(rng.choice([16, 120]))
-        out_width = in_width if rng.random() < 0.5 else int(rng.choice([16, 120]))
+        layer, in_width, out_width = _layer(rng)
         module = Bottleneck(Position(0, 0, in_width, out_width, layer), 0.0, Form(), None).eval()
         measured = _peak(module, _clip(in_width, clip), "fast")
         frames = 4 * 3 * clip.frames * clip.height * clip.width  # the clip, which a lone layer does not hold
@@ -159,11 +164,7 @@ def test_other_forms(form: Form) -> None:
     rng = np.random.default_rng(0)
     clip = Clip(4, 24, 40)
     for _ in range(40):
-        wide = int(rng.choice([8, 24, 96, 200]))
-        kernel = Kernel.parse(str(rng.choice(KERNELS)))
-        layer = Layer(kernel, int(rng.integers(1, 3)), wide, int(rng.choice([0, 8])))
-        in_width = int(rng.choice([16, 120]))
-        out_width = in_width if rng.random() < 0.5 else int(rng.choice([16, 120]))
+        layer, in_width, out_width = _layer(rng)
         module = Bottleneck(Position(0, 0, in_width, out_width, layer), 0.0, form, None).eval()
         measured = _peak(module, _clip(in_width, clip), "fast")
         rule = layer_cost(layer, in_width, out_width, clip, clip.height, clip.width, form)
