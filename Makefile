@@ -20,12 +20,14 @@ search: ## set up, then search on the built-in data (BUDGET=600MFLOPs, ARGS="fur
 test: ## set up, then lint, types and every test but the long proofs
 	@$(SETUP) dev
 	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/pytest -q -n 2 -m "not slow"
 
 test-all: ## the long proofs too (many kills, many seeds, all published networks)
 	@$(SETUP) dev
 	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/pytest -q -n 2
 
