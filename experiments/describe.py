@@ -92,7 +92,9 @@ def form_text(architecture: Buildable) -> str:
     form = architecture.form
     words = ["causal" if form.causal else "whole clips", f"{form.convolution} convolutions"]
     words += [f"squeeze-excitation {form.squeeze_kind}" + ", positional encoding" * form.position_encoding]
-    return ", ".join([*words, form.activation, f"gate {form.gate}"])
+    words += [form.activation, f"gate {form.gate}"]
+    words += [] if form.answers_clips else [f"head pool {form.head_pool}"]
+    return ", ".join(words)
 
 
 def state_text(total: Cost, architecture: Buildable) -> str:
@@ -107,7 +109,7 @@ def _counters(architecture: Buildable) -> int:
         return 1 + sum(_counters(member.architecture) for member in architecture.members)
     squeezes = sum(position.layer.squeeze > 0 for position in architecture.layers())
     form = architecture.form
-    return squeezes * ((form.squeeze_kind != "2d") + form.position_encoding) + 1
+    return squeezes * ((form.squeeze_kind != "2d") + form.position_encoding) + form.answers_clips
 
 
 def layers_text(architecture: Buildable) -> str:

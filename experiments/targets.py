@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from experiments.run_files import Run
-from searchspace import Buildable, load_architecture, published, published_ensembles, published_names
+from searchspace import Buildable, find, is_published, published_ensembles, published_names
+from searchspace.find import ARCH_JSON
 from searchspace.schema import nearest
 
 STREAM_HELP = "in its causal form, which runs frame by frame; published names as released"
 
 
 def resolve(word: str, runs: Path = Path("runs"), stream: bool = False) -> Buildable | Run:
-    """Finds what a word names.
+    """Finds what a word names: a published network, then a file or folder, then a run by its name.
 
     Args:
         word: `a2`, the path of an arch.json or of a folder that holds one, the path of a run, or its name.
@@ -22,20 +23,18 @@ def resolve(word: str, runs: Path = Path("runs"), stream: bool = False) -> Build
     Raises:
         ValueError: nothing of that name, or a file that cannot be read.
     """
+    if is_published(word):
+        return find(word, stream)
     path = Path(word)
     if not path.exists() and (runs / word).is_dir():
         path = runs / word
-    if path.is_dir():
-        if (path / "config.json").is_file():
-            return Run.open(path)
-        if (path / "arch.json").is_file():
-            return _form(load_architecture(path / "arch.json"), stream)
-        raise ValueError(f"{path} holds neither a run (config.json) nor an arch.json; give another folder or a file")
-    if path.is_file():
-        return _form(load_architecture(path), stream)
+    if (path / "config.json").is_file():
+        return Run.open(path)
+    if path.is_dir() and not (path / ARCH_JSON).is_file():
+        raise ValueError(f"{path} holds neither a run (config.json) nor an {ARCH_JSON}; give another folder or a file")
+    if path.exists():
+        return find(path, stream)
     known = (*published_names(), *published_ensembles())
-    if word.lower() in known:
-        return published(word, stream)
     names = [item.name for item in runs.iterdir() if item.is_dir()] if runs.is_dir() else []
     near = nearest(word, [*known, *names])
     raise ValueError(f"{word!r} is no file, no run in {runs}/, and no published network ({', '.join(known)}){near}")
@@ -44,8 +43,6 @@ def resolve(word: str, runs: Path = Path("runs"), stream: bool = False) -> Build
 def resolve_architecture(word: str, runs: Path = Path("runs"), stream: bool = False) -> Buildable:
     """Like `resolve`; a run stands for its winner."""
     found = resolve(word, runs, stream)
-    return _form(found.best, stream) if isinstance(found, Run) else found
-
-
-def _form(architecture: Buildable, stream: bool) -> Buildable:
-    return architecture.streaming() if stream else architecture
+    if not isinstance(found, Run):
+        return found
+    return found.best.streaming() if stream else found.best

@@ -5,24 +5,15 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TypeAlias, overload
 
 import torch
 
+import searchspace
 from networks.ensemble import Network, TemporalEnsemble
 from networks.movinet import MoViNet
 from networks.weights import load_weights
-from searchspace import (
-    Architecture,
-    Buildable,
-    Ensemble,
-    load_architecture,
-    published,
-    published_ensembles,
-    published_names,
-)
-from searchspace.schema import nearest
+from searchspace import Architecture, Buildable, Ensemble, published_ensembles, published_names
 
 
 def names() -> tuple[str, ...]:
@@ -108,8 +99,9 @@ def create(
 
 def find(architecture: PathLike | Buildable, stream: bool = False) -> Buildable:
     """What `create` builds by these arguments; raises `ValueError` as it does."""
-    found = architecture if isinstance(architecture, Architecture | Ensemble) else _find(architecture, stream)
-    return found.streaming() if stream else found
+    if not isinstance(architecture, Architecture | Ensemble):
+        return searchspace.find(architecture, stream)
+    return architecture.streaming() if stream else architecture
 
 
 def _build(found: Buildable, generator: torch.Generator | None, features_only: bool) -> Network:
@@ -135,15 +127,3 @@ def _load_members(network: Network, files: Sequence[PathLike], any_gate: bool) -
         )
     for member, file in zip(members, files, strict=True):
         load_weights(member, file, any_gate=any_gate)
-
-
-def _find(architecture: PathLike, stream: bool) -> Buildable:
-    if isinstance(architecture, str) and architecture in names():
-        return published(architecture, stream)
-    path = Path(architecture)
-    if path.suffix or path.exists() or len(path.parts) > 1:
-        return load_architecture(path)
-    raise ValueError(
-        f"network {str(architecture)!r} is not known{nearest(str(architecture), names())} "
-        f"(known: {', '.join(names())}; or give the path of an arch.json)"
-    )

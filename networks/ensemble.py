@@ -42,6 +42,11 @@ class TemporalEnsemble(nn.Module):
         return self.architecture.causal
 
     @property
+    def answers_clips(self) -> bool:
+        """Members answer whole clips only, so the ensemble does; see `searchspace.Ensemble`."""
+        return True
+
+    @property
     def untrained(self) -> bool:
         """Whether any member is as it was initialised."""
         return any(network.untrained for network in self.networks())

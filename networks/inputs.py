@@ -98,7 +98,7 @@ def check_state(
                 f"state tensor {name!r} belongs to no layer of this network{nearest(name, expected)}; {remedy}"
             )
     counters = {name: state[name] for name, shape in expected.items() if not shape}
-    if values and all(_can_look(counter) for counter in counters.values()):
+    if counters and values and all(_can_look(counter) for counter in counters.values()):
         _check_counters(counters)
 
 

@@ -289,22 +289,27 @@ def head(
     form: Form = BASE,
     state: StateLike | None = None,
 ) -> tuple[Tensor, State]:
-    """Pointwise convolution, BatchNorm, activation, global pool, dense layer, activation, dropout, classifier.
+    """Pointwise convolution, BatchNorm, activation, pool, dense layer, activation, dropout, classifier.
 
     Returns:
-        Logits [N, classes], in causal networks of all frames so far, and the state after the clip.
+        Logits [N, classes], in causal networks of all frames so far; [N, classes, T] or [N, classes, T, H, W] where the
+        form pools no further than frames or not at all. And the state after the clip.
     """
     activate = ACTIVATIONS[form.activation]
     x = activate(batch_norm(pointwise(x_NCTHW, weights.conv.weight), weights.conv.norm, training))
     after: State = {}
-    if form.causal:
+    if form.head_pool == "none":
+        pooled = x.permute(0, 2, 3, 4, 1)
+    elif form.head_pool == "2d":
+        pooled = spatial_means(x)
+    elif form.causal:
         pooled, after = running_mean(spatial_means(x), state)
     else:
         pooled = global_pool(x)
     x = ACTIVATIONS[form.dense_activation](F.linear(pooled, weights.dense.weight, weights.dense.bias))
     if training and dropout > 0:
         x = F.dropout(x, dropout)
-    return F.linear(x, weights.classifier.weight, weights.classifier.bias), after
+    return F.linear(x, weights.classifier.weight, weights.classifier.bias).movedim(-1, 1), after
 
 
 def branch_dropper(rate: float) -> DropPath:

@@ -191,6 +191,11 @@ class MoViNet(nn.Module):
         return self.architecture.form.causal
 
     @property
+    def answers_clips(self) -> bool:
+        """Whether logits are [N, classes], and not of each frame or position; see `searchspace.Form`."""
+        return self.architecture.form.answers_clips
+
+    @property
     def untrained(self) -> bool:
         """Whether every residual scalar is zero, as in a network that nobody trained."""
         return not any(bool(layer.scale) for layer in self.bottlenecks())
@@ -226,7 +231,8 @@ class MoViNet(nn.Module):
 
         Returns:
             Logits [N, classes]; of a causal network `(logits, state)`: logits of all frames since the start, and the
-            state to give with the next frames.
+            state to give with the next frames. Where the architecture's `head_pool` is not "3d", logits of each frame
+            [N, classes, T], or of each position of the last map [N, classes, T, H, W].
 
         Raises:
             ValueError: a clip or a state that does not fit, or, in evaluation mode, with values that are not finite or
@@ -241,10 +247,13 @@ class MoViNet(nn.Module):
         return (logits, after) if self.streams else logits
 
     def logits(self, clip_NCTHW: Tensor) -> Tensor:
-        """Logits [N, classes] of whole clips, causal network or not: what training and evaluation want."""
+        """Logits [N, classes] of whole clips, causal network or not: what training and evaluation want.
+
+        Those of a network that answers each frame or position are averaged (our choice).
+        """
         result = self(clip_NCTHW)
         logits: Tensor = result[0] if self.streams else result
-        return logits
+        return logits if self.answers_clips else logits.flatten(2).mean(2)
 
     def features(self, clip_NCTHW: Tensor, state: StateLike | None = None) -> Any:
         """Maps of every frame for other heads, in place of logits; otherwise as `forward`.

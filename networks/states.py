@@ -70,7 +70,9 @@ def shapes(architecture: Buildable, height: int, width: int) -> dict[str, tuple[
             result |= {f"{name}_{POOL}": (layer.expand,), f"{name}_{POOL_COUNT}": ()}
         if layer.squeeze and form.position_encoding:
             result[f"{name}_{POSITION}"] = ()
-    return result | {f"{HEAD}_{POOL}": (architecture.head.width,), f"{HEAD}_{POOL_COUNT}": ()}
+    if form.answers_clips:
+        result |= {f"{HEAD}_{POOL}": (architecture.head.width,), f"{HEAD}_{POOL_COUNT}": ()}
+    return result
 
 
 def _ensemble_shapes(ensemble: Ensemble, height: int, width: int) -> dict[str, tuple[int, ...]]:

@@ -66,7 +66,8 @@ class Stream:
             frame: [3, H, W], or [N, 3, H, W] for a batch of streams; float RGB in [0, 1], always of the same size.
 
         Returns:
-            Softmax of the logits, [classes] or [N, classes].
+            Softmax of the logits, [classes] or [N, classes]: of all frames so far, or of this frame where the network
+            answers each by itself, and with the H x W of its last map behind where it answers each position.
 
         Raises:
             ValueError: a frame that does not fit the network or the frames before.
@@ -80,6 +81,8 @@ class Stream:
         if self.memory is not None:
             state = states.fade(state, self.memory, self.network.architecture)
         self.state = state
+        if not self.network.answers_clips:
+            logits = logits[:, :, -1]
         probabilities: Tensor = logits.softmax(1)
         return probabilities if frame.dim() == 4 else probabilities[0]
 

@@ -11,6 +11,7 @@ from searchspace.clip import Clip, Kernel
 from searchspace.cost import Cost, cost
 from searchspace.decisions import Choices, Decision, Decisions, Probabilities
 from searchspace.ensemble import Buildable, Ensemble, Member, load_architecture, read_architecture
+from searchspace.find import find, is_published
 from searchspace.form import BASE, STREAM, Form, squeeze_width
 from searchspace.published import published, published_ensembles, published_names
 from searchspace.schema import nearest, parse_yaml, read_text
@@ -46,7 +47,9 @@ __all__ = [
     "Stem",
     "Term",
     "cost",
+    "find",
     "format_quantity",
+    "is_published",
     "load",
     "load_architecture",
     "names",

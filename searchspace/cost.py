@@ -203,15 +203,19 @@ def _layer_activation(
 def head_cost(
     in_width: int, head: int, hidden: int, classes: int, clip: Clip, height: int, width: int, form: Form = BASE
 ) -> Cost:
-    """Pointwise convolution, BatchNorm, global pool, dense layer with bias, classifier with bias."""
+    """Pointwise convolution, BatchNorm, pool, dense layer with bias, classifier with bias, once for each answer."""
     positions = clip.frames * height * width
     dense = head * hidden + hidden * classes
+    answers = {"3d": 1, "2d": clip.frames, "none": positions}[form.head_pool]
+    peak = positions * (in_width + 2 * head)
+    if not form.answers_clips:  # each step reads one tensor and writes one; a single answer's are left out
+        peak = max(peak, answers * (head + hidden), answers * 2 * hidden, answers * (hidden + classes))
     return Cost(
-        macs=positions * in_width * head + dense,
+        macs=positions * in_width * head + answers * dense,
         params=in_width * head + 2 * head + head * hidden + hidden + hidden * classes + classes,
-        activation_bytes=_clip_bytes(clip) + FLOAT_BYTES * positions * (in_width + 2 * head),
-        state_bytes=FLOAT_BYTES * head if form.causal else 0,
-        frame_macs=height * width * in_width * head + dense if form.causal else 0,
+        activation_bytes=_clip_bytes(clip) + FLOAT_BYTES * peak,
+        state_bytes=FLOAT_BYTES * head if form.causal and form.answers_clips else 0,
+        frame_macs=height * width * in_width * head + max(1, answers // clip.frames) * dense if form.causal else 0,
         clip=clip,
     )
 

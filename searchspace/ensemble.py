@@ -94,6 +94,10 @@ class Ensemble:
         ):
             if value != other:
                 raise ValueError(f"{at}.{key} is {value}, that of members[0] {other}; allowed: the same in all members")
+        if not own.form.answers_clips:
+            raise ValueError(
+                f"{at}.head_pool is {own.form.head_pool!r}; allowed in an ensemble: '3d', one answer a clip"
+            )
         ratio = self.clip.fps / own.clip.fps
         stride = round(ratio)
         here = f"{at}.clip is {own.clip}, the ensemble's clip {self.clip}"

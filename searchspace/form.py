@@ -17,6 +17,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "activation": ("swish", "hard_swish"),
     "gate": ("sigmoid", "hard_sigmoid", "hard_sigmoid_2021"),
     "dense_activation": ("swish", "hard_swish"),
+    "head_pool": ("3d", "2d", "none"),
 }
 SWITCHES = ("causal", "position_encoding")
 NUMBERS = {"norm_momentum": (1e-6, 1.0), "norm_eps": (1e-12, 1.0)}
@@ -50,6 +51,8 @@ class Form:
         gate: the last function of squeeze-excitation. "hard_sigmoid" is relu6(x + 3) / 6, as the reference has it since
             2022; "hard_sigmoid_2021" is clip(0.2 x + 0.5, 0, 1), with which the released stream weights were trained.
         dense_activation: behind the dense layer; swish in the stream networks too.
+        head_pool: what an answer is of. "3d": the whole clip, in causal networks the frames so far; "2d": each frame by
+            itself; "none": each position of each frame's last map.
         norm_momentum, norm_eps: of BatchNorm; the momentum is the weight of the new value (1 - Keras' momentum).
     """
 
@@ -60,6 +63,7 @@ class Form:
     activation: str = "swish"
     gate: str = "sigmoid"
     dense_activation: str = "swish"
+    head_pool: str = "3d"
     norm_momentum: float = 0.01
     norm_eps: float = 1e-3
 
@@ -83,6 +87,11 @@ class Form:
             )
 
     @property
+    def answers_clips(self) -> bool:
+        """Whether there is one answer a clip, [N, classes], and not one for each frame or position."""
+        return self.head_pool == "3d"
+
+    @property
     def pooled(self) -> int:
         """How many pooled vectors squeeze-excitation sees: 2 for "2plus3d", else 1."""
         return 2 if self.squeeze_kind == "2plus3d" else 1
@@ -98,9 +107,9 @@ class Form:
         return squeeze_width(expand * self.pooled)
 
     def streaming(self, position_encoding: bool = False) -> Form:
-        """The form of the published stream networks, with these BatchNorm constants."""
-        constants = {"norm_momentum": self.norm_momentum, "norm_eps": self.norm_eps}
-        return Form(**{**dataclasses.asdict(STREAM), **constants, "position_encoding": position_encoding})
+        """The form of the published stream networks, with this one's BatchNorm constants and answers."""
+        kept = {key: getattr(self, key) for key in ("norm_momentum", "norm_eps", "head_pool")}
+        return dataclasses.replace(STREAM, position_encoding=position_encoding, **kept)
 
     def to_dict(self) -> dict[str, Any]:
         """Keys of an arch.json; those with the base networks' value are left out, but for `activation` and `gate`."""

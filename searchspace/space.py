@@ -310,6 +310,8 @@ def read_space(data: object, where: str) -> Space:
     head.done()
     dropout, drop_path = top.number("dropout", 0, MAX_RATE, 0.2), top.number("drop_path", 0, MAX_RATE, 0.2)
     form = Form.read(top)
+    if not form.answers_clips:
+        raise ValueError(f"{where}.head_pool is {form.head_pool!r}; allowed in a space: 3d, one answer a clip")
     top.done()
     assert isinstance(data, dict)
     return Space(name, clip, classes, stem, blocks, heads, hidden, dropout, drop_path, form, data)

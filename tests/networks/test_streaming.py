@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 import networks
@@ -85,7 +86,7 @@ def test_random_networks_of_the_space(seed: int) -> None:
     rng = np.random.default_rng(seed)
     space = searchspace.load("movinet")
     architecture = space.architecture(space.decisions.sample(rng, 1)[0])
-    words = {key: str(rng.choice(allowed)) for key, allowed in WORDS.items()}
+    words = {key: str(rng.choice(allowed)) for key, allowed in WORDS.items() if key != "head_pool"}
     form = Form(causal=True, position_encoding=bool(rng.integers(2)), **words)
     architecture = dataclasses.replace(architecture.streaming(), form=form if seed % 3 else searchspace.STREAM)
     assert_any_chunking(live(architecture, seed), frames(2, 6, 17, 20, seed), [[1] * 6, [2, 1, 3]])
@@ -110,6 +111,35 @@ def test_logits_are_of_the_frames_so_far(form: Form) -> None:
             seen += chunk
             with torch.no_grad():
                 assert_close(ours, network(clip[:, :, :seen])[0])
+
+
+@pytest.mark.parametrize("pool", ["2d", "none"])
+@pytest.mark.parametrize("form", FORMS[1:3])
+def test_answers_of_each_frame(form: Form, pool: str) -> None:
+    """The classifier on what the head's pool leaves: each frame's mean, or each position; in chunks as in one piece."""
+    network = live(dataclasses.replace(small(), form=dataclasses.replace(form, head_pool=pool)))
+    clip = frames(2, 9, 24, 20)
+    with torch.no_grad():
+        whole, _ = network(clip)
+        maps, _ = network.features(clip)
+        x = maps["block2"].movedim(1, -1)
+        conv, norm = network.head.weight, network.head.norm
+        assert norm.running_mean is not None and norm.running_var is not None
+        x = ((x @ conv.T) - norm.running_mean) / (norm.running_var + form.norm_eps).sqrt() * norm.weight + norm.bias
+        x = F.hardswish(x) if form.activation == "hard_swish" else F.silu(x)
+        x = x.mean((2, 3)) if pool == "2d" else x
+        x = F.silu(x @ network.dense.weight.T + network.dense.bias)
+        expected = (x @ network.classifier.weight.T + network.classifier.bias).movedim(-1, 1)
+        assert_close(whole, expected)
+        assert whole.shape == (2, network.architecture.classes, 9, *((3, 3) if pool == "none" else ()))
+        assert_close(network.logits(clip), whole.flatten(2).mean(2))
+    for chunks in CHUNKS.values():
+        logits, state = run(network, clip, chunks)
+        assert_close(torch.cat(logits, 2), whole)
+        assert not any(name.startswith("head") for name in state)
+    stream = networks.Stream(network)
+    pushed = torch.stack([stream.push(frame) for frame in clip[0].unbind(1)], 1)
+    assert_close(pushed, whole[0].softmax(0))
 
 
 @pytest.mark.parametrize("form", [*FORMS, Form(), Form(convolution="2plus1d", squeeze_kind="2plus3d")])

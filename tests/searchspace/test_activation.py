@@ -192,3 +192,15 @@ def test_the_head() -> None:
     assert 4 * 4 * 8 * 8 * (in_width + 2 * 4000) == pytest.approx(measured, rel=0.01)
     whole = _peak(network, _clip(3, architecture.clip), "fast")
     assert cost(architecture).activation_bytes == pytest.approx(whole, rel=0.1)
+
+
+@pytest.mark.parametrize("pool", ["2d", "none"])
+@pytest.mark.parametrize(("hidden", "classes"), [(9000, 5), (9000, 9000), (30, 9000)])
+def test_the_head_of_each_frame(pool: str, hidden: int, classes: int) -> None:
+    """So wide behind the pool that the peak lies there."""
+    architecture = searchspace.published("t0")
+    head = dataclasses.replace(architecture.head, hidden=hidden)
+    form = Form(head_pool=pool)
+    architecture = dataclasses.replace(architecture, head=head, classes=classes, form=form, clip=Clip(16, 32, 32))
+    measured = _peak(networks.create(architecture).eval(), _clip(3, architecture.clip), "fast")
+    assert cost(architecture).activation_bytes == pytest.approx(measured, rel=0.1)

@@ -33,6 +33,8 @@ FORMS = [
     Form(gate="hard_sigmoid"),
     Form(gate="hard_sigmoid_2021"),
     Form(dense_activation="hard_swish"),
+    Form(head_pool="2d"),
+    Form(causal=True, head_pool="none"),
     Form(norm_momentum=0.1),
     Form(norm_eps=1e-5),
     Form(True, "2plus1d", "2plus3d", False, "hard_swish", "hard_sigmoid_2021"),
@@ -106,6 +108,7 @@ def test_streaming() -> None:
     assert [layer.squeeze for layer in stream.blocks[0].layers] == [16, 10]
     assert [layer.squeeze for layer in _small().streaming().blocks[0].layers] == [16, 0]
     assert small.streaming(position_encoding=True).form == dataclasses.replace(FORMS[-1], position_encoding=True)
+    assert not _small(form=Form(head_pool="2d")).streaming().form.answers_clips
     assert stream.receptive_frames == small.receptive_frames == 5
 
 

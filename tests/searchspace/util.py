@@ -78,7 +78,7 @@ def random_space(rng: np.random.Generator, most: int = 20_000) -> Space:
             "stem": {"width": int(rng.choice([3, 8, 64])), "kernel": "1x3x3"},
             "blocks": blocks,
             "head": {"width": 64, "multipliers": some([0.5, 1, 4], 3), "hidden": int(rng.integers(1, 80))},
-            **random_form(rng).to_dict(),
+            **dataclasses.replace(random_form(rng), head_pool="3d").to_dict(),
         }
         space = read(yaml.safe_dump(data))
         if space.encodings() <= most:
@@ -127,7 +127,7 @@ def random_ensemble(rng: np.random.Generator) -> Ensemble:
             single,
             clip=Clip(12 // stride, *size, 30 / stride),
             classes=7,
-            form=dataclasses.replace(single.form, causal=causal, position_encoding=False),
+            form=dataclasses.replace(single.form, causal=causal, position_encoding=False, head_pool="3d"),
         )
         members.append(Member(single, int(rng.integers(stride)) if i else 0))
     return Ensemble("some", clip, tuple(members), {"seed": 1})
@@ -171,7 +171,8 @@ def counted(architecture: Architecture, clip: Clip) -> tuple[dict[str, int], dic
             channels, scalars = block.width, scalars + 1
     head = architecture.head
     rows.append(("head", channels, head.width, 1, positions(maps[-1])))
-    rows += [("dense", head.width, head.hidden, 1, 1), ("dense", head.hidden, architecture.classes, 1, 1)]
+    answers = {"3d": 1, "2d": clip.frames, "none": positions(maps[-1])}[form.head_pool]
+    rows += [("dense", head.width, head.hidden, 1, answers), ("dense", head.hidden, architecture.classes, 1, answers)]
     macs: dict[str, int] = {}
     params = {"scalars": scalars}
     for kind, inputs, outputs, taps, at in rows:

@@ -1,0 +1,43 @@
+"""What a word means: the one order in which names, files and folders are looked at."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from searchspace.ensemble import Buildable, load_architecture
+from searchspace.published import published, published_ensembles, published_names
+from searchspace.schema import nearest
+
+ARCH_JSON = "arch.json"
+
+
+def is_published(word: str | os.PathLike[str]) -> bool:
+    """Whether a word is a published network's name, in any case; a file or folder of that name is written `./a0`."""
+    return isinstance(word, str) and word.lower() in (*published_names(), *published_ensembles())
+
+
+def find(word: str | os.PathLike[str], stream: bool = False) -> Buildable:
+    """The architecture that a word names: a published name first, whatever lies in the working directory.
+
+    Args:
+        word: a published name ("a2"), or the path of an arch.json, of weights that carry their architecture, or of a
+            folder with an arch.json.
+        stream: its causal form, as released for a published name; see `Architecture.streaming` for others.
+
+    Raises:
+        ValueError: nothing of that name, or a file that cannot be read.
+    """
+    if is_published(word):
+        return published(str(word), stream)
+    path = Path(word)
+    if path.is_dir():
+        path = path / ARCH_JSON
+    if not (path.suffix or path.exists() or len(path.parts) > 1):
+        known = (*published_names(), *published_ensembles())
+        raise ValueError(
+            f"network {str(word)!r} is not known{nearest(str(word), known)} "
+            f"(known: {', '.join(known)}; or give the path of an arch.json)"
+        )
+    found = load_architecture(path)
+    return found.streaming() if stream else found
