@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     rows = [
         ("clip", f"{counted.clip} (frames x height x width @ frames per second)"),
-        ("multiply-accumulates", tables.macs(counted)),
+        ("multiply-accumulates", tables.macs(counted, architecture)),
         ("parameters", f"{tables.millions(counted.params)} ({counted.params:,})"),
         ("activation memory", f"{tables.megabytes(counted.activation_bytes)} at its peak, one clip, float32"),
     ]

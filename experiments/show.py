@@ -191,7 +191,7 @@ def _print_one(architecture: Buildable, clip: Clip) -> None:
 def _totals(architecture: Buildable, clip: Clip) -> list[tuple[str, str]]:
     total = cost(architecture, clip)
     return [
-        ("multiply-accumulates", tables.macs(total)),
+        ("multiply-accumulates", tables.macs(total, architecture)),
         ("parameters", f"{tables.millions(total.params)} with {architecture.classes} classes"),
         ("activation memory", tables.megabytes(total.activation_bytes)),
         ("state", state_text(total, architecture) if architecture.causal else "none: not causal"),

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from searchspace import Cost
+from searchspace import Buildable, Cost, Ensemble
 
 
 def print_json(data: object) -> None:
@@ -33,9 +33,11 @@ def short(value: float) -> str:
     return f"{value / scale:g}{unit}"
 
 
-def macs(cost: Cost) -> str:
-    """Renders a cost's multiply-accumulates, per clip and per frame."""
+def macs(cost: Cost, architecture: Buildable) -> str:
+    """Renders the multiply-accumulates of an architecture, per clip and per frame."""
     frame = "per frame, pushed alone" if cost.frame_macs else "per frame"
+    if isinstance(architecture, Ensemble):
+        frame += ", on average: its members do not all take each frame"
     return f"{millions(cost.macs)} per clip, {millions(cost.macs_per_frame)} {frame}"
 
 
