@@ -5,6 +5,7 @@ Every result is appended to `benchmarks/results/alone.jsonl` and never computed 
     python -m benchmarks.alone spread           # is the built-in data hard, and do architectures of one cost differ?
     python -m benchmarks.alone winner runs/x    # is a search's winner better than random architectures of its cost?
     python -m benchmarks.alone reasons          # which classes want long time, large space, early 3-D kernels?
+    python -m benchmarks.alone forms            # what does each part of the causal form cost a short training?
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 
 import searchspace
 from controller.repair import repair_to
-from searchspace import Architecture, Choices, Clip, Kernel
+from searchspace import BASE, STREAM, Architecture, Choices, Clip, Form, Kernel
 from training.ledger import Ledger, read_records
 
 RESULTS = Path(__file__).parent / "results" / "alone.jsonl"
@@ -168,6 +169,35 @@ def reasons(arguments: argparse.Namespace) -> None:
             print(f"{architecture.name:28}  {macs:5.0f}  {row['accuracy']:.3f}  {cells}")
 
 
+FORMS: dict[str, Form] = {
+    "base": BASE,
+    "base, causal": dataclasses.replace(BASE, causal=True),
+    "base, hard_swish": dataclasses.replace(BASE, activation="hard_swish"),
+    "base, 2plus1d": dataclasses.replace(BASE, convolution="2plus1d"),
+    "stream": STREAM,
+    "stream, 3d": dataclasses.replace(STREAM, convolution="3d"),
+    "stream, swish": dataclasses.replace(STREAM, activation="swish"),
+}
+
+
+def forms(arguments: argparse.Namespace) -> None:
+    """The central network of boot in the base form, the causal one, and between them."""
+    from supernet.warmup import Centre
+
+    space = searchspace.load("movinet").with_classes(CLASSES)
+    architectures = []
+    for name, form in FORMS.items():
+        own = (
+            space.streaming() if form.squeeze_kind == STREAM.squeeze_kind else space
+        )  # its squeeze-excitation is wider
+        centre = own.architecture(Centre().choices(own), name)
+        architectures.append(dataclasses.replace(centre, form=form))
+    results = train_all([(a, seed) for a in architectures for seed in range(arguments.seeds)], arguments)
+    for i, architecture in enumerate(architectures):
+        rows = results[i * arguments.seeds : (i + 1) * arguments.seeds]
+        print(f"{architecture.name:18}" + "".join(f"  {row['accuracy']:.3f}" for row in rows))
+
+
 def _with_kernels(architecture: Architecture, name: str, kernels: dict[tuple[int, int], str]) -> Architecture:
     blocks = tuple(
         dataclasses.replace(
@@ -186,7 +216,7 @@ def main() -> None:
     """Parses and runs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    for function in (spread, winner, reasons):
+    for function in (spread, winner, reasons, forms):
         command = commands.add_parser(function.__name__, help=function.__doc__)
         command.set_defaults(function=function)
         command.add_argument("--clips", type=int, default=8000, help="training clips each")
