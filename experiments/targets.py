@@ -1,4 +1,4 @@
-"""What a word on the command line means: a published network, an arch.json, a run, or a folder that holds one."""
+"""What a word on the command line means: a published network, an arch.json, a run, or a trained network."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from experiments.run_files import Run
 from searchspace import Buildable, load_architecture, published, published_ensembles, published_names
 from searchspace.schema import nearest
+from searchspace.trained import find_trained, load_trained_architecture
 
 STREAM_HELP = "in its causal form, which runs frame by frame; published names as released"
 
@@ -15,7 +16,8 @@ def resolve(word: str, runs: Path = Path("runs"), stream: bool = False) -> Build
     """Finds what a word names.
 
     Args:
-        word: `a2`, the path of an arch.json or of a folder that holds one, the path of a run, or its name.
+        word: `a2`, the path of an arch.json or of a folder that holds one, of a run, or the name of a run. A run that
+            trained a network stands for that network, and so do the folder of a trained network and the files in it.
         runs: where runs are looked for by name.
         stream: an architecture in its causal form.
 
@@ -25,6 +27,9 @@ def resolve(word: str, runs: Path = Path("runs"), stream: bool = False) -> Build
     path = Path(word)
     if not path.exists() and (runs / word).is_dir():
         path = runs / word
+    trained = find_trained(path) if path.exists() else None
+    if trained is not None:
+        return _form(load_trained_architecture(trained), stream)
     if path.is_dir():
         if (path / "config.json").is_file():
             return Run.open(path)
