@@ -19,9 +19,9 @@ _AHEAD = 2  # videos that each worker decodes ahead
 class Videos(Protocol):
     """Labelled videos as `training.protocols` wants them."""
 
-    names: Sequence[str]
-    labels: Sequence[int | None]
-    errors: Sequence[str]
+    names: list[str]
+    labels: list[int | None]
+    errors: list[str]
     """Why a video cannot be used, or ""."""
 
     def view(self, index: int, view: View) -> Frames:
@@ -62,7 +62,7 @@ class Rendered:
     def __init__(self, source: Source, part: str) -> None:
         self.source, self.part = source, part
         self.names = [f"{part}/{index}" for index in range(source.parts[part])]
-        self.labels = [int(label) for label in source.labels(part)]
+        self.labels: list[int | None] = [int(label) for label in source.labels(part)]
         self.errors = [""] * len(self.names)
 
     def view(self, index: int, view: View) -> Frames:

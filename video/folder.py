@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from video import sampling
 from video.augmentation import Augmentation
 from video.decode import VideoInfo, read_frames
+from video.kinetics import is_annotations
 from video.labelled import Labelled, listing
 from video.scan import Progress, scan
 from video.source import Frames, check_request
@@ -93,6 +94,7 @@ class FolderSource:
         self._cached_bytes = 0
 
         self.root, found = listing(root, videos)
+        self.annotations = str(Path(root).resolve()) if is_annotations(root) else None
         self.missing = found.missing
         if not found.train:
             raise ValueError(f"{str(root)!r} has no training videos: give data with a training side")
@@ -213,6 +215,7 @@ class FolderSource:
         return {
             "kind": "folder",
             "root": str(self.root.resolve()),
+            "annotations": self.annotations,
             "seed": self.seed,
             "group": self.group,
             "classes": list(self.classes),

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from video import sampling
-from video.decode import VideoInfo, read_frames
+from video.decode import VideoInfo, probe, read_frames
+from video.pictures import picture_size, pictures_in, read_pictures
 from video.products import product
 from video.source import Frames
 
@@ -60,11 +61,11 @@ def _spread(count: int) -> list[float]:
 
 
 def read_view(path: str | Path, info: VideoInfo, clip: "Clip", view: View = CENTRE) -> Frames:
-    """One clip of a video file, uint8 [T, H, W, 3].
+    """One clip of a video file or a folder of pictures, uint8 [T, H, W, 3].
 
     Args:
-        path: the file.
-        info: what `probe` found in it.
+        path: the file or folder.
+        info: what `look` found in it.
         clip: what to take.
         view: which part.
 
@@ -74,21 +75,20 @@ def read_view(path: str | Path, info: VideoInfo, clip: "Clip", view: View = CENT
     stride = info.fps / clip.fps
     spare = max(0, int(info.frames - clip.frames * stride + 1e-6))
     numbers = np.floor(int(view.time * spare) + stride * np.arange(clip.frames) + 0.5)
-    times = np.fmod(numbers, info.frames) / info.fps
-    return _read(path, info, clip, times, view.place)
+    return _read(path, info, clip, np.fmod(numbers, info.frames), view.place)
 
 
 def read_stream(path: str | Path, info: VideoInfo, clip: "Clip") -> Iterator[Frames]:
-    """All of a video file at the clip's frame rate and size, in pieces of uint8 [1 to 32, H, W, 3], from its beginning.
+    """All of a video at the clip's frame rate and size, from its beginning, in pieces of uint8 [1 to 32, H, W, 3].
 
     Raises:
         ValueError: as `read_view`.
     """
     stride = info.fps / clip.fps
     numbers = np.floor(stride * np.arange(max(1, int(info.frames / stride + 1e-6))) + 0.5)
-    times = np.minimum(numbers, info.frames - 1) / info.fps
-    for begin in range(0, len(times), _PIECE):
-        yield _read(path, info, clip, times[begin : begin + _PIECE], CENTRE.place)
+    numbers = np.minimum(numbers, info.frames - 1)
+    for begin in range(0, len(numbers), _PIECE):
+        yield _read(path, info, clip, numbers[begin : begin + _PIECE], CENTRE.place)
 
 
 def resized_side(clip: "Clip") -> int:
@@ -97,11 +97,35 @@ def resized_side(clip: "Clip") -> int:
     return RESIZED.get(side, round(side * sampling.DECODE_MARGIN))
 
 
-def _read(path: str | Path, info: VideoInfo, clip: "Clip", times: NDArray[np.float64], place: float) -> Frames:
+def look(path: str | Path, fps: float | None = None) -> VideoInfo:
+    """What is in a video file, or in a folder of pictures; never raises for what is wrong, but says so in `error`.
+
+    Args:
+        path: the file or folder.
+        fps: of the pictures, which do not say; ignored for a file.
+    """
+    if not Path(path).is_dir():
+        return probe(path)
+    found = pictures_in(Path(path))
+    if not found:
+        return VideoInfo(error="it is a folder without pictures")
+    if fps is None:
+        return VideoInfo(error="pictures do not say how many there are a second: give --fps")
+    try:
+        height, width = picture_size(found[0])
+    except ValueError as error:
+        return VideoInfo(error=str(error))
+    return VideoInfo(len(found) / fps, len(found), fps, width, height)
+
+
+def _read(path: str | Path, info: VideoInfo, clip: "Clip", numbers: NDArray[np.float64], place: float) -> Frames:
     scale = resized_side(clip) / min(clip.height, clip.width)
     scale *= max(clip.height / info.height, clip.width / info.width)
     most = round(min(info.height, info.width) * scale * _READ_AT_MOST)
-    frames = read_frames(path, times.tolist(), max(1, most), seek=not info.broken)
+    if Path(path).is_dir():
+        frames = read_pictures(pictures_in(Path(path)), numbers.astype(np.int64), max(1, most))
+    else:
+        frames = read_frames(path, (numbers / info.fps).tolist(), max(1, most), seek=not info.broken)
     height = max(clip.height, int(info.height * scale + 1e-6))
     width = max(clip.width, int(info.width * scale + 1e-6))
     down, across = (place, 0.5) if height - clip.height > width - clip.width else (0.5, place)
