@@ -230,4 +230,4 @@ def _draw(folder: Path, result: Result, trained: Trained, videos: Videos) -> Non
             )
         )
     if found:
-        mistakes.draw(found, folder / "mistakes.png", f"{len(found)} of {len(wrong):,} mistakes, the surest first")
+        mistakes.draw(found, folder / "mistakes.png", f"the worst {len(found)} of {len(wrong):,} mistakes")

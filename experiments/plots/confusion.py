@@ -53,7 +53,7 @@ def draw(confusion: Any, classes: Sequence[str], path: Path, title: str) -> None
     if len(classes) <= _NUMBERS_AT_MOST:
         for (y, x), share in np.ndenumerate(shares):
             if counts[rows[y], x]:
-                colour = "white" if share > 0.45 else INK
+                colour = "white" if share > 0.3 else INK
                 axes.text(x, y, str(counts[rows[y], x]), ha="center", va="center", fontsize=7.5, color=colour)
     axes.set_xlabel("answer", color=INK)
     axes.set_ylabel("truth, and how many videos", color=INK)
