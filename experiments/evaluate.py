@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         tables.print_json({"folder": str(folder), **record})
         return 0
-    tables.show(comparison(summary), f"{trained.network.architecture.name}: {trained.path}")
+    tables.show(comparison(summary), f"{trained.network.architecture.name}, per video: {trained.path}")
     for answer in [answer for answer in results[0].answers if answer.error][:5]:
         print(f"no answer: {answer.name} ({answer.error})")
     if importlib.util.find_spec("pyarrow") is None:
@@ -179,14 +179,15 @@ def facts(result: Result) -> dict[str, Any]:
 
 
 def comparison(summary: list[dict[str, Any]]) -> Any:
-    """The protocols side by side, a line each."""
+    """The protocols side by side, a line each; costs are those of a video."""
     headers = (
-        "protocol", "videos", "top-1", "95 %", "top-5", "mean class", "ECE", "MACs a video", "memory", "time a video",
+        "protocol", "videos", "broken", "top-1", "95 %", "top-5", "mean class", "ECE", "MACs", "memory", "time",
     )  # fmt: skip
     rows = [
         (
             one["protocol"] if one["views"] == 1 else f"{one['protocol']}, {one['views']}",
-            f"{one['videos']:,}" + (f" ({one['errors']} broken)" if one["errors"] else ""),
+            f"{one['videos']:,}",
+            one["errors"],
             f"{one['accuracy']:.1%}",
             f"{100 * one['low']:.1f} to {100 * one['high']:.1f}",
             f"{one['top5']:.1%}",

@@ -21,6 +21,9 @@ EXAMPLE = """  nas predict runs/retrain-1 clip.mp4
   nas predict runs/retrain-1 clip.mp4 --stream        frame by frame, all of it
   nas predict runs/retrain-1 frames/ --fps 25         a folder of pictures"""
 
+NAME = 40
+"""Characters of a name that a table shows, the last ones."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `nas predict`."""
@@ -85,10 +88,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _rows(answer: Answer, classes: tuple[str, ...], top: int) -> list[tuple[str, str, str, str]]:
+    name = answer.name if len(answer.name) <= NAME else f"…{answer.name[1 - NAME :]}"
     if answer.error:
-        return [(answer.name, f"error: {answer.error}", "", "")]
+        return [(name, f"error: {answer.error}", "", "")]
     return [
-        (answer.name if i == 0 else "", classes[label], f"{share:.1%}", tables.bar(share, 20))
+        (name if i == 0 else "", classes[label], f"{share:.1%}", tables.bar(share, 20))
         for i, (label, share) in enumerate(answer.top(top))
     ]
 

@@ -10,6 +10,7 @@ import networks
 import video
 from searchspace import Clip
 from tests.networks.util import randomise_
+from tests.training.tiny import tiny
 from tests.video.conftest import write
 from training.protocols import Answer, judge
 from video.asked import Files, Rendered
@@ -38,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def network(stream: bool) -> networks.Network:
-    made = networks.create("t0", stream=stream, classes=3)
+    made = networks.create(tiny(3, stream))
     randomise_(made)
     return made.eval()
 

@@ -93,3 +93,19 @@ def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
         find_clips(tmp_path / "k.csv", Path("/no/such"))
     with pytest.raises(ValueError, match="goes with an annotation file"):
         listing(tmp_path, tmp_path)
+
+
+def test_data_check_counts_and_lists_what_is_missing(tmp_path: Path, clip: Path) -> None:
+    import json
+    import subprocess
+    import sys
+
+    rows = "".join(f"{'ab'[i % 2]},id{i},0,10,train\n" for i in range(34))
+    annotations = data(tmp_path, rows, [f"id{i}.mkv" for i in range(10)], clip)
+    words = ["data", "check", str(annotations), "--videos", str(tmp_path / "clips"), "--workers", "0"]
+    command = [sys.executable, "-m", "experiments.cli", *words]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "note: 24 of 34 clips of annotations.csv are missing" in told
+    assert told.count("missing: id") == 20 and "missing: and 4 more" in told
+    found = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
+    assert len(found["missing"]) == 24 and sum(found["parts"].values()) == 10
