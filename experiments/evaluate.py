@@ -80,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
     import networks
     from experiments.plots.live import Live
     from experiments.torch_device import check_device
+    from training.interrupt import Interrupt, Interrupted
     from training.protocols import judge
     from training.questions import open_videos
 
@@ -89,9 +90,14 @@ def run(args: argparse.Namespace) -> int:
     results = []
 
     def shown(name: str) -> Callable[[int, int], None]:
-        return lambda done, total: live.phase(name, done, total)
+        def show(done: int, total: int) -> None:
+            live.phase(name, done, total)
+            if interrupt.exit_code:
+                raise KeyboardInterrupt
 
-    with Live() as live:
+        return show
+
+    with Live() as live, Interrupt() as interrupt:
         videos, notes = open_videos(trained, args.data, args.videos, workers=args.workers, progress=live)
         if all(label is None for label in videos.labels):
             raise ValueError("none of these videos has a label; ask about them with: nas predict")
@@ -109,10 +115,16 @@ def run(args: argparse.Namespace) -> int:
                 device=args.device,
                 progress=shown(name),
             )
-            if result.scores is None:
+            if result.scores is None and not result.interrupted:
                 raise ValueError(f"none of the {len(result.answers)} videos can be read ({result.answers[0].error})")
             _write_answers(folder, result, trained)
             results.append(result)
+            if result.interrupted:
+                raise Interrupted(
+                    interrupt.exit_code,
+                    f"stopped after {len(result.answers):,} of {len(videos.names):,} videos of {name}; their rows are "
+                    f"in {folder}",
+                )
     summary = [facts(result) for result in results]
     record = {"checkpoint": str(trained.path), "notes": notes, "protocols": summary}
     (folder / "evaluation.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

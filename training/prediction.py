@@ -11,7 +11,7 @@ from training.protocols import Answer, Progress, judge
 from video.asked import Files
 from video.labelled import Labelled
 from video.layout import files_below
-from video.pictures import pictures_in
+from video.pictures import ENDINGS, pictures_in
 from video.views import look
 
 
@@ -28,7 +28,7 @@ def predict(
 
     Args:
         trained: from `networks.load`.
-        paths: video files, folders of pictures in order of the numbers in their names, and folders of videos.
+        paths: video files, folders of pictures in order of the numbers in their names, and folders of such.
         stream: push all frames through the network one by one, instead of one clip from the middle.
         fps: frames per second of pictures.
         device: where the network is.
@@ -53,7 +53,7 @@ def _videos(place: Path) -> list[Path]:
         raise ValueError(f"{place}: no such file or folder; give a video, a folder of videos, or one of pictures")
     if place.is_file() or pictures_in(place):
         return [place]
-    below = files_below(place)
+    below = [place / name for name in files_below(place)]
     if not below:
         raise ValueError(f"{place} is an empty folder; give a video, a folder of videos, or one of pictures")
-    return [place / name for name in below]
+    return list(dict.fromkeys(path.parent if path.suffix.lower() in ENDINGS else path for path in below))

@@ -67,9 +67,10 @@ class Result:
     Attributes:
         protocol: of `PROTOCOLS`.
         views: clips of each video; 1 for a stream.
-        answers: of all videos, in their order.
+        answers: of all videos, in their order; of the first ones where it was interrupted.
         macs: multiply-accumulates a video, on average.
         memory_bytes: activations at their peak for one video, and the state where it streams; float32.
+        interrupted: whether it ended early because it was asked to.
     """
 
     protocol: str
@@ -77,6 +78,7 @@ class Result:
     answers: tuple[Answer, ...]
     macs: float
     memory_bytes: int
+    interrupted: bool = False
 
     @property
     def answered(self) -> list[Answer]:
@@ -119,32 +121,47 @@ def judge(
         batch: clips that run at once; the frames of streams come one by one.
         workers: processes that decode clips; streams are decoded here.
         device: where the network is.
-        progress: called after every video.
+        progress: called after every video; raising `KeyboardInterrupt` it ends the evaluation with the answers so far.
 
     Raises:
         ValueError: an unknown protocol, or a stream through a network that is not causal.
     """
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"protocol {protocol!r} is not known; allowed: {', '.join(PROTOCOLS)}")
     architecture = network.architecture
-    if protocol == "stream" and not network.streams:
-        raise ValueError(
-            f"network {architecture.name!r} is not causal, so it cannot stream; allowed: clip, multiclip, or a network "
-            "of nas search --stream"
-        )
-    one = protocol == "stream" or isinstance(videos, Rendered)
-    asked = (CENTRE,) if protocol == "clip" or one else spread(*views)
-    if protocol == "stream":
-        answers = tuple(_streamed(network, videos, device, progress))
-    else:
-        answers = tuple(_clips(network, videos, asked, batch, workers, device, progress))
-    frames = [answer.frames for answer in answers if not answer.error] or [0]
+    asked = _views(network, videos, protocol, views)
+    coming = (
+        _streamed(network, videos, device)
+        if protocol == "stream"
+        else _clips(network, videos, asked, batch, workers, device)
+    )
+    answers: list[Answer] = []
+    interrupted = False
+    for answer in coming:
+        answers.append(answer)
+        try:
+            if progress is not None:
+                progress(len(answers), len(videos.names))
+        except KeyboardInterrupt:
+            interrupted = True
+            break
     counted = searchspace.cost(architecture)
     macs, memory = float(counted.macs * len(asked)), counted.activation_bytes
     if protocol == "stream":
         frame = searchspace.cost(architecture, dataclasses.replace(architecture.clip, frames=1))
+        frames = [answer.frames for answer in answers if not answer.error] or [0]
         macs, memory = counted.frame_macs * float(np.mean(frames)), frame.activation_bytes + counted.state_bytes
-    return Result(protocol, len(asked), answers, macs, memory)
+    return Result(protocol, len(asked), tuple(answers), macs, memory, interrupted)
+
+
+def _views(network: Network, videos: Videos, protocol: str, views: tuple[int, int]) -> Sequence[View]:
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol {protocol!r} is not known; allowed: {', '.join(PROTOCOLS)}")
+    if protocol == "stream" and not network.streams:
+        raise ValueError(
+            f"network {network.architecture.name!r} is not causal, so it cannot stream; allowed: clip, multiclip, "
+            "or a network of nas search --stream"
+        )
+    one = protocol != "multiclip" or isinstance(videos, Rendered)
+    return (CENTRE,) if one else spread(*views)
 
 
 def _clips(
@@ -154,7 +171,6 @@ def _clips(
     batch: int,
     workers: int,
     device: str,
-    progress: Progress | None,
 ) -> Iterator[Answer]:
     total = len(videos.names)
     loaded = load_views(videos, views, workers)
@@ -166,8 +182,6 @@ def _clips(
         if sum(len(views) for i in group if not isinstance(clips[i], str)) >= batch or index == total - 1:
             yield from _answers(network, videos, group, clips, batch, device)
             group, clips = [], {}
-            if progress is not None:
-                progress(index + 1, total)
 
 
 def _answers(
@@ -205,12 +219,9 @@ def _logits(network: Network, frames_NTHWC: Frames, device: str) -> list[torch.T
     return list((result[0] if network.streams else result).float().cpu())
 
 
-def _streamed(network: Network, videos: Videos, device: str, progress: Progress | None) -> Iterator[Answer]:
-    total = len(videos.names)
-    for index in range(total):
+def _streamed(network: Network, videos: Videos, device: str) -> Iterator[Answer]:
+    for index in range(len(videos.names)):
         yield _stream(network, videos, index, device)
-        if progress is not None:
-            progress(index + 1, total)
 
 
 @torch.no_grad()

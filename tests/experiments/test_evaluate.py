@@ -170,3 +170,22 @@ def test_refusals_come_without_torch(tmp_path: Path) -> None:
     for words in (["evaluate", "none"], ["predict", "none", "x.mp4"], ["report", "none"], views):
         result = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
         assert result.stdout.splitlines()[-1] == "[]", words
+
+
+def test_an_interrupt_keeps_the_rows_so_far(
+    nas: Nas, run: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+    import signal
+
+    from experiments.plots.live import Live
+
+    def phase(_: Live, title: str, done: int, total: int) -> None:
+        if (title, done) == ("stream", 2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Live, "phase", phase)
+    answer = nas("evaluate", run, "--data", data, "--workers", 0, "--views", "1x1")
+    assert answer.code == 130 and "stopped after 2 of 6 videos of stream; their rows are in" in answer.err
+    rows = (run / "evaluation-1" / "videos-stream.csv").read_text().splitlines()
+    assert len(rows) == 3 and len((run / "evaluation-1" / "videos-clip.csv").read_text().splitlines()) == 7

@@ -150,3 +150,22 @@ def test_what_cannot_be_asked_is_refused(folder: Path) -> None:
         judge(network(False), files(folder), "clips")
     with pytest.raises(ValueError, match="views 0x3"):
         judge(network(False), files(folder), "multiclip", views=(0, 3))
+
+
+def test_an_interrupted_evaluation_keeps_its_answers(folder: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    for protocol in ("clip", "stream"):
+        result = judge(network(True), files(folder), protocol, batch=1, progress=stop)
+        assert result.interrupted and [Path(answer.name).stem for answer in result.answers] == ["exact", "long"]
+
+
+def test_ensembles_are_judged_as_one_network(folder: Path) -> None:
+    from searchspace import Ensemble
+
+    made = networks.create(Ensemble.interleave([tiny(3, True), tiny(3, True, seed=1)]))
+    randomise_(made)
+    clip, stream = (by_name(judge(made.eval(), files(folder), p).answers) for p in ("clip", "stream"))
+    np.testing.assert_allclose(clip["exact"].log_probabilities, stream["exact"].log_probabilities, atol=1e-5)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import networks
 from networks import Trained
@@ -93,5 +94,11 @@ def test_prediction_in_python(tmp_path: Path) -> None:
     assert [share for _, share in top] == sorted((share for _, share in top), reverse=True)
     streamed = predict(trained, data / "x" / "0.mkv", stream=True)
     assert streamed[0].frames == 4 and streamed[0].top(1)[0][1] == pytest.approx(answers[0].top(1)[0][1], abs=1e-5)
+    for folder_of in ("one", "two"):
+        for i in range(3):
+            (tmp_path / "frames" / folder_of).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (40, 30), (50 * i, 0, 0)).save(tmp_path / "frames" / folder_of / f"{i}.png")
+    pictures = predict(trained, tmp_path / "frames", fps=5.0)
+    assert [Path(answer.name).name for answer in pictures] == ["one", "two"] and not pictures[0].error
     with pytest.raises(ValueError, match="no such file or folder"):
         predict(trained, tmp_path / "none.mp4")
