@@ -1,4 +1,4 @@
-"""What a word on the command line means: a published network, an arch.json, a run, or a folder that holds one."""
+"""What a word on the command line means: a published network, an arch.json, a run, or a trained network."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from experiments.run_files import Run
 from searchspace import Buildable, find, is_published, published_ensembles, published_names
-from searchspace.find import ARCH_JSON
 from searchspace.schema import nearest
+from searchspace.trained import find_trained
 
 STREAM_HELP = "in its causal form, which runs frame by frame; published names as released"
 
@@ -16,7 +16,8 @@ def resolve(word: str, runs: Path = Path("runs"), stream: bool = False) -> Build
     """Finds what a word names: a published network, then a file or folder, then a run by its name.
 
     Args:
-        word: `a2`, the path of an arch.json or of a folder that holds one, the path of a run, or its name.
+        word: `a2`, the path of an arch.json or of a folder that holds one, of a run, or the name of a run. A run that
+            trained a network stands for that network, and so do the folder of a trained network and the files in it.
         runs: where runs are looked for by name.
         stream: an architecture in its causal form.
 
@@ -28,10 +29,8 @@ def resolve(word: str, runs: Path = Path("runs"), stream: bool = False) -> Build
     path = Path(word)
     if not path.exists() and (runs / word).is_dir():
         path = runs / word
-    if (path / "config.json").is_file():
+    if (path / "config.json").is_file() and find_trained(path) is None:
         return Run.open(path)
-    if path.is_dir() and not (path / ARCH_JSON).is_file():
-        raise ValueError(f"{path} holds neither a run (config.json) nor an {ARCH_JSON}; give another folder or a file")
     if path.exists():
         return find(path, stream)
     known = (*published_names(), *published_ensembles())

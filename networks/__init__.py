@@ -9,6 +9,7 @@ from networks.movinet import MoViNet
 from networks.states import gather, reset, scatter
 from networks.stream import Stream
 from networks.temporal import State
+from networks.trained import Trained, load, save_trained
 from networks.weights import load_weights, save_weights
 
 __all__ = [
@@ -18,13 +19,16 @@ __all__ = [
     "State",
     "Stream",
     "TemporalEnsemble",
+    "Trained",
     "create",
     "formulation",
     "gather",
     "import_weights",
     "list",
+    "load",
     "load_weights",
     "reset",
+    "save_trained",
     "save_weights",
     "scatter",
 ]

@@ -8,8 +8,7 @@ from pathlib import Path
 from searchspace.ensemble import Buildable, load_architecture
 from searchspace.published import published, published_ensembles, published_names
 from searchspace.schema import nearest
-
-ARCH_JSON = "arch.json"
+from searchspace.trained import ARCHITECTURE, find_trained
 
 
 def is_published(word: str | os.PathLike[str]) -> bool:
@@ -21,8 +20,8 @@ def find(word: str | os.PathLike[str], stream: bool = False) -> Buildable:
     """The architecture that a word names: a published name first, whatever lies in the working directory.
 
     Args:
-        word: a published name ("a2"), or the path of an arch.json, of weights that carry their architecture, or of a
-            folder with an arch.json.
+        word: a published name ("a2"), or a path: of an arch.json or a folder with one, of weights that carry their
+            architecture, of a run that trained a network, of the trained network or a file in it.
         stream: its causal form, as released for a published name; see `Architecture.streaming` for others.
 
     Raises:
@@ -31,8 +30,11 @@ def find(word: str | os.PathLike[str], stream: bool = False) -> Buildable:
     if is_published(word):
         return published(str(word), stream)
     path = Path(word)
-    if path.is_dir():
-        path = path / ARCH_JSON
+    folder = find_trained(path) or path
+    if folder.is_dir():
+        path = folder / ARCHITECTURE
+        if not path.is_file():
+            raise ValueError(f"{folder} holds neither a trained network nor an {ARCHITECTURE}; give another folder")
     if not (path.suffix or path.exists() or len(path.parts) > 1):
         known = (*published_names(), *published_ensembles())
         raise ValueError(

@@ -12,10 +12,11 @@ from torch import nn
 import video
 from networks import MoViNet
 from training import optimizers
-from training.evaluation import Score, evaluate
+from training.evaluation import evaluate
 from training.order import Order
 from training.progress import Progress, Silent, Status
 from training.schedule import learning_rate
+from training.scores import Scores
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ def fit(
     *,
     part: str = "rescoring",
     progress: Progress | None = None,
-) -> Score:
+) -> Scores:
     """Trains a network on the weights' part of a data set and scores it on another.
 
     Args:
@@ -63,7 +64,7 @@ def fit(
         progress: where to report.
 
     Returns:
-        The score with the network's own running BatchNorm statistics.
+        The scores with the network's own running BatchNorm statistics.
 
     Raises:
         ValueError: the loss is not finite.

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from searchspace.schema import nearest, parse_json, read_text, write_atomically
+from searchspace.trained import versions
 
 SUMMARY = "summary.json"
 
@@ -156,18 +157,9 @@ def resume(runs: Path, name: str | None, prefix: str, given: Mapping[str, Any]) 
 
 def environment() -> dict[str, Any]:
     """Versions and machine, for the record."""
-    from importlib import metadata
-
-    packages = ("movinas", "torch", "numpy", "av", "safetensors")
-    versions = {}
-    for package in packages:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = "not installed"
     return {
         "python": sys.version.split()[0],
-        "versions": versions,
+        "versions": versions("movinas", "torch", "numpy", "av", "safetensors"),
         "machine": platform.machine(),
         "system": platform.system(),
         "cpus": os.cpu_count() or 1,

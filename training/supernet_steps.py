@@ -14,9 +14,10 @@ import video
 from searchspace import Architecture, Choices, Kernel
 from supernet import Centre, Path, Supernet, Warmup, extract, recalibrate
 from training import optimizers
-from training.evaluation import Score, evaluate, vote
+from training.evaluation import evaluate, vote
 from training.problem import Problem
 from training.schedule import learning_rate
+from training.scores import Score
 from training.seeds import generator
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -117,4 +118,4 @@ class SupernetSteps:
         clips = (video.to_float(batch.to(self.config.device)) for batch, _ in video.batches(source, requests))
         network = extract(self.supernet, architecture, recalibrate(self.supernet, architecture, clips)).eval()
         views = 1 if self.config.data is None else 3
-        return evaluate(network.logits, source, "val", views=views, device=self.config.device)
+        return evaluate(network.logits, source, "val", views=views, device=self.config.device).score

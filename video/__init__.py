@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from video.augmentation import Augmentation
     from video.decode import VideoInfo, probe, read_frames
     from video.export import export_demo
     from video.folder import FolderSource
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MOTION_CLASSES",
     "SEARCH_PARTS",
+    "Augmentation",
     "FolderSource",
     "MotionRecipe",
     "MotionSource",
@@ -34,6 +36,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Augmentation": "augmentation",
     "MOTION_CLASSES": "recipe",
     "MotionRecipe": "recipe",
     "MotionSource": "motion",

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from video import sampling
+from video.augmentation import Augmentation
 from video.decode import VideoInfo, read_frames
-from video.layout import find_videos
+from video.kinetics import is_annotations
+from video.labelled import Labelled, listing
 from video.scan import Progress, scan
 from video.source import Frames, check_request
 from video.split import groups_of, split
@@ -34,7 +36,8 @@ class _Video:
 
 
 class FolderSource:
-    """Videos in `root/<class>/**` or `root/{train,val}/<class>/**`, of any format that FFmpeg reads.
+    """Videos in `root/<class>/**` or `root/{train,val}/<class>/**`, or of an annotation file, of any format that FFmpeg
+    reads.
 
     The training videos are split into "weights", "controller" and "rescoring" (60, 20 and 20 %) by (seed, group),
     stratified by class; the user's own validation folder, where there is one, is "val". Decoded videos are kept in
@@ -45,6 +48,7 @@ class FolderSource:
         classes: folder names, sorted.
         parts: number of videos by part.
         skipped: (path below the root, reason) of each file that does not decode.
+        missing: clips that an annotation file names and that are not there.
         damaged: paths of the files of which some packets do not decode; they are used without those.
         notes: what a user should know before the start, one line each.
     """
@@ -55,8 +59,8 @@ class FolderSource:
         clip: "Clip",
         seed: int = 0,
         *,
+        videos: str | Path | None = None,
         group: str | None = None,
-        flip: bool = False,
         scan_cache: str | Path | None = None,
         workers: int = 0,
         progress: Progress | None = None,
@@ -65,12 +69,12 @@ class FolderSource:
         """Finds, scans and splits the videos.
 
         Args:
-            root: the folder.
+            root: the folder, or an annotation file in the form of Kinetics (`video.kinetics`).
             clip: frames, size and frame rate to sample.
             seed: of the split and of all random crops, 0 or more.
+            videos: the folder that the clips of an annotation file are below; by default its own.
             group: regular expression, searched for in each path below its class folder; videos for which its capturing
                 groups agree stay in one part. None lets every file go its own way.
-            flip: mirror half of the training clips left to right; only where that leaves the class as it is.
             scan_cache: JSON file that keeps the results of the scan.
             workers: processes for the scan.
             progress: called with (files scanned, files in all).
@@ -81,16 +85,19 @@ class FolderSource:
         """
         if not 0 <= seed < 1 << 64:
             raise ValueError(f"seed {seed} is not allowed: give a whole number from 0 to 2^64 - 1")
-        self.root = Path(root)
         self.clip = clip
         self.seed = seed
         self.group = group
-        self.flip = flip
+        self.augmentation: Augmentation | None = None
         self.cache_bytes = cache_bytes
-        self._cache: dict[str, Frames] = {}
+        self._cache: dict[tuple[str, int], Frames] = {}
         self._cached_bytes = 0
 
-        found = find_videos(self.root)
+        self.root, found = listing(root, videos)
+        self.annotations = str(Path(root).resolve()) if is_annotations(root) else None
+        self.missing = found.missing
+        if not found.train:
+            raise ValueError(f"{str(root)!r} has no training videos: give data with a training side")
         self.classes: tuple[str, ...] = found.classes
         groups_of([v.below_class for v in found.train], group)  # a malformed pattern need not wait for the scan
         names = [v.name for v in (*found.train, *found.val)]
@@ -100,8 +107,8 @@ class FolderSource:
 
         train = [v for v in found.train if not infos[v.name].error]
         val = [v for v in found.val if not infos[v.name].error]
-        for videos, listed, where in ((train, found.train, self.root), (val, found.val, self.root / found.val_folder)):
-            if listed and not videos:
+        for usable, listed, where in ((train, found.train, self.root), (val, found.val, self.root / found.val_folder)):
+            if listed and not usable:
                 name, reason = next((n, r) for n, r in self.skipped if n == listed[0].name)
                 raise ValueError(f"none of the {len(listed)} files in {str(where)!r} is a video ({name!r}: {reason})")
         # Without a pattern, the class belongs to the name: a/1.mp4 and b/1.mp4 have nothing to do with each other.
@@ -123,8 +130,9 @@ class FolderSource:
     def item(self, part: str, index: int, epoch: int = 0, training: bool = False, view: int = 0) -> tuple[Frames, int]:
         """One clip, uint8 [T, H, W, 3], and its label.
 
-        With `training`, a random start and a random window, drawn from (seed, part, epoch, index); otherwise the
-        largest window in the middle, at the start that `view` selects (`sampling.uniform_steps`).
+        With `training`, what the augmentation draws from (seed, part, epoch, index), without one a random start and a
+        modest random window; otherwise the largest window in the middle, at the start that `view` selects
+        (`sampling.uniform_steps`).
 
         Raises:
             ValueError: the file has gone or changed since the scan.
@@ -133,15 +141,30 @@ class FolderSource:
         video = self._videos[part][index]
         info, clip = video.info, self.clip
         length = sampling.grid_length(info.duration, clip.fps)
-        if training:
-            rng = np.random.default_rng((self.seed, _PART_CODES[part], epoch, index))
-            steps = sampling.random_steps(length, clip, rng)
-            window = sampling.random_window(info.height, info.width, clip, rng, self.flip)
-        else:
-            steps = sampling.uniform_steps(length, clip, view)
+        if not training:
+            frames = self._frames(video, sampling.uniform_steps(length, clip, view), length)
             window = sampling.centre_window(info.height, info.width, clip)
-        frames = self._frames(video, steps, length)
-        return sampling.crop_and_resize(frames, window, clip.height, clip.width), video.label
+            return sampling.crop_and_resize(frames, window, clip.height, clip.width), video.label
+        rng = np.random.default_rng((self.seed, _PART_CODES[part], epoch, index))
+        if self.augmentation is not None:
+            return self._augmented(video, self.augmentation, length, rng), video.label
+        steps = sampling.random_steps(length, clip, rng)
+        window = sampling.random_window(info.height, info.width, clip, rng)
+        return sampling.crop_and_resize(
+            self._frames(video, steps, length), window, clip.height, clip.width
+        ), video.label
+
+    def _augmented(self, video: _Video, how: Augmentation, length: int, rng: np.random.Generator) -> Frames:
+        """A training clip; all that is drawn for it is drawn once, for all of its frames."""
+        info, clip = video.info, self.clip
+        times = how.times(info.duration, info.fps, clip, rng)
+        window = how.window(info.height, info.width, clip, rng)
+        side = sampling.decoded_side(info.height, info.width, clip, how.decode_margin)
+        if how.frame_rate_jitter:  # off the grid, so not among the frames that are kept
+            frames = read_frames(self.root / video.name, times.tolist(), side, seek=not info.broken)
+        else:
+            frames = self._frames(video, sampling.grid_steps(times, clip.fps, length), length, side)
+        return how.paint(sampling.crop_and_resize(frames, window, clip.height, clip.width), rng)
 
     def batch(
         self, part: str, indices: Sequence[int], epoch: int = 0, training: bool = False, view: int = 0
@@ -160,11 +183,22 @@ class FolderSource:
         check_request(self, part, ())
         return [video.name for video in self._videos[part]]
 
+    def videos(self, part: str) -> tuple[Labelled, ...]:
+        """A part's videos, in order of index."""
+        check_request(self, part, ())
+        return tuple(Labelled(v.name, self.root / v.name, v.label, v.info) for v in self._videos[part])
+
     def at(self, clip: "Clip") -> "FolderSource":
         """The same videos and split at another clip shape, without another scan."""
         other = copy.copy(self)
         other.clip = clip
         other._cache, other._cached_bytes = {}, 0
+        return other
+
+    def augmented(self, augmentation: Augmentation) -> "FolderSource":
+        """The same videos with training clips varied in that way; flips only where no class names a side."""
+        other = self.at(self.clip)
+        other.augmentation = augmentation.for_classes(self.classes)
         return other
 
     def share(self, processes: int) -> None:
@@ -181,21 +215,22 @@ class FolderSource:
         return {
             "kind": "folder",
             "root": str(self.root.resolve()),
+            "annotations": self.annotations,
             "seed": self.seed,
             "group": self.group,
-            "flip": self.flip,
             "classes": list(self.classes),
             "parts": dict(self.parts),
             "digest": digest,
         }
 
-    def _frames(self, video: _Video, steps: NDArray[np.int64], length: int) -> Frames:
+    def _frames(self, video: _Video, steps: NDArray[np.int64], length: int, side: int | None = None) -> Frames:
         """Decoded frames at grid steps, from memory where the video is, or can be, kept."""
-        if video.name in self._cache:
-            return self._cache[video.name][steps]
         info, fps = video.info, self.clip.fps
+        side = side or sampling.decoded_side(info.height, info.width, self.clip)
+        key = video.name, side
+        if key in self._cache:
+            return self._cache[key][steps]
         path = self.root / video.name
-        side = sampling.decoded_side(info.height, info.width, self.clip)
         seek = not info.broken
         if length <= _WHOLE_AT_MOST and self.cache_bytes > 0:
             scale = min(1.0, side / min(info.height, info.width))
@@ -203,7 +238,7 @@ class FolderSource:
             if size + self._cached_bytes <= self.cache_bytes:
                 every = sampling.grid_times(np.arange(length), fps)
                 frames = read_frames(path, every.tolist(), side, seek=seek)
-                self._cache[video.name] = frames
+                self._cache[key] = frames
                 self._cached_bytes += frames.nbytes
                 return frames[steps]
         return read_frames(path, sampling.grid_times(steps, fps).tolist(), side, seek=seek)

@@ -1,11 +1,13 @@
 """The built-in data set: synthetic clips in which motion, and nothing else, decides the class."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from video.augmentation import Augmentation
 from video.recipe import MOTION_CLASSES, MotionRecipe
 from video.scene import Scenes, draws_per_scene
 from video.source import Frames, check_request
@@ -129,6 +131,25 @@ class MotionSource:
     def at(self, clip: "Clip") -> "MotionSource":
         """The same scenes, parts and labels at another clip shape."""
         return MotionSource(self.seed, clip, recipe=self.recipe, sizes=self.parts, cache_bytes=self.cache_bytes)
+
+    def augmented(self, augmentation: Augmentation) -> "MotionSource":
+        """Itself where nothing is to vary.
+
+        Raises:
+            ValueError: anything else: a clip is rendered with nuisances of its own, and a crop, a flip or another frame
+                rate would change what its label says.
+        """
+        changed = [
+            field.name
+            for field in dataclasses.fields(augmentation)
+            if getattr(augmentation, field.name) != field.default
+        ]
+        if changed:
+            raise ValueError(
+                f"the built-in motion data cannot be augmented by {', '.join(changed)}: its clips vary by themselves, "
+                "see --difficulty of `nas data demo`; leave these out, or give --data"
+            )
+        return self
 
     def share(self, processes: int) -> None:
         """Keeps to a share of the cache's memory: called in each of several worker processes."""

@@ -50,6 +50,11 @@ def grid_times(steps: NDArray[np.int64], fps: float) -> NDArray[np.float64]:
     return steps / (fps * GRID)
 
 
+def grid_steps(times: NDArray[np.float64], fps: float, length: int) -> NDArray[np.int64]:
+    """The grid steps at or before some times, in a video of `length` steps."""
+    return np.minimum(np.floor(times * (fps * GRID) + 1e-6), length - 1).astype(np.int64)
+
+
 def uniform_steps(length: int, clip: "Clip", view: int = 0) -> NDArray[np.int64]:
     """Grid steps of a clip for evaluation, [T].
 
@@ -70,6 +75,12 @@ def _steps(length: int, clip: "Clip", share: float) -> NDArray[np.int64]:
     return (start + GRID * np.arange(clip.frames, dtype=np.int64)) % length
 
 
+def cyclic_times(start: float, interval: float, frames: int, duration: float) -> NDArray[np.float64]:
+    """Seconds of frames at a distance from a start on, [T]; a video that ends before repeats from its beginning."""
+    times: NDArray[np.float64] = np.fmod(start + interval * np.arange(frames), max(duration, 1e-6))
+    return times
+
+
 def _halving(view: int) -> float:
     """1/2, 1/4, 3/4, 1/8, 5/8, ...: the van der Corput sequence in base 2."""
     assert view >= 0
@@ -81,31 +92,33 @@ def _halving(view: int) -> float:
     return share
 
 
-def centre_window(height: int, width: int, clip: "Clip") -> Window:
-    """The largest window of the clip's shape, in the middle."""
-    tall, wide = _largest(height, width, clip)
+def centre_window(height: int, width: int, clip: "Clip", aspect: tuple[float, float] = (1.0, 1.0)) -> Window:
+    """The largest window in the middle whose aspect ratio, over the clip's, lies in a range."""
+    picture = (width / height) / (clip.width / clip.height)
+    ratio = min(max(picture, aspect[0]), aspect[1]) / picture
+    tall, wide = (1.0, ratio) if ratio < 1 else (1 / ratio, 1.0)
     return Window((1 - tall) / 2, (1 - wide) / 2, tall, wide)
 
 
-def random_window(height: int, width: int, clip: "Clip", rng: np.random.Generator, flip: bool = False) -> Window:
-    """A window of random size, shape and place (a modest random resized crop), mirrored half of the time if `flip`."""
+def random_window(height: int, width: int, clip: "Clip", rng: np.random.Generator) -> Window:
+    """A window of random size, shape and place: the modest random resized crop of a search."""
     tall, wide = _largest(height, width, clip)
     scale = math.sqrt(rng.uniform(*CROP_AREA))
     stretch = math.exp(rng.uniform(-1.0, 1.0) * math.log(CROP_STRETCH) / 2)
     tall, wide = min(1.0, tall * scale * stretch), min(1.0, wide * scale / stretch)
-    top, left, mirror = rng.random(3) * (1 - tall, 1 - wide, 1.0)
-    return Window(float(top), float(left), tall, wide, flip and bool(mirror < 0.5))
+    top, left = rng.random(2) * (1 - tall, 1 - wide)
+    return Window(float(top), float(left), tall, wide)
 
 
 def _largest(height: int, width: int, clip: "Clip") -> tuple[float, float]:
     """Share of height and of width that the largest window of the clip's aspect ratio covers."""
-    ratio = (clip.width / clip.height) / (width / height)
-    return (1.0, ratio) if ratio < 1 else (1 / ratio, 1.0)
+    window = centre_window(height, width, clip)
+    return window.height, window.width
 
 
-def decoded_side(height: int, width: int, clip: "Clip") -> int:
+def decoded_side(height: int, width: int, clip: "Clip", margin: float = DECODE_MARGIN) -> int:
     """Shorter side at which to decode a video of that size for that clip."""
-    scale = max(clip.height / height, clip.width / width) * DECODE_MARGIN
+    scale = max(clip.height / height, clip.width / width) * margin
     return max(1, math.ceil(min(height, width) * scale))
 
 
@@ -116,8 +129,8 @@ def crop_and_resize(frames_THWC: NDArray[np.uint8], window: Window, height: int,
     edges. As two matrix products: a resize is linear and separable.
     """
     T, H, W, C = frames_THWC.shape
-    rows = _resize_matrix(H, window.top, window.height, height)
-    columns = _resize_matrix(W, window.left, window.width, width)
+    rows = resize_matrix(H, window.top, window.height, height)
+    columns = resize_matrix(W, window.left, window.width, width)
     if window.flip:
         columns = np.ascontiguousarray(columns[::-1])
     narrow = product(columns, frames_THWC.astype(np.float32))  # T H width C
@@ -127,11 +140,18 @@ def crop_and_resize(frames_THWC: NDArray[np.uint8], window: Window, height: int,
     return clipped
 
 
-def _resize_matrix(size: int, offset: float, extent: float, out: int) -> NDArray[np.float32]:
-    """Weights [out, size] of the interpolation; each row sums to 1."""
+def resize_matrix(size: int, offset: float, extent: float, out: int, widen: bool = True) -> NDArray[np.float32]:
+    """Weights [out, size] of the interpolation; each row sums to 1.
+
+    Args:
+        size: pixels of the picture.
+        offset, extent: where the window begins and how long it is, in shares of the picture.
+        out: pixels of the result.
+        widen: the kernel by the scale where the picture shrinks, so that every pixel counts.
+    """
     scale = extent * size / out
     centres = offset * size + (np.arange(out) + 0.5) * scale - 0.5
-    reach = max(1.0, scale)
+    reach = max(1.0, scale) if widen else 1.0
     weights = np.maximum(0.0, 1.0 - np.abs(np.arange(size) - centres[:, None]) / reach)
     matrix: NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     return matrix

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from searchspace.clip import Clip
+    from video.augmentation import Augmentation
 
 Frames = NDArray[np.uint8]
 
@@ -37,8 +38,8 @@ class Source(Protocol):
         Args:
             part: one of `parts`.
             index: 0 up to the part's size.
-            epoch: selects the random crop where `training`.
-            training: random crops; otherwise the crop is fixed.
+            epoch: selects the random draws where `training`.
+            training: random crops, and whatever else `augmented` was told; otherwise the crop is fixed.
             view: which temporal crop where not `training`; 0 is the middle of the video.
         """
 
@@ -52,6 +53,9 @@ class Source(Protocol):
 
     def at(self, clip: "Clip") -> "Source":
         """The same data, parts and labels at another clip shape."""
+
+    def augmented(self, augmentation: "Augmentation") -> "Source":
+        """The same data with training clips varied in that way; raises `ValueError` for what it cannot do."""
 
     def share(self, processes: int) -> None:
         """Called in each of several worker processes: keep to that share of the memory for caches."""
