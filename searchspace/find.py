@@ -34,7 +34,7 @@ def find(word: str | os.PathLike[str], stream: bool = False) -> Buildable:
     if folder.is_dir():
         path = folder / ARCHITECTURE
         if not path.is_file():
-            raise ValueError(f"{folder} holds neither a trained network nor an {ARCHITECTURE}; give another folder")
+            raise ValueError(f"{folder} holds neither a run nor an {ARCHITECTURE}; give another folder or a file")
     if not (path.suffix or path.exists() or len(path.parts) > 1):
         known = (*published_names(), *published_ensembles())
         raise ValueError(

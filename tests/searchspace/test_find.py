@@ -27,7 +27,7 @@ def test_names_come_before_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     [
         ("a00", r"network 'a00' is not known; did you mean 'a0'\? \(known: .* or give the path of an arch.json\)"),
         ("missing/arch.json", "missing/arch.json"),
-        (".", r"holds neither a trained network nor an arch.json"),
+        (".", r"holds neither a run nor an arch.json"),
     ],
 )
 def test_nothing_of_that_name(word: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
