@@ -87,7 +87,7 @@ pip() {
 }
 
 others="about 90 MB"
-[ -z "$extra" ] || others="about 130 MB"
+[ -z "$extra" ] || others="about 180 MB"
 bar=""
 [ -t 1 ] || bar="--progress-bar off" # a log needs no bars; a terminal shows them even when quiet
 

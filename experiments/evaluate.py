@@ -25,6 +25,9 @@ EXAMPLE = """  nas evaluate runs/retrain-1
 SHEET = 12
 """Mistakes that the contact sheet shows."""
 
+SCAN = "evaluation-scan.json"
+"""What a look through the videos found, kept in the run: a large data set is looked through once."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `nas evaluate`."""
@@ -98,7 +101,14 @@ def run(args: argparse.Namespace) -> int:
         return show
 
     with Live() as live, Interrupt() as interrupt:
-        videos, notes = open_videos(trained, args.data, args.videos, workers=args.workers, progress=live)
+        videos, notes = open_videos(
+            trained,
+            args.data,
+            args.videos,
+            scan_cache=home(trained.path) / SCAN,
+            workers=args.workers,
+            progress=live,
+        )
         if all(label is None for label in videos.labels):
             raise ValueError("none of these videos has a label; ask about them with: nas predict")
         for note in notes:
@@ -151,17 +161,22 @@ def _protocols(asked: str, trained: Trained) -> list[str]:
     return [name for name in PROTOCOLS if name != "stream" or trained.network.streams]
 
 
+def home(checkpoint: Path) -> Path:
+    """The run that a trained network is in, or else the folder that it lies in."""
+    return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
+
+
 def new_folder(checkpoint: Path, out: Path | None) -> Path:
     """The folder of an evaluation: the one that was asked for, or the run's next `evaluation-N`."""
     if out is not None:
         out.mkdir(parents=True)
         return out
-    home = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
     number = 1
     while True:
+        folder = home(checkpoint) / f"evaluation-{number}"
         try:
-            (home / f"evaluation-{number}").mkdir()
-            return home / f"evaluation-{number}"
+            folder.mkdir()
+            return folder
         except FileExistsError:
             number += 1
 

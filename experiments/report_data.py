@@ -16,6 +16,8 @@ from searchspace.trained import Record, find_trained, load_trained_architecture
 from training.run import read_json
 
 _SEED = "seed"
+RETRAINING_SEED = "retraining_seed"
+"""Of what a training writes into the provenance of its architecture."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,12 @@ class Entry:
     def cost(self) -> Cost:
         """At its own clip."""
         return cost(self.architecture)
+
+    @property
+    def seed(self) -> int | None:
+        """Of its training; None where it does not say."""
+        seed = self.architecture.provenance.get(RETRAINING_SEED, self.record.recipe.get(_SEED))
+        return seed if isinstance(seed, int) else None
 
     @property
     def kind(self) -> str:
@@ -184,7 +192,7 @@ def compare(entries: Sequence[Entry]) -> Comparison:
     if len({(e.architecture.clip.height, e.architecture.clip.width) for e in entries}) > 1:
         notes.append("Costs are those of each network's own clip; the clips differ in size.")
     for group in groups:
-        if len({entry.record.recipe.get(_SEED) for entry in group.entries}) < len(group.entries):
+        if len({entry.seed for entry in group.entries}) < len(group.entries):
             notes.append(f"{group.name}: some of its runs have the same seed, so their spread says little.")
     references = []
     for stream in sorted({entry.architecture.causal for entry in entries}) if _is_kinetics_600(entries) else ():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ def open_videos(
     data: str | None = None,
     videos: str | None = None,
     *,
+    scan_cache: Path | None = None,
     workers: int = 0,
     progress: Progress | None = None,
 ) -> tuple[Videos, list[str]]:
@@ -35,6 +36,7 @@ def open_videos(
         trained: the network; without `data`, what it was validated on.
         data: a folder, an annotation file, or "motion".
         videos: the folder that the clips of an annotation file are below.
+        scan_cache: JSON file that keeps what a look through the files found.
         workers: processes for a look through the files.
         progress: of that look.
 
@@ -62,7 +64,7 @@ def open_videos(
     def told(done: int, total: int) -> None:
         progress.phase("looking through the videos", done, total)
 
-    classes, items, notes = _files(trained, data, videos, workers, told)
+    classes, items, notes = _files(trained, data, videos, scan_cache, workers, told)
     return _relabelled(Files(items, trained.network.architecture.clip), match_classes(trained.classes, classes)), notes
 
 
@@ -111,7 +113,12 @@ def _pair(value: Any) -> Any:
 
 
 def _files(
-    trained: Trained, data: str, videos: str | None, workers: int, told: Any
+    trained: Trained,
+    data: str,
+    videos: str | None,
+    scan_cache: Path | None,
+    workers: int,
+    told: Callable[[int, int], None],
 ) -> tuple[tuple[str, ...], Sequence[Labelled], list[str]]:
     root, found = listing(data, videos)
     known = trained.data
@@ -119,11 +126,18 @@ def _files(
     if own and not found.val:
         clip = trained.network.architecture.clip
         source = video.FolderSource(
-            data, clip, known["seed"], videos=videos, group=known.get("group"), workers=workers, progress=told
+            data,
+            clip,
+            known["seed"],
+            videos=videos,
+            group=known.get("group"),
+            scan_cache=scan_cache,
+            workers=workers,
+            progress=told,
         )
         items = source.videos(HELD_OUT)
         return source.classes, items, [f"{data} has no validation side: the {len(items)} videos held out of training"]
-    classes, everything, notes = labelled_videos(data, videos, workers=workers, progress=told)
+    classes, everything, notes = labelled_videos(data, videos, scan_cache=scan_cache, workers=workers, progress=told)
     return classes, everything, [f"{len(everything):,} videos of {data}", *notes]
 
 

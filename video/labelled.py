@@ -46,12 +46,18 @@ def listing(data: str | Path, videos: str | Path | None = None) -> tuple[Path, L
 
 
 def labelled_videos(
-    data: str | Path, videos: str | Path | None = None, *, workers: int = 0, progress: Progress | None = None
+    data: str | Path,
+    videos: str | Path | None = None,
+    *,
+    scan_cache: Path | None = None,
+    workers: int = 0,
+    progress: Progress | None = None,
 ) -> tuple[tuple[str, ...], tuple[Labelled, ...], tuple[str, ...]]:
     """The videos of the validation side where the data has one, else all of them.
 
     Args:
         data, videos: see `listing`.
+        scan_cache: JSON file that keeps the results of the scan.
         workers: processes for the scan.
         progress: of the scan.
 
@@ -63,7 +69,7 @@ def labelled_videos(
     """
     root, found = listing(data, videos)
     files = found.val or found.train
-    infos = scan(root, [file.name for file in files], None, workers, progress)
+    infos = scan(root, [file.name for file in files], scan_cache, workers, progress)
     items = tuple(Labelled(file.name, root / file.name, file.label, infos[file.name]) for file in files)
     broken = [item for item in items if item.info.error]
     if len(broken) == len(items):

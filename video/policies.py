@@ -101,8 +101,8 @@ def apply(frames_THWC: Frames, name: str, amount: float, rng: np.random.Generato
         frames_THWC: the clip; not changed.
         name: of `RAND_OPERATIONS`.
         amount: degrees of `rotate` counter-clockwise, slope of shears, pixels of translations and half the side of
-            `cutout`, bits that `posterize` keeps, threshold of `solarize`, what `solarize_add` adds, factor of `color`,
-            `contrast`, `brightness` and `sharpness`.
+            `cutout`, bits that `posterize` keeps (one at least), threshold of `solarize`, what `solarize_add` adds,
+            factor of `color`, `contrast`, `brightness` and `sharpness`.
         rng: for the place of `cutout`.
     """
     from PIL import ImageOps
@@ -113,8 +113,6 @@ def apply(frames_THWC: Frames, name: str, amount: float, rng: np.random.Generato
         return _each(frames_THWC, lambda image: _moved(image, _MOVES[name](amount, *image.size)))
     if name == "cutout":
         return _cut(frames_THWC, int(amount), rng)
-    if name == "posterize" and amount < 1:  # Pillow wants a bit at least; none leaves black
-        return np.zeros_like(frames_THWC)
     if name == "solarize_add":
         added = np.minimum(frames_THWC.astype(np.int16) + int(amount), 255).astype(np.uint8)
         return np.where(frames_THWC < 128, added, frames_THWC)
@@ -122,7 +120,7 @@ def apply(frames_THWC: Frames, name: str, amount: float, rng: np.random.Generato
         "autocontrast": ImageOps.autocontrast,
         "equalize": ImageOps.equalize,
         "invert": ImageOps.invert,
-        "posterize": lambda image: ImageOps.posterize(image, int(amount)),
+        "posterize": lambda image: ImageOps.posterize(image, max(1, int(amount))),
         "solarize": lambda image: ImageOps.solarize(image, int(amount)),
     }
     return _tall(frames_THWC, tall[name])

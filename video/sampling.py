@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from video.products import product
-
 if TYPE_CHECKING:
     from searchspace.clip import Clip
 
@@ -126,32 +124,14 @@ def crop_and_resize(frames_THWC: NDArray[np.uint8], window: Window, height: int,
     """The window of every frame, resized to height x width: uint8 [T, height, width, C].
 
     Bilinear, with the kernel widened by the scale where the picture shrinks (no aliasing), cut off at the picture's
-    edges. As two matrix products: a resize is linear and separable.
+    edges. By Pillow, in whole numbers: the same on every machine.
     """
-    T, H, W, C = frames_THWC.shape
-    rows = resize_matrix(H, window.top, window.height, height)
-    columns = resize_matrix(W, window.left, window.width, width)
-    if window.flip:
-        columns = np.ascontiguousarray(columns[::-1])
-    narrow = product(columns, frames_THWC.astype(np.float32))  # T H width C
-    small = product(rows, narrow.reshape(T, H, width * C)).reshape(T, height, width, C)
-    small += np.float32(0.5)
-    clipped: NDArray[np.uint8] = np.clip(small, 0.0, 255.0, out=small).astype(np.uint8)
-    return clipped
+    from PIL import Image
 
-
-def resize_matrix(size: int, offset: float, extent: float, out: int, widen: bool = True) -> NDArray[np.float32]:
-    """Weights [out, size] of the interpolation; each row sums to 1.
-
-    Args:
-        size: pixels of the picture.
-        offset, extent: where the window begins and how long it is, in shares of the picture.
-        out: pixels of the result.
-        widen: the kernel by the scale where the picture shrinks, so that every pixel counts.
-    """
-    scale = extent * size / out
-    centres = offset * size + (np.arange(out) + 0.5) * scale - 0.5
-    reach = max(1.0, scale) if widen else 1.0
-    weights = np.maximum(0.0, 1.0 - np.abs(np.arange(size) - centres[:, None]) / reach)
-    matrix: NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    return matrix
+    _, H, W, _ = frames_THWC.shape
+    right, bottom = min(1.0, window.left + window.width), min(1.0, window.top + window.height)
+    box = (window.left * W, window.top * H, right * W, bottom * H)
+    resized = np.stack(
+        [np.asarray(Image.fromarray(f).resize((width, height), Image.Resampling.BILINEAR, box)) for f in frames_THWC]
+    )
+    return np.ascontiguousarray(resized[:, :, ::-1]) if window.flip else resized

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from video import sampling
 from video.decode import VideoInfo, probe, read_frames
 from video.pictures import picture_size, pictures_in, read_pictures
-from video.products import product
 from video.source import Frames
 
 if TYPE_CHECKING:
@@ -130,15 +129,24 @@ def _read(path: str | Path, info: VideoInfo, clip: "Clip", numbers: NDArray[np.f
     width = max(clip.width, int(info.width * scale + 1e-6))
     down, across = (place, 0.5) if height - clip.height > width - clip.width else (0.5, place)
     top, left = int(down * (height - clip.height)), int(across * (width - clip.width))
-    return resized(frames, height, width)[:, top : top + clip.height, left : left + clip.width]
+    return resize_and_crop(frames, (height, width), (top, left), (clip.height, clip.width))
 
 
-def resized(frames_THWC: Frames, height: int, width: int) -> Frames:
-    """Bilinear between the four nearest pixels, without widening the kernel, cut down to whole numbers."""
-    T, H, W, C = frames_THWC.shape
-    rows, columns = (sampling.resize_matrix(a, 0.0, 1.0, b, widen=False) for a, b in ((H, height), (W, width)))
-    narrow = product(columns, frames_THWC.astype(np.float32))
-    small = product(rows, narrow.reshape(T, H, width * C)).reshape(T, height, width, C)
-    small += np.float32(1e-3)  # sums of weights that are 1 but for rounding must not fall below a whole number
-    whole: Frames = small.astype(np.uint8)
-    return whole
+def resize_and_crop(
+    frames_THWC: Frames, size: tuple[int, int], corner: tuple[int, int], crop: tuple[int, int]
+) -> Frames:
+    """Bilinear between the four nearest pixels, without widening the kernel, cut down to whole numbers, then cropped.
+
+    Args:
+        frames_THWC: uint8.
+        size: height and width after the resize.
+        corner: top and left of the crop in the resized picture.
+        crop: its height and width.
+    """
+    from PIL import Image
+
+    down, across = frames_THWC.shape[1] / size[0], frames_THWC.shape[2] / size[1]
+    (top, left), (height, width) = corner, crop
+    extent = (left * across, top * down, (left + width) * across, (top + height) * down)
+    how = Image.Transform.EXTENT, extent, Image.Resampling.BILINEAR
+    return np.stack([np.asarray(Image.fromarray(frame).transform((width, height), *how)) for frame in frames_THWC])

@@ -82,7 +82,7 @@ def _details(index: int, group: Group) -> str:
 def _seed(entry: Entry) -> str:
     data = entry.record.data
     texts = (
-        str(entry.path), f"{entry.accuracy:.1%}", str(entry.record.recipe.get("seed", "-")),
+        str(entry.path), f"{entry.accuracy:.1%}", "-" if entry.seed is None else str(entry.seed),
         f"{entry.record.step:,}", str(data.get("annotations") or data.get("root") or data.get("kind", "-")),
     )  # fmt: skip
     return "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in texts) + "</tr>"

@@ -56,7 +56,7 @@ def draw(confusion: Any, classes: Sequence[str], path: Path, title: str) -> None
                 colour = "white" if share > 0.3 else INK
                 axes.text(x, y, str(counts[rows[y], x]), ha="center", va="center", fontsize=7.5, color=colour)
     axes.set_xlabel("answer", color=INK)
-    axes.set_ylabel("truth, and how many videos", color=INK)
+    axes.set_ylabel("truth, and how many videos" if named else "truth", color=INK)
     axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK)
     save(figure, path, dpi=120)
 

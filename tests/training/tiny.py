@@ -1,5 +1,6 @@
 """A trained network of nothing: tiny, with live weights, in a run's folders."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +31,14 @@ def trained_run(
     data: dict[str, object] | None = None,
 ) -> Path:
     """Writes `checkpoints/best` into a run's folder and returns that folder."""
-    network = networks.create(tiny(len(classes), stream, architecture))
+    made = tiny(len(classes), stream, architecture)
+    network = networks.create(dataclasses.replace(made, provenance={"retraining_seed": seed}))
     randomise_(network, seed)
     save_trained(
         folder / "checkpoints" / "best",
         network,
         classes=classes,
-        recipe={"name": "demo", "seed": seed},
+        recipe={"name": "demo"},
         data=data or {},
         metrics={"accuracy": accuracy},
         step=100,

@@ -71,7 +71,8 @@ def test_resize_equals_torch_with_antialiasing() -> None:
             torch.from_numpy(frames).permute(0, 3, 1, 2).float(), (height, width), mode="bilinear", antialias=True
         )
         difference = np.abs(ours.astype(float) - theirs.permute(0, 2, 3, 1).numpy())
-        assert difference.max() <= 0.51, (height, width)
+        assert difference.max() <= 1.01, (height, width)  # rounded after each direction
+        assert difference.mean() < 0.35
 
 
 def test_window_of_whole_pixels_at_scale_one_is_a_plain_crop() -> None:
