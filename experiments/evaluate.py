@@ -86,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
     from training.interrupt import Interrupt, Interrupted
     from training.protocols import judge
     from training.questions import open_videos
+    from video.asked import Files
 
     trained = networks.load(args.checkpoint)
     protocols = _protocols(args.protocol, trained)
@@ -121,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
                 name,
                 views=args.views,
                 batch=args.batch,
-                workers=args.workers if hasattr(videos, "items") else 0,
+                workers=args.workers if isinstance(videos, Files) else 0,  # rendered clips are quicker here
                 device=args.device,
                 progress=shown(name),
             )
@@ -254,7 +255,7 @@ def _draw(folder: Path, result: Result, trained: Trained, videos: Videos) -> Non
                 answer.name,
                 (trained.classes[answer.label], float(np.exp(own))),
                 (trained.classes[said], probability),
-                videos.view(index, CENTRE),
+                videos.clips(index, (CENTRE,))[0],
             )
         )
     if found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -155,10 +156,10 @@ def read_entry(word: str, runs: Path) -> Entry:
     name = (home if in_run else folder).resolve().name
     found = _evaluation(home, folder)
     if found is not None:
-        accuracy, measured = float(found["accuracy"]), "nas evaluate, one clip"
+        accuracy, measured = float(found["accuracy"]), "nas evaluate"
         videos: int | None = int(found["videos"])
     elif "accuracy" in record.metrics:
-        accuracy, measured = record.metrics["accuracy"], "validation at the end of training"
+        accuracy, measured = record.metrics["accuracy"], "end of training"
         videos = int(record.metrics["clips"]) if "clips" in record.metrics else None
     else:
         raise ValueError(f"{folder} does not say how accurate it is; measure it with: nas evaluate {word}")
@@ -212,4 +213,4 @@ def _shared_name(names: Sequence[str]) -> str:
         return names[0]
     first, last = min(names), max(names)
     length = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-    return first[:length].rstrip("-_. 0123456789") or first
+    return re.sub(r"[-_. ]\d*$", "", first[:length]) or first

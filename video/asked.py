@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from video.labelled import Labelled
 from video.processes import worker_pool
 from video.source import Frames, Source
-from video.views import View, read_stream, read_view
+from video.views import View, read_stream, read_views
 
 if TYPE_CHECKING:
     from searchspace.clip import Clip
@@ -24,8 +24,8 @@ class Videos(Protocol):
     errors: list[str]
     """Why a video cannot be used, or ""."""
 
-    def view(self, index: int, view: View) -> Frames:
-        """One clip, uint8 [T, H, W, 3]; raises `ValueError` where it does not decode."""
+    def clips(self, index: int, views: Sequence[View]) -> list[Frames]:
+        """Clips, each uint8 [T, H, W, 3]; raises `ValueError` where they do not decode."""
 
     def stream(self, index: int) -> Iterator[Frames]:
         """All frames, in pieces of uint8 [some, H, W, 3]; raises `ValueError` where they do not decode."""
@@ -45,10 +45,10 @@ class Files:
         self.labels = [item.label for item in items]
         self.errors = [item.info.error for item in items]
 
-    def view(self, index: int, view: View) -> Frames:
-        """One clip of a file."""
+    def clips(self, index: int, views: Sequence[View]) -> list[Frames]:
+        """Clips of a file."""
         item = self.items[index]
-        return read_view(item.path, item.info, self.clip, view)
+        return read_views(item.path, item.info, self.clip, views)
 
     def stream(self, index: int) -> Iterator[Frames]:
         """All frames of a file at the clip's rate."""
@@ -65,9 +65,9 @@ class Rendered:
         self.labels: list[int | None] = [int(label) for label in source.labels(part)]
         self.errors = [""] * len(self.names)
 
-    def view(self, index: int, view: View) -> Frames:
-        """The clip; there is but one view of it."""
-        return self.source.item(self.part, index)[0]
+    def clips(self, index: int, views: Sequence[View]) -> list[Frames]:
+        """The clip; all views of it are the same."""
+        return [self.source.item(self.part, index)[0]] * len(views)
 
     def stream(self, index: int) -> Iterator[Frames]:
         """The clip's frames."""
@@ -101,7 +101,7 @@ def _load(videos: Videos, index: int, views: Sequence[View]) -> list[Frames] | s
     if videos.errors[index]:
         return videos.errors[index]
     try:
-        return [videos.view(index, view) for view in views]
+        return videos.clips(index, views)
     except ValueError as error:
         return str(error)
 

@@ -6,7 +6,8 @@ wider kernel and cut down to whole numbers; a crop of the clip's size.
 """
 
 import dataclasses
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,35 +60,39 @@ def _spread(count: int) -> list[float]:
     return [0.5] if count == 1 else [i / (count - 1) for i in range(count)]
 
 
-def read_view(path: str | Path, info: VideoInfo, clip: "Clip", view: View = CENTRE) -> Frames:
-    """One clip of a video file or a folder of pictures, uint8 [T, H, W, 3].
+def read_views(path: str | Path, info: VideoInfo, clip: "Clip", views: Sequence[View] = (CENTRE,)) -> list[Frames]:
+    """Clips of a video file or a folder of pictures, each uint8 [T, H, W, 3].
 
     Args:
         path: the file or folder.
         info: what `look` found in it.
         clip: what to take.
-        view: which part.
+        views: which parts; neighbours of one time are decoded together.
 
     Raises:
         ValueError: no frame of the file decodes.
     """
     stride = info.fps / clip.fps
     spare = max(0, int(info.frames - clip.frames * stride + 1e-6))
-    numbers = np.floor(int(view.time * spare) + stride * np.arange(clip.frames) + 0.5)
-    return _read(path, info, clip, np.fmod(numbers, info.frames), view.place)
+    clips = []
+    for time, group in itertools.groupby(views, key=lambda view: view.time):
+        numbers = np.floor(int(time * spare) + stride * np.arange(clip.frames) + 0.5)
+        frames = _read(path, info, clip, np.fmod(numbers, info.frames))
+        clips += [_cut(frames, info, clip, view.place) for view in group]
+    return clips
 
 
 def read_stream(path: str | Path, info: VideoInfo, clip: "Clip") -> Iterator[Frames]:
     """All of a video at the clip's frame rate and size, from its beginning, in pieces of uint8 [1 to 32, H, W, 3].
 
     Raises:
-        ValueError: as `read_view`.
+        ValueError: as `read_views`.
     """
     stride = info.fps / clip.fps
     numbers = np.floor(stride * np.arange(max(1, int(info.frames / stride + 1e-6))) + 0.5)
     numbers = np.minimum(numbers, info.frames - 1)
     for begin in range(0, len(numbers), _PIECE):
-        yield _read(path, info, clip, numbers[begin : begin + _PIECE], CENTRE.place)
+        yield _cut(_read(path, info, clip, numbers[begin : begin + _PIECE]), info, clip, CENTRE.place)
 
 
 def resized_side(clip: "Clip") -> int:
@@ -117,14 +122,26 @@ def look(path: str | Path, fps: float | None = None) -> VideoInfo:
     return VideoInfo(len(found) / fps, len(found), fps, width, height)
 
 
-def _read(path: str | Path, info: VideoInfo, clip: "Clip", numbers: NDArray[np.float64], place: float) -> Frames:
-    scale = resized_side(clip) / min(clip.height, clip.width)
-    scale *= max(clip.height / info.height, clip.width / info.width)
-    most = round(min(info.height, info.width) * scale * _READ_AT_MOST)
+def _scale(info: VideoInfo, clip: "Clip") -> float:
+    """Size of the resized picture over the file's."""
+    return (
+        resized_side(clip)
+        / min(clip.height, clip.width)
+        * max(clip.height / info.height, clip.width / info.width)
+    )
+
+
+def _read(path: str | Path, info: VideoInfo, clip: "Clip", numbers: NDArray[np.float64]) -> Frames:
+    """Frames by their numbers, whole."""
+    most = max(1, round(min(info.height, info.width) * _scale(info, clip) * _READ_AT_MOST))
     if Path(path).is_dir():
-        frames = read_pictures(pictures_in(Path(path)), numbers.astype(np.int64), max(1, most))
-    else:
-        frames = read_frames(path, (numbers / info.fps).tolist(), max(1, most), seek=not info.broken)
+        return read_pictures(pictures_in(Path(path)), numbers.astype(np.int64), most)
+    return read_frames(path, (numbers / info.fps).tolist(), most, seek=not info.broken)
+
+
+def _cut(frames: Frames, info: VideoInfo, clip: "Clip", place: float) -> Frames:
+    """Resized, then the crop at a place."""
+    scale = _scale(info, clip)
     height = max(clip.height, int(info.height * scale + 1e-6))
     width = max(clip.width, int(info.width * scale + 1e-6))
     down, across = (place, 0.5) if height - clip.height > width - clip.width else (0.5, place)

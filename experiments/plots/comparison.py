@@ -14,12 +14,12 @@ from experiments.plots.front_data import COLOURS
 from experiments.report_data import Comparison, Group
 from searchspace import Cost
 
-Axis = tuple[str, Callable[[Cost], float], float, str]
+Axis = tuple[str, Callable[[Cost], float], str]
 
 AXES: tuple[Axis, ...] = (
-    ("multiply-accumulates per clip", lambda cost: cost.macs, 1e6, "M"),
-    ("parameters", lambda cost: cost.params, 1e6, "M"),
-    ("state memory of a stream", lambda cost: cost.state_bytes, 1e6, "MB"),
+    ("multiply-accumulates per clip", lambda cost: cost.macs, ""),
+    ("parameters", lambda cost: cost.params, ""),
+    ("state memory of a stream", lambda cost: cost.state_bytes, "B"),
 )
 
 
@@ -44,13 +44,18 @@ def label(group: Group) -> str:
 
 
 def _panel(panel: Axes, comparison: Comparison, axis: Axis) -> None:
-    title, of, scale, unit = axis
+    title, of, unit = axis
     tidy(panel)
     points = [(r.name, of(r.cost), r.accuracy) for r in comparison.references if of(r.cost)]
     if points:
-        panel.plot([x for _, x, _ in points], [y for *_, y in points], "D", color=SOFT, markersize=4, label="published")
+        across, up = [x for _, x, _ in points], [y for *_, y in points]
+        panel.plot(across, up, "D", color=SOFT, markersize=4, label="published (s: stream)")
         for name, x, y in points:
-            panel.annotate(name, (x, y), (0, -11), textcoords="offset points", fontsize=7.5, color=SOFT, ha="center")
+            right = name.endswith("-stream")  # a base network stands a little to the left above its stream
+            panel.annotate(
+                name.removesuffix("-stream") + "s" * right, (x, y), (5 if right else -5, -8 if right else 1),
+                textcoords="offset points", fontsize=7.5, color=SOFT, ha="left" if right else "right",
+            )  # fmt: skip
     for i, group in enumerate(comparison.groups):
         x = of(group.first.cost)
         if not x:
@@ -71,16 +76,22 @@ def _panel(panel: Axes, comparison: Comparison, axis: Axis) -> None:
     values += [x for _, x, _ in points]
     low_x, high_x = min(values) / 1.6, max(values) * 1.6
     panel.set_xlim(low_x, high_x)
-    panel.set_xticks(_ticks(low_x, high_x, scale))
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / scale:g} {unit}"))
+    panel.set_xticks(_ticks(low_x, high_x))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{_short(value)}{unit}"))
     panel.xaxis.set_minor_locator(NullLocator())
     panel.set_xlabel(title, color=INK)
 
 
-def _ticks(low: float, high: float, scale: float) -> list[float]:
+def _short(value: float) -> str:
+    """`3 M`, `30 G`."""
+    scale, prefix = next(((s, p) for s, p in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if value >= s), (1.0, ""))
+    return f"{value / scale:.3g} {prefix}"
+
+
+def _ticks(low: float, high: float) -> list[float]:
     """Round numbers on a logarithmic axis, at least two and few enough to read."""
     for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), tuple(i / 10 for i in range(10, 100, 2))):
-        found = [step * 10.0**power * scale for power in range(-6, 8) for step in steps]
+        found = [step * 10.0**power for power in range(14) for step in steps]
         inside = [value for value in found if low <= value <= high]
         if len(inside) >= 3:
             break

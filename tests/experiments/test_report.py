@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import searchspace
-from experiments.plots.comparison import AXES, _ticks
-from experiments.report_data import compare, read_entry
+from experiments.plots.comparison import _ticks
+from experiments.report_data import _shared_name, compare, read_entry
 from searchspace.published_accuracy import published_accuracy
 from tests.experiments.conftest import Nas
 from tests.training.tiny import tiny, trained_run
@@ -54,7 +54,7 @@ def test_the_newest_evaluation_of_that_checkpoint_counts(runs: Path) -> None:
         content["checkpoint"] = str(run / "checkpoints" / checkpoint)  # type: ignore[assignment]
         (folder / "evaluation.json").write_text(json.dumps(content))
     entry = read_entry("second", runs)
-    assert (entry.accuracy, entry.videos, entry.measured) == (0.4, 50, "nas evaluate, one clip")
+    assert (entry.accuracy, entry.videos, entry.measured) == (0.4, 50, "nas evaluate")
     low, high = compare([entry]).groups[0].bar
     assert 0.1 < low < 0.15 and 0.1 < high < 0.16
 
@@ -93,7 +93,7 @@ def test_the_page_needs_nothing_but_itself(nas: Nas, runs: Path, monkeypatch: py
 
 def test_ticks_are_few_and_inside() -> None:
     for low, high in ((0.9, 1.1), (1, 3), (5, 80), (1, 5000), (0.02, 0.05)):
-        ticks = _ticks(low * 1e6, high * 1e6, AXES[0][2])
+        ticks = _ticks(low * 1e6, high * 1e6)
         assert 2 <= len(ticks) <= 6 and all(low * 1e6 <= tick <= high * 1e6 for tick in ticks), (low, high)
 
 
@@ -107,3 +107,13 @@ def test_what_is_no_trained_run_is_refused(nas: Nas, runs: Path) -> None:
     record.write_text(json.dumps({**content, "metrics": {}}))
     answer = nas("report", "second", "--runs", runs)
     assert answer.code == 2 and "measure it with: nas evaluate second" in answer.err
+
+
+def test_a_group_is_called_by_what_its_names_share() -> None:
+    for *names, shared in (
+        ("a0-0", "a0-1", "a0"),
+        ("retrain-10", "retrain-11", "retrain"),
+        ("x", "x", "x"),
+        ("left", "right", "left"),
+    ):
+        assert _shared_name(names) == shared

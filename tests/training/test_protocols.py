@@ -74,7 +74,7 @@ def test_the_clip_is_the_reference_s(folder: Path) -> None:
     resized = torch.nn.functional.interpolate(chosen, (side, int(52 * side / 40)), mode="bilinear").byte()
     top, left = (side - 32) // 2, (int(52 * side / 40) - 32) // 2
     crop = resized[:, :, top : top + 32, left : left + 32]
-    ours = files(folder).view(1, video.views.CENTRE)
+    ours = files(folder).clips(1, (video.views.CENTRE,))[0]
     assert np.abs(ours.astype(int) - crop.permute(0, 2, 3, 1).numpy()).max() <= 1
     assert (ours == crop.permute(0, 2, 3, 1).numpy()).mean() > 0.99
     made = network(stream=False)
@@ -84,12 +84,12 @@ def test_the_clip_is_the_reference_s(folder: Path) -> None:
 
 
 def test_a_short_video_repeats(folder: Path) -> None:
-    frames = files(folder).view(3, video.views.CENTRE)
+    frames = files(folder).clips(3, (video.views.CENTRE,))[0]
     whole = next(iter(files(folder).stream(3)))
     assert len(whole) == 2
     step = [number % 12 for number in range(0, 40, 5)]  # 0, 5, 10, 3, ...
-    every = video.views.read_view(folder / "b" / "short.mkv", video.probe(folder / "b" / "short.mkv"),
-                                  Clip(12, 32, 32, 25.0))  # fmt: skip
+    short = folder / "b" / "short.mkv"
+    (every,) = video.views.read_views(short, video.probe(short), Clip(12, 32, 32, 25.0))
     assert np.array_equal(frames, every[step])
 
 
@@ -99,8 +99,8 @@ def test_views_are_averaged_as_probabilities(folder: Path) -> None:
     assert many.views == 6
     spread = video.views.views(2, 3)
     assert [view.time for view in spread] == [0, 0, 0, 1, 1, 1] and [view.place for view in spread[:3]] == [0, 0.5, 1]
-    clips = np.stack([files(folder).view(1, view) for view in spread])
-    assert len(np.unique(clips, axis=0)) == 6
+    clips = np.stack([files(folder).clips(1, (view,))[0] for view in spread])
+    assert len(np.unique(clips, axis=0)) == 6 and np.array_equal(np.stack(files(folder).clips(1, spread)), clips)
     logits = made(video.to_float(torch.from_numpy(clips).permute(0, 4, 1, 2, 3)))
     answer = by_name(many.answers)["long"]
     np.testing.assert_allclose(np.exp(answer.log_probabilities), logits.softmax(1).mean(0).detach(), atol=1e-5)

@@ -9,7 +9,7 @@ from PIL import Image
 from searchspace import Clip
 from tests.video.conftest import write
 from video.pictures import pictures_in
-from video.views import View, look, read_stream, read_view, resized_side
+from video.views import View, look, read_stream, read_views, resized_side
 
 CLIP = Clip(4, 16, 16, 5.0)
 
@@ -32,9 +32,9 @@ def test_pictures_are_a_video_in_order_of_their_numbers(pictures: Path) -> None:
     assert [path.name for path in pictures_in(pictures)] == [f"img_{i}.png" for i in range(12)]
     info = look(pictures, 10.0)
     assert (info.frames, info.fps, info.height, info.width, info.error) == (12, 10.0, 20, 30, "")
-    assert brightness(read_view(pictures, info, CLIP)) == [2, 4, 6, 8]  # every second, from (12 - 8) // 2
-    assert brightness(read_view(pictures, info, CLIP, View(time=0))) == [0, 2, 4, 6]
-    assert brightness(read_view(pictures, info, CLIP, View(time=1))) == [4, 6, 8, 10]
+    assert brightness(read_views(pictures, info, CLIP)[0]) == [2, 4, 6, 8]  # every second, from (12 - 8) // 2
+    assert brightness(read_views(pictures, info, CLIP, [View(time=0)])[0]) == [0, 2, 4, 6]
+    assert brightness(read_views(pictures, info, CLIP, [View(time=1)])[0]) == [4, 6, 8, 10]
     (piece,) = read_stream(pictures, info, CLIP)
     assert brightness(piece) == [0, 2, 4, 6, 8, 10] and piece.shape == (6, 16, 16, 3)
 
@@ -48,7 +48,7 @@ def test_what_is_wrong_with_pictures_is_said(pictures: Path, tmp_path: Path) -> 
 
 def test_a_lower_rate_repeats_frames(pictures: Path) -> None:
     info = look(pictures, 2.5)
-    assert brightness(read_view(pictures, info, Clip(6, 16, 16, 5.0), View(time=0))) == [0, 1, 1, 2, 2, 3]
+    assert brightness(read_views(pictures, info, Clip(6, 16, 16, 5.0), [View(time=0)])[0]) == [0, 1, 1, 2, 2, 3]
 
 
 def test_places_are_the_ends_of_the_longer_side(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_places_are_the_ends_of_the_longer_side(tmp_path: Path) -> None:
 
         path = write(tmp_path / f"{size[0]}.mkv", 6, "ffv1", 5, "bgr0", size, content=content)
         info = look(path)
-        means = [float(read_view(path, info, CLIP, View(place=place)).mean()) for place in (0, 0.5, 1)]
+        means = [float(read_views(path, info, CLIP, [View(place=place)])[0].mean()) for place in (0, 0.5, 1)]
         assert means[0] < 60 < 110 < means[1] < 145 < 195 < means[2]
 
 
@@ -85,7 +85,7 @@ def test_real_videos_of_every_codec_have_views_and_streams(shared_video: Path) -
         info = look(path)
         if info.error:
             continue
-        clip = read_view(path, info, CLIP)
+        clip = read_views(path, info, CLIP)[0]
         assert clip.shape == (4, 16, 16, 3) and sum(map(len, read_stream(path, info, CLIP))) >= 1, path
         seen += 1
     assert seen > 15
