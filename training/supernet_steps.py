@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 import video
+from networks import MoViNet
 from searchspace import Architecture, Choices, Kernel
 from supernet import Centre, Path, Supernet, Warmup, extract, recalibrate
 from training import optimizers
@@ -108,13 +109,17 @@ class SupernetSteps:
         """The extracted network, BatchNorm recalibrated on training clips, on the validation part; None without one."""
         if "val" not in source.parts:
             return None
-        size = source.parts["weights"]
-        order = generator(self.config.seed, "recalibration").permutation(size)
+        network = self.extracted(architecture, source, "weights", self.config.seed)
+        views = 1 if self.config.data is None else 3
+        return evaluate(network.logits, source, "val", views=views, device=self.config.device)
+
+    def extracted(self, architecture: Architecture, source: video.Source, part: str, seed: int) -> MoViNet:
+        """The stand-alone network of an architecture, BatchNorm recalibrated on clips of a part, in evaluation mode."""
+        size = source.parts[part]
+        order = generator(seed, "recalibration").permutation(size)
         batches = [
             tuple(int(i) for i in order[b : b + 64]) for b in range(0, min(size, 64 * RECALIBRATION_BATCHES), 64)
         ]
-        requests = [video.Request("weights", indices) for indices in batches if len(indices) > 1]
+        requests = [video.Request(part, indices) for indices in batches if len(indices) > 1]
         clips = (video.to_float(batch.to(self.config.device)) for batch, _ in video.batches(source, requests))
-        network = extract(self.supernet, architecture, recalibrate(self.supernet, architecture, clips)).eval()
-        views = 1 if self.config.data is None else 3
-        return evaluate(network.logits, source, "val", views=views, device=self.config.device)
+        return extract(self.supernet, architecture, recalibrate(self.supernet, architecture, clips))
