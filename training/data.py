@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ def open_source(
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What two descriptions of data tell apart, such as "seed 0, now 1"."""
+    """What tells two descriptions of data apart, one from a file of JSON, the other fresh: such as "seed 0, now 1"."""
+    new = json.loads(json.dumps(new))
     keys = sorted({*old, *new})
     return [f"{key} {old.get(key)}, now {new.get(key)}" for key in keys if old.get(key) != new.get(key)]
