@@ -194,8 +194,8 @@ class Trainer:
         """
         assert self.teacher is not None
         height, width = self.teacher.architecture.clip.height, self.teacher.architecture.clip.width
-        parts, state, logits = list(self._subclips(clips, mixed)), None, None
-        for part in parts if self.teacher.streams else [torch.cat(parts, dim=2)]:
+        parts, state, logits = self._subclips(clips, mixed), None, None
+        for part in parts if self.teacher.streams else [torch.cat(list(parts), dim=2)]:
             if part.shape[3:] != (height, width):
                 frames = part.transpose(1, 2).flatten(0, 1)
                 sized = F.interpolate(frames, (height, width), mode="bilinear", antialias=True, align_corners=False)
