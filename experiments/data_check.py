@@ -1,4 +1,4 @@
-"""Check a folder of videos before a search: what decodes, which classes, and how a search would split them."""
+"""Check videos before a search: what decodes, the classes, how a search would split them, which clips are missing."""
 
 from __future__ import annotations
 
@@ -11,13 +11,23 @@ from experiments.arguments import read_by, whole
 from searchspace import Clip
 
 EXAMPLE = """  nas data check my-videos
-  nas data check my-videos --group '^(s[0-9]+)'    one person's clips stay on one side of a split"""
+  nas data check my-videos --group '^(s[0-9]+)'    one person's clips stay on one side of a split
+  nas data check k600/train.csv --videos k600/clips"""
+
+SHOWN = 20
+"""Missing clips that are listed; --json lists all."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `nas data check`."""
     parser.add_argument(
-        "folder", type=Path, metavar="DIR", help="one sub-folder a class, with or without train/ and val/"
+        "folder",
+        type=Path,
+        metavar="DIR|CSV",
+        help="one sub-folder a class, with or without train/ and val/; or an annotation file in the form of Kinetics",
+    )
+    parser.add_argument(
+        "--videos", type=Path, metavar="DIR", help="the clips of an annotation file (default: beside it)"
     )
     parser.add_argument("--group", metavar="REGEX", help="its group names the person or recording of a file")
     parser.add_argument(
@@ -40,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
             args.folder,
             args.clip,
             args.seed,
+            videos=args.videos,
             group=args.group,
             workers=args.workers,
             progress=lambda done, total: live.phase("looking through the videos", done, total),
@@ -51,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
                 "parts": dict(source.parts),
                 "skipped": [{"file": name, "reason": reason} for name, reason in source.skipped],
                 "damaged": list(source.damaged),
+                "missing": list(source.missing),
                 "notes": list(source.notes),
             }
         )
@@ -65,6 +77,10 @@ def run(args: argparse.Namespace) -> int:
     tables.show(tables.grid(("class", *source.parts), rows, numbers), f"{args.folder}: videos of each part of a search")
     for note in source.notes:
         print(f"note: {note}")
+    for name in source.missing[:SHOWN]:
+        print(f"missing: {name}")
+    if len(source.missing) > SHOWN:
+        print(f"missing: and {len(source.missing) - SHOWN:,} more (--json lists them)")
     for name, reason in source.skipped:
         print(f"does not decode, would be skipped: {name} ({reason})")
     for name in source.damaged:

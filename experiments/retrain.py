@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--teacher", metavar="NETWORK", help="a trained network whose answers are learned, too")
     data = parser.add_argument_group("data")
-    data.add_argument("--data", metavar="DIR", help="folder of videos, one sub-folder a class")
+    data.add_argument("--data", metavar="DIR|CSV", help="folder of videos, or an annotation file above its clips")
     data.add_argument("--group", metavar="REGEX", type=read_by(regular_expression), help="names a file's person")
     data.add_argument(
         "--clip", metavar="TxHxW@FPS", type=read_by(lambda text: str(Clip.parse(text))), help="clips to train on"
@@ -92,9 +92,10 @@ def run(args: argparse.Namespace) -> int:
         given = machine_defaults(given)
         resolved = resolve(architecture, given)
     config = resolved.config
-    if config.data is not None and not Path(config.data).is_dir():
+    if config.data is not None and not Path(config.data).exists():
         raise ValueError(
-            f"data folder {config.data!r} does not exist; give a folder with one sub-folder for each class"
+            f"data {config.data!r} does not exist; give a folder with one sub-folder for each class, or an annotation "
+            "file in the form of Kinetics that lies above its clips"
         )
     if args.dry_run:
         for line in (*resolved.remarks, *retrain_text.planned(resolved)):

@@ -51,7 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--space", metavar="SPACE", help="a built-in space or a YAML file (default: movinet)")
     data = parser.add_argument_group("data")
     data.add_argument(
-        "--data", metavar="DIR", help="folder of videos, one sub-folder a class (default: built-in motion)"
+        "--data",
+        metavar="DIR|CSV",
+        help="folder of videos, one sub-folder a class, or an annotation file in the form of Kinetics above its clips "
+        "(default: built-in motion)",
     )
     data.add_argument(
         "--group",
@@ -111,9 +114,10 @@ def run(args: argparse.Namespace) -> int:
         config = SearchConfig.resolve(**given)
     else:  # the run's own settings, the machine's included
         config = SearchConfig.stored(found.config)
-    if config.data is not None and not Path(config.data).is_dir():
+    if config.data is not None and not Path(config.data).exists():
         raise ValueError(
-            f"data folder {config.data!r} does not exist; give a folder with one sub-folder for each class"
+            f"data {config.data!r} does not exist; give a folder with one sub-folder for each class, or an annotation "
+            "file in the form of Kinetics that lies above its clips"
         )
     problem = build(config)
     for line in search_text.understood(problem):

@@ -1,35 +1,29 @@
-"""Accuracy and loss of a network on a part of a data set."""
+"""A network on every clip of a part of a data set, as training and search look at it."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 import video
+from training.scores import Scores
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Score:
-    """What a network did on some clips.
+def average(logits: list[torch.Tensor]) -> torch.Tensor:
+    """Mean of the probabilities of several crops of the same clips.
 
-    Attributes:
-        clips: how many.
-        correct: how many of them were right; where a clip has several crops, they vote together.
-        loss: mean cross-entropy, nats.
+    Args:
+        logits: one a crop, [N, classes].
+
+    Returns:
+        Logarithms of the mean, float32 [N, classes].
     """
-
-    clips: int
-    correct: int
-    loss: float
-
-    @property
-    def accuracy(self) -> float:
-        """In [0, 1]."""
-        return self.correct / self.clips
+    if len(logits) == 1:
+        return F.log_softmax(logits[0].float(), dim=1)
+    return torch.stack([F.softmax(crop.float(), dim=1) for crop in logits]).mean(dim=0).clamp_min(1e-12).log()
 
 
 def vote(logits: list[torch.Tensor], labels: torch.Tensor) -> tuple[int, float]:
@@ -42,10 +36,7 @@ def vote(logits: list[torch.Tensor], labels: torch.Tensor) -> tuple[int, float]:
     Returns:
         How many clips are right, and their summed cross-entropy in nats.
     """
-    if len(logits) == 1:
-        log = F.log_softmax(logits[0].float(), dim=1)
-    else:
-        log = torch.stack([F.softmax(crop.float(), dim=1) for crop in logits]).mean(dim=0).clamp_min(1e-12).log()
+    log = average(logits)
     return int((log.argmax(dim=1) == labels).sum()), float(F.nll_loss(log, labels, reduction="sum"))
 
 
@@ -57,8 +48,9 @@ def evaluate(
     views: int = 1,
     batch: int = 64,
     device: str = "cpu",
-) -> Score:
-    """Scores a network on every clip of a part.
+    workers: int = 0,
+) -> Scores:
+    """Scores a network on every clip of a part, one crop in the middle of the picture.
 
     Args:
         forward: float clips [N, C, T, H, W] in [0, 1] -> logits [N, classes]; called without gradients.
@@ -67,18 +59,16 @@ def evaluate(
         views: temporal crops of each clip, whose probabilities are averaged.
         batch: clips that run at once.
         device: where the network is.
+        workers: processes that load.
     """
     size = source.parts[part]
-    correct, losses = 0, []
-    for begin in range(0, size, batch):
-        indices = range(begin, min(begin + batch, size))
-        logits = []
-        labels = torch.empty(0, dtype=torch.int64)
-        for clips, labels in video.batches(source, [video.Request(part, tuple(indices), view=v) for v in range(views)]):
-            labels = labels.to(device)
-            with torch.no_grad():
-                logits.append(forward(video.to_float(clips.to(device))))
-        right, loss = vote(logits, labels)
-        correct += right
-        losses.append(loss)
-    return Score(size, correct, math.fsum(losses) / size)
+    chunks = [tuple(range(begin, min(begin + batch, size))) for begin in range(0, size, batch)]
+    requests = [video.Request(part, chunk, view=view) for chunk in chunks for view in range(views)]
+    answers, logits = [], []
+    for clips, _ in video.batches(source, requests, workers):
+        with torch.no_grad():
+            logits.append(forward(video.to_float(clips.to(device))))
+        if len(logits) == views:
+            answers.append(average(logits).cpu())
+            logits = []
+    return Scores(source.labels(part), torch.cat(answers).numpy().astype(np.float32))

@@ -6,11 +6,12 @@ import dataclasses
 
 import video
 from networks import MoViNet
-from training.evaluation import Score, evaluate
+from training.evaluation import evaluate
 from training.health import Watch
 from training.order import Order
 from training.progress import Progress, Silent, Status
 from training.recipe import Recipe
+from training.scores import Scores
 from training.trainer import Trainer, prepare_scratch
 
 SHORT = Recipe.from_dict(
@@ -46,7 +47,7 @@ def fit(
     *,
     part: str = "rescoring",
     progress: Progress | None = None,
-) -> Score:
+) -> Scores:
     """Trains a network on the weights' part of a data set and scores it on another.
 
     Args:
@@ -57,7 +58,7 @@ def fit(
         progress: where to report.
 
     Returns:
-        The score with the network's own running BatchNorm statistics.
+        The scores with the network's own running BatchNorm statistics.
 
     Raises:
         ValueError: the loss is not finite in several steps in a row.

@@ -13,9 +13,9 @@ from controller.selection import Selection
 from searchspace import Architecture, Choices
 from searchspace.schema import write_atomically
 from training import rescoring
-from training.evaluation import Score
 from training.problem import Problem
 from training.run import SUMMARY, RunFolder
+from training.scores import Score
 from video import Source
 
 COLUMNS = ("macs", "params", "accuracy", "low", "high", "loss", "clips", "on_front", "winner", "choices", "path")

@@ -16,8 +16,8 @@ from controller.selection import Selection, select
 from controller.steering import Difference, Steering, paired, steering
 from controller.surrogate import Surrogate
 from searchspace import Choices
-from training.evaluation import Score
 from training.problem import Problem
+from training.scores import Score
 from training.scoring import Scorer
 from training.search_config import SearchConfig
 from training.seeds import generator

@@ -21,13 +21,14 @@ from searchspace import Architecture, Buildable, Clip, Ensemble, load_architectu
 from searchspace.trained import ARCHITECTURE
 from training import run as runs_module
 from training.data import differences, open_source
-from training.evaluation import Score, evaluate
+from training.evaluation import evaluate
 from training.interrupt import Interrupt, Interrupted
 from training.metrics import Logged
 from training.progress import Progress, Silent
 from training.retrain_config import RetrainConfig, networks_of, resolve, restored
 from training.retrain_loop import BEST, CHECKPOINTS, EVALUATION_BATCH, LAST, RetrainLoop, metrics_of
 from training.run import RunFolder
+from training.scores import Scores
 from training.seeds import derived
 from training.selection import TEST, Selection, select
 
@@ -222,7 +223,7 @@ class _Run:
             )
         return trained.network
 
-    def _together(self) -> Score:
+    def _together(self) -> Scores:
         """The ensemble of the best members, scored at its own frame rate and kept as the run's network."""
         assert self.ensemble is not None
         path = self.folder.path
@@ -255,7 +256,7 @@ class _Run:
             )
         return score
 
-    def _summary(self, summaries: list[dict[str, Any]], together: Score | None) -> dict[str, Any]:
+    def _summary(self, summaries: list[dict[str, Any]], together: Scores | None) -> dict[str, Any]:
         final = metrics_of(together) if together is not None else summaries[0][BEST]
         classes = len(self.source.classes)
         return {

@@ -28,7 +28,7 @@ class RetrainConfig:
             from scratch.
         teacher: a trained network whose answers are learned, too; None for none.
         ensemble: members that take turns at the frames; 1 for the network itself.
-        data: folder of videos, or None for the built-in motion data.
+        data: folder of videos or annotation file, or None for the built-in motion data.
         group: regular expression whose first group names the person or recording of a file.
         clip: shape of the clips that are trained on, and that the trained network is meant for.
         stream: the architecture in its causal form.
@@ -204,10 +204,9 @@ def _data(origin: Mapping[str, Any]) -> tuple[str | None, str]:
         return None, "data: built-in motion (none was given, and the architecture names none)"
     if data == "motion":
         return None, "data: built-in motion, on which the architecture was found"
-    if not Path(str(data)).is_dir():
+    if not Path(str(data)).exists():
         raise ValueError(
-            f"the architecture was found on {str(data)!r}, which is not there now; give --data FOLDER, or run this "
-            "where the folder is"
+            f"the architecture was found on {str(data)!r}, which is not there now; give --data, or run this where it is"
         )
     return str(data), f"data: {data}, on which the architecture was found"
 

@@ -17,7 +17,7 @@ from networks import Network
 from searchspace import Architecture
 from searchspace.schema import write_atomically
 from training import checkpoint
-from training.evaluation import Score, evaluate
+from training.evaluation import evaluate
 from training.footprint import OPTIMIZER_SLOTS
 from training.health import NotFinite, Watch
 from training.initial import start
@@ -28,6 +28,7 @@ from training.order import Order
 from training.progress import Progress, Status
 from training.recipe import Recipe
 from training.retrain_config import RetrainConfig
+from training.scores import Scores
 from training.selection import TEST, TRAIN, WATCH, Selection
 from training.trainer import Outcome, Trainer
 
@@ -215,7 +216,7 @@ class RetrainLoop:
             )
         )
 
-    def _evaluate(self, network: Network, part: str) -> Score:
+    def _evaluate(self, network: Network, part: str) -> Scores:
         views = 1 if self.config.data is None else self.recipe.evaluation.views
         return evaluate(
             network.logits, self.source, part, views=views, batch=EVALUATION_BATCH, device=self.config.device
@@ -228,17 +229,16 @@ class RetrainLoop:
         score = self._evaluate(trainer.evaluated, WATCH)
         self.accuracy = score.accuracy
         epoch = round(step / self.length.epoch_steps, 3)
-        record = {"step": step, "epoch": epoch, **dataclasses.asdict(score), "accuracy": score.accuracy}
-        record["loss"] = score.loss if math.isfinite(score.loss) else None
-        self.scores.append_json(record)
+        record = {"step": step, "epoch": epoch, "clips": score.clips, "correct": score.correct}
+        loss = score.loss if math.isfinite(score.loss) else None
+        self.scores.append_json({**record, "loss": loss, "accuracy": score.accuracy})
         scalars.add(step, {"held_out/accuracy": score.accuracy, "held_out/loss": score.loss})
-        loss = score.loss if math.isfinite(score.loss) else math.inf
-        measure = score.accuracy - min(loss, 1e3) * 1e-6  # of equal accuracies the one with the lower loss
+        measure = score.accuracy - min(1e3 if loss is None else loss, 1e3) * 1e-6  # of equals the one of lower loss
         if self.best is None or measure > self.best:
             self.best = measure
             self._keep(BEST, score)
 
-    def _keep(self, which: str, score: Score) -> None:
+    def _keep(self, which: str, score: Scores) -> None:
         network = self.trainer.evaluated
         networks.save_trained(
             self.checkpoints / which,
@@ -354,10 +354,17 @@ class RetrainLoop:
         }
 
 
-def metrics_of(score: Score) -> dict[str, float]:
-    """As a checkpoint stores them; a loss that is not finite is left out."""
-    found = {"accuracy": score.accuracy, "clips": score.clips}
-    return found | ({"loss": score.loss} if math.isfinite(score.loss) else {})
+def metrics_of(scores: Scores) -> dict[str, float]:
+    """As a checkpoint and a summary store them; what is not finite is left out."""
+    found = {
+        "accuracy": scores.accuracy,
+        "top5": scores.top(5),
+        "mean_class_accuracy": scores.mean_class_accuracy,
+        "calibration_error": scores.calibration_error(),
+        "loss": scores.loss,
+        "clips": scores.clips,
+    }
+    return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def disk_bytes(trainer: Trainer) -> int:

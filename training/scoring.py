@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from searchspace import Architecture, Choices
-from training.evaluation import Score, vote
+from training.evaluation import vote
 from training.ledger import Ledger, read_records
 from training.problem import Problem
+from training.scores import Score
 from video import Source, to_float
 
 CACHE_BYTES = 1_500_000_000

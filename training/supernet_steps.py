@@ -15,9 +15,10 @@ from networks import MoViNet
 from searchspace import Architecture, Choices, Kernel
 from supernet import Centre, Path, Supernet, Warmup, extract, recalibrate
 from training import optimizers
-from training.evaluation import Score, evaluate, vote
+from training.evaluation import evaluate, vote
 from training.problem import Problem
 from training.schedule import learning_rate
+from training.scores import Score
 from training.seeds import generator
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -111,7 +112,7 @@ class SupernetSteps:
             return None
         network = self.extracted(architecture, source, "weights", self.config.seed)
         views = 1 if self.config.data is None else 3
-        return evaluate(network.logits, source, "val", views=views, device=self.config.device)
+        return evaluate(network.logits, source, "val", views=views, device=self.config.device).score
 
     def extracted(self, architecture: Architecture, source: video.Source, part: str, seed: int) -> MoViNet:
         """The stand-alone network of an architecture, BatchNorm recalibrated on clips of a part, in evaluation mode."""

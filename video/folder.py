@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from video import sampling
 from video.augmentation import Augmentation
 from video.decode import VideoInfo, read_frames
-from video.layout import find_videos
+from video.kinetics import is_annotations
+from video.labelled import Labelled, listing
 from video.scan import Progress, scan
 from video.source import Frames, check_request
 from video.split import groups_of, split
@@ -35,7 +36,8 @@ class _Video:
 
 
 class FolderSource:
-    """Videos in `root/<class>/**` or `root/{train,val}/<class>/**`, of any format that FFmpeg reads.
+    """Videos in `root/<class>/**` or `root/{train,val}/<class>/**`, or of an annotation file, of any format that FFmpeg
+    reads.
 
     The training videos are split into "weights", "controller" and "rescoring" (60, 20 and 20 %) by (seed, group),
     stratified by class; the user's own validation folder, where there is one, is "val". Decoded videos are kept in
@@ -46,6 +48,7 @@ class FolderSource:
         classes: folder names, sorted.
         parts: number of videos by part.
         skipped: (path below the root, reason) of each file that does not decode.
+        missing: clips that an annotation file names and that are not there.
         damaged: paths of the files of which some packets do not decode; they are used without those.
         notes: what a user should know before the start, one line each.
     """
@@ -56,6 +59,7 @@ class FolderSource:
         clip: "Clip",
         seed: int = 0,
         *,
+        videos: str | Path | None = None,
         group: str | None = None,
         scan_cache: str | Path | None = None,
         workers: int = 0,
@@ -65,9 +69,10 @@ class FolderSource:
         """Finds, scans and splits the videos.
 
         Args:
-            root: the folder.
+            root: the folder, or an annotation file in the form of Kinetics (`video.kinetics`).
             clip: frames, size and frame rate to sample.
             seed: of the split and of all random crops, 0 or more.
+            videos: the folder that the clips of an annotation file are below; by default its own.
             group: regular expression, searched for in each path below its class folder; videos for which its capturing
                 groups agree stay in one part. None lets every file go its own way.
             scan_cache: JSON file that keeps the results of the scan.
@@ -80,7 +85,6 @@ class FolderSource:
         """
         if not 0 <= seed < 1 << 64:
             raise ValueError(f"seed {seed} is not allowed: give a whole number from 0 to 2^64 - 1")
-        self.root = Path(root)
         self.clip = clip
         self.seed = seed
         self.group = group
@@ -89,7 +93,11 @@ class FolderSource:
         self._cache: dict[tuple[str, int], Frames] = {}
         self._cached_bytes = 0
 
-        found = find_videos(self.root)
+        self.root, found = listing(root, videos)
+        self.annotations = str(Path(root).resolve()) if is_annotations(root) else None
+        self.missing = found.missing
+        if not found.train:
+            raise ValueError(f"{str(root)!r} has no training videos: give data with a training side")
         self.classes: tuple[str, ...] = found.classes
         groups_of([v.below_class for v in found.train], group)  # a malformed pattern need not wait for the scan
         names = [v.name for v in (*found.train, *found.val)]
@@ -99,8 +107,8 @@ class FolderSource:
 
         train = [v for v in found.train if not infos[v.name].error]
         val = [v for v in found.val if not infos[v.name].error]
-        for videos, listed, where in ((train, found.train, self.root), (val, found.val, self.root / found.val_folder)):
-            if listed and not videos:
+        for usable, listed, where in ((train, found.train, self.root), (val, found.val, self.root / found.val_folder)):
+            if listed and not usable:
                 name, reason = next((n, r) for n, r in self.skipped if n == listed[0].name)
                 raise ValueError(f"none of the {len(listed)} files in {str(where)!r} is a video ({name!r}: {reason})")
         # Without a pattern, the class belongs to the name: a/1.mp4 and b/1.mp4 have nothing to do with each other.
@@ -175,6 +183,11 @@ class FolderSource:
         check_request(self, part, ())
         return [video.name for video in self._videos[part]]
 
+    def videos(self, part: str) -> tuple[Labelled, ...]:
+        """A part's videos, in order of index."""
+        check_request(self, part, ())
+        return tuple(Labelled(v.name, self.root / v.name, v.label, v.info) for v in self._videos[part])
+
     def at(self, clip: "Clip") -> "FolderSource":
         """The same videos and split at another clip shape, without another scan."""
         other = copy.copy(self)
@@ -202,6 +215,7 @@ class FolderSource:
         return {
             "kind": "folder",
             "root": str(self.root.resolve()),
+            "annotations": self.annotations,
             "seed": self.seed,
             "group": self.group,
             "classes": list(self.classes),

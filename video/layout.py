@@ -32,6 +32,8 @@ class Listing:
     val_folder: str
     """Name of the user's own validation folder, or "" without one."""
     notes: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    """Clips that an annotation file names and that are not there."""
 
 
 def find_videos(root: Path) -> Listing:
@@ -90,19 +92,23 @@ def _folders(folder: Path) -> list[str]:
         raise ValueError(f"data folder {str(folder)!r} cannot be read: {error.strerror}") from error
 
 
+def files_below(folder: Path) -> list[str]:
+    """Paths of all files below a folder, with forward slashes, sorted; hidden files and folders are left out."""
+    seen: set[str] = set()
+    below: list[str] = []
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:  # a link in a circle
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [other for other in folders if not other.startswith(".")]
+        relative = Path(place).relative_to(folder)
+        below += [(relative / file).as_posix() for file in files if not file.startswith(".")]
+    return sorted(below)
+
+
 def _files(root: Path, side: str, classes: tuple[str, ...]) -> Iterator[ListedFile]:
     for label, name in enumerate(classes):
-        folder = root / side / name
-        seen: set[str] = set()
-        below: list[str] = []
-        for place, folders, files in os.walk(folder, followlinks=True):
-            real = os.path.realpath(place)
-            if real in seen:  # a link in a circle
-                folders.clear()
-                continue
-            seen.add(real)
-            folders[:] = [other for other in folders if not other.startswith(".")]
-            relative = Path(place).relative_to(folder)
-            below += [(relative / file).as_posix() for file in files if not file.startswith(".")]
-        for file in sorted(below):
+        for file in files_below(root / side / name):
             yield ListedFile((Path(side) / name / file).as_posix(), file, label)

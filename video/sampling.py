@@ -129,8 +129,8 @@ def crop_and_resize(frames_THWC: NDArray[np.uint8], window: Window, height: int,
     edges. As two matrix products: a resize is linear and separable.
     """
     T, H, W, C = frames_THWC.shape
-    rows = _resize_matrix(H, window.top, window.height, height)
-    columns = _resize_matrix(W, window.left, window.width, width)
+    rows = resize_matrix(H, window.top, window.height, height)
+    columns = resize_matrix(W, window.left, window.width, width)
     if window.flip:
         columns = np.ascontiguousarray(columns[::-1])
     narrow = product(columns, frames_THWC.astype(np.float32))  # T H width C
@@ -140,11 +140,18 @@ def crop_and_resize(frames_THWC: NDArray[np.uint8], window: Window, height: int,
     return clipped
 
 
-def _resize_matrix(size: int, offset: float, extent: float, out: int) -> NDArray[np.float32]:
-    """Weights [out, size] of the interpolation; each row sums to 1."""
+def resize_matrix(size: int, offset: float, extent: float, out: int, widen: bool = True) -> NDArray[np.float32]:
+    """Weights [out, size] of the interpolation; each row sums to 1.
+
+    Args:
+        size: pixels of the picture.
+        offset, extent: where the window begins and how long it is, in shares of the picture.
+        out: pixels of the result.
+        widen: the kernel by the scale where the picture shrinks, so that every pixel counts.
+    """
     scale = extent * size / out
     centres = offset * size + (np.arange(out) + 0.5) * scale - 0.5
-    reach = max(1.0, scale)
+    reach = max(1.0, scale) if widen else 1.0
     weights = np.maximum(0.0, 1.0 - np.abs(np.arange(size) - centres[:, None]) / reach)
     matrix: NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     return matrix

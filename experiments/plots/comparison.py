@@ -1,0 +1,88 @@
+"""Trained networks as points: accuracy against multiply-accumulates, parameters, and the memory of a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from experiments.plots.figure import INK, SOFT, save, tidy
+from experiments.plots.front_data import COLOURS
+from experiments.report_data import Comparison, Group
+from searchspace import Cost
+
+Axis = tuple[str, Callable[[Cost], float], float, str]
+
+AXES: tuple[Axis, ...] = (
+    ("multiply-accumulates per clip", lambda cost: cost.macs, 1e6, "M"),
+    ("parameters", lambda cost: cost.params, 1e6, "M"),
+    ("state memory of a stream", lambda cost: cost.state_bytes, 1e6, "MB"),
+)
+
+
+def draw(comparison: Comparison, path: Path) -> None:
+    """Draws a PNG: a panel for each cost that any of the networks has, on a logarithmic axis."""
+    axes = [axis for axis in AXES if any(axis[1](group.first.cost) for group in comparison.groups)]
+    figure = Figure(figsize=(0.6 + 4.4 * len(axes), 4.6), layout="constrained")
+    panels = figure.subplots(1, len(axes), sharey=True, squeeze=False)[0]
+    for panel, axis in zip(panels, axes, strict=True):
+        _panel(panel, comparison, axis)
+    panels[0].set_ylabel("accuracy", color=INK)
+    panels[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), fontsize=9, frameon=False)
+    save(figure, path)
+
+
+def label(group: Group) -> str:
+    """A group's name, and how many seeds it has."""
+    count = len(group.entries)
+    return group.name if count == 1 else f"{group.name} ({count} seeds)"
+
+
+def _panel(panel: Axes, comparison: Comparison, axis: Axis) -> None:
+    title, of, scale, unit = axis
+    tidy(panel)
+    points = [(r.name, of(r.cost), r.accuracy) for r in comparison.references if of(r.cost)]
+    if points:
+        panel.plot([x for _, x, _ in points], [y for *_, y in points], "D", color=SOFT, markersize=4, label="published")
+        for name, x, y in points:
+            panel.annotate(name, (x, y), (0, -11), textcoords="offset points", fontsize=7.5, color=SOFT, ha="center")
+    for i, group in enumerate(comparison.groups):
+        x = of(group.first.cost)
+        if not x:
+            continue
+        colour = COLOURS[i % len(COLOURS)]
+        low, high = group.bar
+        panel.errorbar(
+            [x], [group.accuracy], yerr=[[low], [high]], fmt="o", markersize=7, color=colour, markeredgecolor="white",
+            elinewidth=1.4, capsize=3, zorder=4, label=f"{i + 1}  {label(group)}",
+        )  # fmt: skip
+        for entry in group.entries if len(group.entries) > 1 else ():
+            panel.plot([x], [entry.accuracy], "_", color=colour, markersize=9, alpha=0.6, zorder=3)
+        panel.annotate(
+            str(i + 1), (x, group.accuracy), (7, 5), textcoords="offset points", fontsize=9, color=colour, zorder=5
+        )
+    panel.set_xscale("log")
+    values = [value for value in [of(group.first.cost) for group in comparison.groups] if value]
+    values += [x for _, x, _ in points]
+    low_x, high_x = min(values) / 1.6, max(values) * 1.6
+    panel.set_xlim(low_x, high_x)
+    panel.set_xticks(_ticks(low_x, high_x, scale))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / scale:g} {unit}"))
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.set_xlabel(title, color=INK)
+
+
+def _ticks(low: float, high: float, scale: float) -> list[float]:
+    """Round numbers on a logarithmic axis, at least two and few enough to read."""
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), tuple(i / 10 for i in range(10, 100, 2))):
+        found = [step * 10.0**power * scale for power in range(-6, 8) for step in steps]
+        inside = [value for value in found if low <= value <= high]
+        if len(inside) >= 3:
+            break
+    stride = -(-len(inside) // 5)
+    return inside[::stride]

@@ -1,0 +1,207 @@
+"""Trained networks to be compared: what each measured and costs, and which of them differ in their seed alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from searchspace import Buildable, Cost, cost, published
+from searchspace.published_accuracy import KINETICS_600, published_accuracy
+from searchspace.trained import Record, find_trained, load_trained_architecture
+from training.run import read_json
+
+_SEED = "seed"
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One trained network.
+
+    Attributes:
+        name: of its run or folder.
+        path: its folder.
+        architecture: the network.
+        record: what its checkpoint says.
+        accuracy: in [0, 1].
+        videos: how many it was measured on; None where that is not recorded.
+        measured: by what.
+    """
+
+    name: str
+    path: Path
+    architecture: Buildable
+    record: Record
+    accuracy: float
+    videos: int | None
+    measured: str
+
+    @property
+    def cost(self) -> Cost:
+        """At its own clip."""
+        return cost(self.architecture)
+
+    @property
+    def kind(self) -> str:
+        """Equal for networks that differ in nothing but the seed."""
+        recipe = {key: value for key, value in self.record.recipe.items() if key != _SEED}
+        return json.dumps([self.architecture.key(), recipe, self.data, self.measured], sort_keys=True)
+
+    @property
+    def data(self) -> str:
+        """Equal for networks of the same data; the seed of a split or of rendered clips makes no difference."""
+        return json.dumps(
+            {k: v for k, v in self.record.data.items() if k not in (_SEED, "digest", "parts")}, sort_keys=True
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Networks of one architecture, recipe and data.
+
+    Attributes:
+        name: of the first, or of what they share.
+        entries: one a seed.
+    """
+
+    name: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def accuracy(self) -> float:
+        """Mean over the seeds."""
+        return statistics.fmean(entry.accuracy for entry in self.entries)
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation over the seeds; NaN for one."""
+        values = [entry.accuracy for entry in self.entries]
+        return statistics.stdev(values) if len(values) > 1 else math.nan
+
+    @property
+    def bar(self) -> tuple[float, float]:
+        """Length of the error bar below and above: the deviation over seeds, or the 95 % interval of a single one."""
+        if len(self.entries) > 1:
+            return self.deviation, self.deviation
+        entry = self.entries[0]
+        if entry.videos is None:
+            return 0.0, 0.0
+        from controller.front import wilson
+
+        low, high = wilson(entry.accuracy, entry.videos)
+        return max(0.0, entry.accuracy - float(low)), max(0.0, float(high) - entry.accuracy)
+
+    @property
+    def first(self) -> Entry:
+        """The entry that stands for its architecture and cost."""
+        return self.entries[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """A published network on the same data: its name, what it costs, its accuracy in [0, 1]."""
+
+    name: str
+    cost: Cost
+    accuracy: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What a report shows.
+
+    Attributes:
+        groups: best first.
+        references: published networks, where the data is theirs.
+        notes: what a reader must know before comparing, one line each.
+    """
+
+    groups: tuple[Group, ...]
+    references: tuple[Reference, ...]
+    notes: tuple[str, ...]
+
+
+def read_entry(word: str, runs: Path) -> Entry:
+    """Reads a trained network and its newest evaluation.
+
+    Args:
+        word: a run, by path or by its name in `runs`, the folder of a trained network, or a file in it.
+        runs: where runs are looked for.
+
+    Raises:
+        ValueError: there is none, it is damaged, or nothing says how accurate it is.
+    """
+    path = Path(word) if Path(word).exists() else runs / word
+    if not path.exists():
+        raise ValueError(f"{word!r} is no file and no run in {runs}/; give a run or a checkpoint folder")
+    folder = find_trained(path)
+    if folder is None:
+        raise ValueError(f"{path} holds no trained network; train one with: nas retrain {path}")
+    record, architecture = Record.read(folder), load_trained_architecture(folder)
+    in_run = folder.parent.name == "checkpoints"
+    home = folder.parent.parent if in_run else folder.parent
+    name = (home if in_run else folder).resolve().name
+    found = _evaluation(home, folder)
+    if found is not None:
+        accuracy, measured = float(found["accuracy"]), "nas evaluate, one clip"
+        videos: int | None = int(found["videos"])
+    elif "accuracy" in record.metrics:
+        accuracy, measured = record.metrics["accuracy"], "validation at the end of training"
+        videos = int(record.metrics["clips"]) if "clips" in record.metrics else None
+    else:
+        raise ValueError(f"{folder} does not say how accurate it is; measure it with: nas evaluate {word}")
+    return Entry(name, folder, architecture, record, accuracy, videos, measured)
+
+
+def _evaluation(home: Path, folder: Path) -> dict[str, Any] | None:
+    """The newest single-clip result of that very folder."""
+    files = sorted(home.glob("evaluation-*/evaluation.json"), key=lambda file: file.stat().st_mtime_ns)
+    for file in reversed(files):
+        content = read_json(file)
+        if Path(str(content.get("checkpoint"))).resolve() != folder.resolve():
+            continue
+        for result in content.get("protocols", ()):
+            if result.get("protocol") == "clip":
+                return dict(result)
+    return None
+
+
+def compare(entries: Sequence[Entry]) -> Comparison:
+    """Groups the networks that differ in their seed alone, and says what makes others hard to compare."""
+    kinds: dict[str, list[Entry]] = {}
+    for entry in entries:
+        kinds.setdefault(entry.kind, []).append(entry)
+    groups = [Group(_shared_name([e.name for e in members]), tuple(members)) for members in kinds.values()]
+    notes = []
+    if len({entry.data for entry in entries}) > 1:
+        notes.append("These networks were trained on different data: their accuracies do not compare.")
+    if len({entry.measured for entry in entries}) > 1:
+        notes.append("They were measured in different ways; nas evaluate measures all alike.")
+    if len({(e.architecture.clip.height, e.architecture.clip.width) for e in entries}) > 1:
+        notes.append("Costs are those of each network's own clip; the clips differ in size.")
+    for group in groups:
+        if len({entry.record.recipe.get(_SEED) for entry in group.entries}) < len(group.entries):
+            notes.append(f"{group.name}: some of its runs have the same seed, so their spread says little.")
+    references = []
+    for stream in sorted({entry.architecture.causal for entry in entries}) if _is_kinetics_600(entries) else ():
+        for name, accuracy in published_accuracy(stream).items():
+            network = published(name, stream)
+            references.append(Reference(network.name, cost(network), accuracy))
+    return Comparison(tuple(sorted(groups, key=lambda g: -g.accuracy)), tuple(references), tuple(notes))
+
+
+def _is_kinetics_600(entries: Sequence[Entry]) -> bool:
+    """Whether all were trained from an annotation file of Kinetics with 600 classes."""
+    return all(len(e.record.classes) == KINETICS_600 and e.record.data.get("annotations") for e in entries)
+
+
+def _shared_name(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return names[0]
+    first, last = min(names), max(names)
+    length = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return first[:length].rstrip("-_. 0123456789") or first

@@ -1,0 +1,250 @@
+"""The three ways in which the field judges a video network, and what each of them costs.
+
+- clip: one clip, centred in time and space (every number of the MoViNet papers).
+- multiclip: clips spread over time and space whose probabilities are averaged (10x3 is customary).
+- stream: the whole video, frame by frame through a causal network with its state; the last answer counts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+import networks
+import searchspace
+import video
+from networks import Network
+from training.evaluation import average
+from training.scores import Scores
+from video.asked import Rendered, Videos, load_views
+from video.source import Frames
+from video.views import CENTRE, View
+from video.views import views as spread
+
+PROTOCOLS = ("clip", "multiclip", "stream")
+VIEWS = (10, 3)
+
+Progress = Callable[[int, int], None]
+"""Called with (videos done, videos in all)."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """What a network said of one video.
+
+    Attributes:
+        name: of the video.
+        label: its class, None where it is unknown.
+        error: why there is no answer, or "".
+        log_probabilities: natural logarithms, float32 [classes]; None where there is no answer.
+        frames: that went through the network.
+        seconds: in the network.
+    """
+
+    name: str
+    label: int | None
+    error: str
+    log_probabilities: npt.NDArray[np.float32] | None = None
+    frames: int = 0
+    seconds: float = 0.0
+
+    def top(self, k: int) -> list[tuple[int, float]]:
+        """The k likeliest classes with their probabilities."""
+        assert self.log_probabilities is not None
+        order = np.argsort(-self.log_probabilities, kind="stable")[:k]
+        return [(int(i), float(np.exp(self.log_probabilities[i]))) for i in order]
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """A protocol's answers, and what they cost.
+
+    Attributes:
+        protocol: of `PROTOCOLS`.
+        views: clips of each video; 1 for a stream.
+        answers: of all videos, in their order; of the first ones where it was interrupted.
+        macs: multiply-accumulates a video, on average.
+        memory_bytes: activations at their peak for one video, and the state where it streams; float32.
+        interrupted: whether it ended early because it was asked to.
+    """
+
+    protocol: str
+    views: int
+    answers: tuple[Answer, ...]
+    macs: float
+    memory_bytes: int
+    interrupted: bool = False
+
+    @property
+    def answered(self) -> list[Answer]:
+        """Those without an error."""
+        return [answer for answer in self.answers if not answer.error]
+
+    @property
+    def seconds(self) -> float:
+        """In the network, a video on average."""
+        return sum(answer.seconds for answer in self.answered) / max(1, len(self.answered))
+
+    @property
+    def scores(self) -> Scores | None:
+        """Of the videos that have an answer and a label; None without any."""
+        rows = [answer for answer in self.answered if answer.label is not None]
+        if not rows:
+            return None
+        labels = np.array([answer.label for answer in rows], np.int64)
+        return Scores(labels, np.stack([a.log_probabilities for a in rows if a.log_probabilities is not None]))
+
+
+def judge(
+    network: Network,
+    videos: Videos,
+    protocol: str,
+    *,
+    views: tuple[int, int] = VIEWS,
+    batch: int = 8,
+    workers: int = 0,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Result:
+    """Asks a network about videos.
+
+    Args:
+        network: in evaluation mode, on the device.
+        videos: what to ask about.
+        protocol: of `PROTOCOLS`.
+        views: for multiclip, clips over time and over space.
+        batch: clips that run at once; the frames of streams come one by one.
+        workers: processes that decode clips; streams are decoded here.
+        device: where the network is.
+        progress: called after every video; raising `KeyboardInterrupt` it ends the evaluation with the answers so far.
+
+    Raises:
+        ValueError: an unknown protocol, or a stream through a network that is not causal.
+    """
+    architecture = network.architecture
+    asked = _views(network, videos, protocol, views)
+    coming = (
+        _streamed(network, videos, device)
+        if protocol == "stream"
+        else _clips(network, videos, asked, batch, workers, device)
+    )
+    answers: list[Answer] = []
+    interrupted = False
+    for answer in coming:
+        answers.append(answer)
+        try:
+            if progress is not None:
+                progress(len(answers), len(videos.names))
+        except KeyboardInterrupt:
+            interrupted = True
+            break
+    counted = searchspace.cost(architecture)
+    macs, memory = float(counted.macs * len(asked)), counted.activation_bytes
+    if protocol == "stream":
+        frame = searchspace.cost(architecture, dataclasses.replace(architecture.clip, frames=1))
+        frames = [answer.frames for answer in answers if not answer.error] or [0]
+        macs, memory = counted.frame_macs * float(np.mean(frames)), frame.activation_bytes + counted.state_bytes
+    return Result(protocol, len(asked), tuple(answers), macs, memory, interrupted)
+
+
+def _views(network: Network, videos: Videos, protocol: str, views: tuple[int, int]) -> Sequence[View]:
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol {protocol!r} is not known; allowed: {', '.join(PROTOCOLS)}")
+    if protocol == "stream" and not network.streams:
+        raise ValueError(
+            f"network {network.architecture.name!r} is not causal, so it cannot stream; allowed: clip, multiclip, "
+            "or a network of nas search --stream"
+        )
+    one = protocol != "multiclip" or isinstance(videos, Rendered)
+    return (CENTRE,) if one else spread(*views)
+
+
+def _clips(
+    network: Network,
+    videos: Videos,
+    views: Sequence[View],
+    batch: int,
+    workers: int,
+    device: str,
+) -> Iterator[Answer]:
+    total = len(videos.names)
+    loaded = load_views(videos, views, workers)
+    group: list[int] = []
+    clips: dict[int, list[Frames] | str] = {}
+    for index in range(total):
+        clips[index] = next(loaded)
+        group.append(index)
+        if sum(len(views) for i in group if not isinstance(clips[i], str)) >= batch or index == total - 1:
+            yield from _answers(network, videos, group, clips, batch, device)
+            group, clips = [], {}
+
+
+def _answers(
+    network: Network,
+    videos: Videos,
+    group: Sequence[int],
+    clips: dict[int, list[Frames] | str],
+    batch: int,
+    device: str,
+) -> Iterator[Answer]:
+    """Answers to a few videos, whose clips run together."""
+    found = {index: frames for index in group if not isinstance(frames := clips[index], str)}
+    whole = [frames for own in found.values() for frames in own]
+    begin = time.perf_counter()
+    rows: list[torch.Tensor] = []
+    for at in range(0, len(whole), batch):
+        rows += _logits(network, np.stack(whole[at : at + batch]), device)
+    seconds = (time.perf_counter() - begin) / max(1, len(whole))
+    at = 0
+    for index in group:
+        name, label = videos.names[index], videos.labels[index]
+        if index not in found:
+            yield Answer(name, label, str(clips[index]))
+            continue
+        own = found[index]
+        log = average([row[None] for row in rows[at : at + len(own)]])[0].numpy()
+        at += len(own)
+        yield Answer(name, label, "", log, sum(map(len, own)), seconds * len(own))
+
+
+@torch.no_grad()
+def _logits(network: Network, frames_NTHWC: Frames, device: str) -> list[torch.Tensor]:
+    clips = video.to_float(torch.from_numpy(frames_NTHWC).permute(0, 4, 1, 2, 3).to(device))
+    result = network(clips)
+    return list((result[0] if network.streams else result).float().cpu())
+
+
+def _streamed(network: Network, videos: Videos, device: str) -> Iterator[Answer]:
+    for index in range(len(videos.names)):
+        yield _stream(network, videos, index, device)
+
+
+@torch.no_grad()
+def _stream(network: Network, videos: Videos, index: int, device: str) -> Answer:
+    name, label = videos.names[index], videos.labels[index]
+    if videos.errors[index]:
+        return Answer(name, label, videos.errors[index])
+    state: networks.State | None = None
+    logits, frames, seconds = torch.empty(0), 0, 0.0
+    pieces = videos.stream(index)
+    while True:
+        try:
+            piece = next(pieces, None)
+        except ValueError as error:
+            return Answer(name, label, str(error))
+        if piece is None:
+            break
+        clip = video.to_float(torch.from_numpy(piece).permute(3, 0, 1, 2)[None].to(device))
+        begin = time.perf_counter()
+        for frame in range(clip.shape[2]):
+            logits, state = network(clip[:, :, frame : frame + 1], state)
+        if clip.is_cuda:
+            torch.cuda.synchronize()
+        seconds += time.perf_counter() - begin
+        frames += clip.shape[2]
+    return Answer(name, label, "", average([logits])[0].cpu().numpy(), frames, seconds)

@@ -1,0 +1,118 @@
+"""Videos that a network is asked about, files or rendered clips; their views are loaded here or in other processes."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Protocol
+
+from video.labelled import Labelled
+from video.processes import worker_pool
+from video.source import Frames, Source
+from video.views import View, read_stream, read_view
+
+if TYPE_CHECKING:
+    from searchspace.clip import Clip
+
+_AHEAD = 2  # videos that each worker decodes ahead
+
+
+class Videos(Protocol):
+    """Labelled videos as `training.protocols` wants them."""
+
+    names: list[str]
+    labels: list[int | None]
+    errors: list[str]
+    """Why a video cannot be used, or ""."""
+
+    def view(self, index: int, view: View) -> Frames:
+        """One clip, uint8 [T, H, W, 3]; raises `ValueError` where it does not decode."""
+
+    def stream(self, index: int) -> Iterator[Frames]:
+        """All frames, in pieces of uint8 [some, H, W, 3]; raises `ValueError` where they do not decode."""
+
+
+class Files:
+    """Video files; `Videos`.
+
+    Args:
+        items: the files.
+        clip: what a network is meant for.
+    """
+
+    def __init__(self, items: Sequence[Labelled], clip: "Clip") -> None:
+        self.items, self.clip = tuple(items), clip
+        self.names = [item.name for item in items]
+        self.labels = [item.label for item in items]
+        self.errors = [item.info.error for item in items]
+
+    def view(self, index: int, view: View) -> Frames:
+        """One clip of a file."""
+        item = self.items[index]
+        return read_view(item.path, item.info, self.clip, view)
+
+    def stream(self, index: int) -> Iterator[Frames]:
+        """All frames of a file at the clip's rate."""
+        item = self.items[index]
+        return read_stream(item.path, item.info, self.clip)
+
+
+class Rendered:
+    """Clips of a part of a source, each of them a whole video; `Videos`."""
+
+    def __init__(self, source: Source, part: str) -> None:
+        self.source, self.part = source, part
+        self.names = [f"{part}/{index}" for index in range(source.parts[part])]
+        self.labels: list[int | None] = [int(label) for label in source.labels(part)]
+        self.errors = [""] * len(self.names)
+
+    def view(self, index: int, view: View) -> Frames:
+        """The clip; there is but one view of it."""
+        return self.source.item(self.part, index)[0]
+
+    def stream(self, index: int) -> Iterator[Frames]:
+        """The clip's frames."""
+        yield self.source.item(self.part, index)[0]
+
+
+def load_views(videos: Videos, views: Sequence[View], workers: int = 0) -> Iterator[list[Frames] | str]:
+    """The clips of each video in turn, one a view, or why there are none.
+
+    Args:
+        videos: what to load.
+        views: of each.
+        workers: processes that decode; 0 decodes in this one.
+    """
+    indices = range(len(videos.names))
+    if workers == 0:
+        for index in indices:
+            yield _load(videos, index, views)
+        return
+    with worker_pool(workers, _adopt, videos) as pool:
+        waiting: deque[Future[list[Frames] | str]] = deque()
+        for index in indices:
+            waiting.append(pool.submit(_load_adopted, index, views))
+            if len(waiting) >= workers * _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _load(videos: Videos, index: int, views: Sequence[View]) -> list[Frames] | str:
+    if videos.errors[index]:
+        return videos.errors[index]
+    try:
+        return [videos.view(index, view) for view in views]
+    except ValueError as error:
+        return str(error)
+
+
+_adopted: list[Videos] = []
+"""In a worker process: the videos that it loads."""
+
+
+def _adopt(videos: Videos) -> None:
+    _adopted.append(videos)
+
+
+def _load_adopted(index: int, views: Sequence[View]) -> list[Frames] | str:
+    return _load(_adopted[0], index, views)

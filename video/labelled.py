@@ -1,0 +1,74 @@
+"""Labelled videos to judge a network by: every file that was found is one, readable or not, none is left out."""
+
+import dataclasses
+from pathlib import Path
+
+from video.decode import VideoInfo
+from video.kinetics import find_clips, is_annotations
+from video.layout import Listing, find_videos
+from video.scan import Progress, scan
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Labelled:
+    """A video file and its class.
+
+    Attributes:
+        name: path below the folder of the data.
+        path: where it is.
+        label: index of its class; None where it is unknown.
+        info: what a look at it found; `info.error` says why it cannot be used.
+    """
+
+    name: str
+    path: Path
+    label: int | None
+    info: VideoInfo
+
+
+def listing(data: str | Path, videos: str | Path | None = None) -> tuple[Path, Listing]:
+    """The folder that videos are below, and what is found there.
+
+    Args:
+        data: a folder with one sub-folder a class, with or without train/ and val/; or an annotation file in the form
+            of Kinetics.
+        videos: the folder that the clips of an annotation file are below; by default its own.
+
+    Raises:
+        ValueError: see `find_videos` and `find_clips`, or a folder of videos for what is no annotation file.
+    """
+    if is_annotations(data):
+        root = Path(data).parent if videos is None else Path(videos)
+        return root, find_clips(Path(data), root)
+    if videos is not None:
+        raise ValueError(f"a folder of videos, {str(videos)!r}, goes with an annotation file; {str(data)!r} is not one")
+    return Path(data), find_videos(Path(data))
+
+
+def labelled_videos(
+    data: str | Path, videos: str | Path | None = None, *, workers: int = 0, progress: Progress | None = None
+) -> tuple[tuple[str, ...], tuple[Labelled, ...], tuple[str, ...]]:
+    """The videos of the validation side where the data has one, else all of them.
+
+    Args:
+        data, videos: see `listing`.
+        workers: processes for the scan.
+        progress: of the scan.
+
+    Returns:
+        Classes, videos, and what a user should know, one line each.
+
+    Raises:
+        ValueError: see `listing`, or that not one video can be read.
+    """
+    root, found = listing(data, videos)
+    files = found.val or found.train
+    infos = scan(root, [file.name for file in files], None, workers, progress)
+    items = tuple(Labelled(file.name, root / file.name, file.label, infos[file.name]) for file in files)
+    broken = [item for item in items if item.info.error]
+    if len(broken) == len(items):
+        raise ValueError(f"none of the {len(items)} files in {str(data)!r} is a video ({broken[0].info.error})")
+    notes = list(found.notes)
+    if broken:
+        notes.append(f"{len(broken)} of {len(items)} files do not decode")
+    return found.classes, items, tuple(notes)

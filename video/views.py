@@ -1,0 +1,144 @@
+"""The clips that a video is judged by: one in the middle, several over time and space, or all of its frames.
+
+As the MoViNet reference evaluates: frames by their number in the file, from the start `share * (frames - T * stride)`
+on, cyclically where the video is too short; the shorter side resized a little above the clip's, bilinear without a
+wider kernel and cut down to whole numbers; a crop of the clip's size.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from video import sampling
+from video.decode import VideoInfo, probe, read_frames
+from video.pictures import picture_size, pictures_in, read_pictures
+from video.products import product
+from video.source import Frames
+
+if TYPE_CHECKING:
+    from searchspace.clip import Clip
+
+RESIZED = {160: 176, 172: 192, 224: 256, 256: 288, 290: 320, 320: 368}
+"""Shorter side before the crop, for the sizes of the published networks; for others 8/7 of theirs, as for A2."""
+
+_READ_AT_MOST = 2.0  # times the resized picture; larger ones are averaged down while they are decoded (our choice)
+_PIECE = 32  # frames of a whole video that are in memory at once
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class View:
+    """Which part of a video: all in shares from 0 (first, left, top) over 0.5 (middle) to 1 (last, right, bottom).
+
+    Attributes:
+        time: where the clip stands in the time that is left over.
+        place: where it stands along the longer side of the picture.
+    """
+
+    time: float = 0.5
+    place: float = 0.5
+
+
+CENTRE = View()
+
+
+def views(times: int, places: int) -> tuple[View, ...]:
+    """Evenly spread ones, the outer ones at the ends; a single one is in the middle.
+
+    Raises:
+        ValueError: a number below 1, or over 100 of them.
+    """
+    if times < 1 or places < 1 or times * places > 100:
+        raise ValueError(f"views {times}x{places}: times x places must be at least 1x1, and at most 100 in all")
+    return tuple(View(time, place) for time in _spread(times) for place in _spread(places))
+
+
+def _spread(count: int) -> list[float]:
+    return [0.5] if count == 1 else [i / (count - 1) for i in range(count)]
+
+
+def read_view(path: str | Path, info: VideoInfo, clip: "Clip", view: View = CENTRE) -> Frames:
+    """One clip of a video file or a folder of pictures, uint8 [T, H, W, 3].
+
+    Args:
+        path: the file or folder.
+        info: what `look` found in it.
+        clip: what to take.
+        view: which part.
+
+    Raises:
+        ValueError: no frame of the file decodes.
+    """
+    stride = info.fps / clip.fps
+    spare = max(0, int(info.frames - clip.frames * stride + 1e-6))
+    numbers = np.floor(int(view.time * spare) + stride * np.arange(clip.frames) + 0.5)
+    return _read(path, info, clip, np.fmod(numbers, info.frames), view.place)
+
+
+def read_stream(path: str | Path, info: VideoInfo, clip: "Clip") -> Iterator[Frames]:
+    """All of a video at the clip's frame rate and size, from its beginning, in pieces of uint8 [1 to 32, H, W, 3].
+
+    Raises:
+        ValueError: as `read_view`.
+    """
+    stride = info.fps / clip.fps
+    numbers = np.floor(stride * np.arange(max(1, int(info.frames / stride + 1e-6))) + 0.5)
+    numbers = np.minimum(numbers, info.frames - 1)
+    for begin in range(0, len(numbers), _PIECE):
+        yield _read(path, info, clip, numbers[begin : begin + _PIECE], CENTRE.place)
+
+
+def resized_side(clip: "Clip") -> int:
+    """Shorter side of the picture that clips of that size are cut from."""
+    side = min(clip.height, clip.width)
+    return RESIZED.get(side, round(side * sampling.DECODE_MARGIN))
+
+
+def look(path: str | Path, fps: float | None = None) -> VideoInfo:
+    """What is in a video file, or in a folder of pictures; never raises for what is wrong, but says so in `error`.
+
+    Args:
+        path: the file or folder.
+        fps: of the pictures, which do not say; ignored for a file.
+    """
+    if not Path(path).is_dir():
+        return probe(path)
+    found = pictures_in(Path(path))
+    if not found:
+        return VideoInfo(error="it is a folder without pictures")
+    if fps is None:
+        return VideoInfo(error="pictures do not say how many there are a second: give --fps")
+    try:
+        height, width = picture_size(found[0])
+    except ValueError as error:
+        return VideoInfo(error=str(error))
+    return VideoInfo(len(found) / fps, len(found), fps, width, height)
+
+
+def _read(path: str | Path, info: VideoInfo, clip: "Clip", numbers: NDArray[np.float64], place: float) -> Frames:
+    scale = resized_side(clip) / min(clip.height, clip.width)
+    scale *= max(clip.height / info.height, clip.width / info.width)
+    most = round(min(info.height, info.width) * scale * _READ_AT_MOST)
+    if Path(path).is_dir():
+        frames = read_pictures(pictures_in(Path(path)), numbers.astype(np.int64), max(1, most))
+    else:
+        frames = read_frames(path, (numbers / info.fps).tolist(), max(1, most), seek=not info.broken)
+    height = max(clip.height, int(info.height * scale + 1e-6))
+    width = max(clip.width, int(info.width * scale + 1e-6))
+    down, across = (place, 0.5) if height - clip.height > width - clip.width else (0.5, place)
+    top, left = int(down * (height - clip.height)), int(across * (width - clip.width))
+    return resized(frames, height, width)[:, top : top + clip.height, left : left + clip.width]
+
+
+def resized(frames_THWC: Frames, height: int, width: int) -> Frames:
+    """Bilinear between the four nearest pixels, without widening the kernel, cut down to whole numbers."""
+    T, H, W, C = frames_THWC.shape
+    rows, columns = (sampling.resize_matrix(a, 0.0, 1.0, b, widen=False) for a, b in ((H, height), (W, width)))
+    narrow = product(columns, frames_THWC.astype(np.float32))
+    small = product(rows, narrow.reshape(T, H, width * C)).reshape(T, height, width, C)
+    small += np.float32(1e-3)  # sums of weights that are 1 but for rounding must not fall below a whole number
+    whole: Frames = small.astype(np.uint8)
+    return whole
