@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from networks.formulations import channels_last, fold_frames, is_fast, same_padding
+from networks.formulations import autocast, channels_last, fold_frames, is_fast, same_padding
 
 STRIP = 3  # the widest kernel whose 2-D depthwise weight gradient is fast in the library
 PIECE = 4 << 20  # bytes: temporary copies of more than four times this are made a piece of the batch at a time
@@ -47,6 +47,7 @@ def depthwise(x_NCTHW: Tensor, weight: Tensor, stride: int = 1, valid: bool = Fa
         [N, C, T, ceil(H / stride), ceil(W / stride)]; T - kt + 1 frames where `valid`.
     """
     if is_fast(x_NCTHW):
+        x_NCTHW = autocast(x_NCTHW)
         y: Tensor = _Depthwise.apply(x_NCTHW, weight, stride, valid)  # type: ignore[no-untyped-call]  # torch's own
         return y
     return _library(x_NCTHW, weight, stride, valid)
@@ -96,13 +97,13 @@ class _Depthwise(torch.autograd.Function):
         h, w = (_Axis(x.shape[i], weight.shape[i], stride) for i in (3, 4))
         axes: tuple[_Axis, ...] = (t, h, w)
         x = channels_last(x)
-        cropped = weight[:, :, t.first : t.last, h.first : h.last, w.first : w.last]
+        cropped = weight.to(x.dtype)[:, :, t.first : t.last, h.first : h.last, w.first : w.last]
         subsample = stride > 1 and h.taps == w.taps == 1 and h.before == w.before == 0
         if subsample:
             x = channels_last(x[:, :, :, ::stride, ::stride])
             axes = (t, *(_Axis(x.shape[i], 1, 1) for i in (3, 4)))
         ctx.save_for_backward(x, cropped)
-        ctx.axes, ctx.full = axes, weight.shape
+        ctx.axes, ctx.full, ctx.dtype = axes, weight.shape, weight.dtype
         ctx.subsample = (stride, h.size, w.size) if subsample else None
         ctx.crop = (t.first, h.first, w.first)
         return _forward(x, cropped, axes)
@@ -125,10 +126,11 @@ class _Depthwise(torch.autograd.Function):
             pieces = zip(_pieces(grad, x), _pieces(x, x), strict=True)
             grad_weight = _sum(_weight_gradient(g, piece, ctx.axes) for g, piece in pieces)
             if grad_weight.shape != ctx.full:
-                whole = grad_weight.new_zeros(ctx.full)
+                whole = grad_weight.new_zeros(ctx.full, dtype=ctx.dtype)
                 ranges = [slice(first, first + n) for first, n in zip(ctx.crop, grad_weight.shape[2:], strict=True)]
                 whole[:, :, ranges[0], ranges[1], ranges[2]] = grad_weight
                 grad_weight = whole
+            grad_weight = grad_weight.to(ctx.dtype)
         return grad_x, grad_weight, None, None
 
 

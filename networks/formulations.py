@@ -46,6 +46,12 @@ def is_fast(x: Tensor) -> bool:
     return _current == "fast" and x.device.type == "cpu"
 
 
+def autocast(x: Tensor) -> Tensor:
+    """The tensor in the precision that `torch.autocast` asks for; library calls do this to themselves."""
+    device = x.device.type
+    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
+
+
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """TensorFlow's SAME padding (before, after): ceil(size / stride) outputs, the odd zero behind."""
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
