@@ -28,12 +28,12 @@ GATES: Mapping[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class Derivative(NamedTuple):
+class InPlace(NamedTuple):
     """An activation that writes into memory of the caller's.
 
     Attributes:
-        forward: (z, out): writes the activation of z.
-        backward: (grad, z, out): writes the gradient of z.
+        forward: (z, out): the activation of z.
+        backward: (grad, z, out): the gradient of z.
     """
 
     forward: Callable[[Tensor, Tensor], object]
@@ -41,12 +41,12 @@ class Derivative(NamedTuple):
 
 
 _aten = torch.ops.aten
-DERIVATIVES: Mapping[str, Derivative] = {
-    "swish": Derivative(
+IN_PLACE: Mapping[str, InPlace] = {
+    "swish": InPlace(
         lambda z, out: _aten.silu.out(z, out=out),
         lambda grad, z, out: _aten.silu_backward.grad_input(grad, z, grad_input=out),
     ),
-    "hard_swish": Derivative(
+    "hard_swish": InPlace(
         lambda z, out: _aten.hardswish.out(z, out=out),
         lambda grad, z, out: _aten.hardswish_backward.out(grad, z, out=out),
     ),

@@ -260,7 +260,12 @@ def test_averaged_choices_are_means_over_single_ones() -> None:
         weights = net.weights(Path(architecture, averaged))
         inputs: list[Tensor] = []
         original = networks.layers.pointwise
-        networks.layers.pointwise = lambda y, w: inputs.append(y) or original(y, w)
+
+        def record(y: Tensor, weight: Tensor, gate: Tensor | None = None) -> Tensor:
+            inputs.append(y if gate is None else networks.formulations.gated(y, gate))
+            return original(y, weight, gate)
+
+        networks.layers.pointwise = record
         try:
             net.run(x, weights)
         finally:
