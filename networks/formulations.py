@@ -43,6 +43,11 @@ def formulation(name: str) -> Iterator[None]:
         _current = before
 
 
+def current() -> str:
+    """The name of the formulation that is chosen."""
+    return _current
+
+
 def is_fast(x: Tensor) -> bool:
     """Whether a hand formulation serves this tensor."""
     return _current == "fast" and x.device.type == "cpu"

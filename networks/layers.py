@@ -20,6 +20,7 @@ from torch import Tensor
 
 from networks import fused
 from networks.activations import ACTIVATIONS, GATES
+from networks.checkpointing import is_repeated
 from networks.depthwise import depthwise
 from networks.formulations import gated, global_pool, is_folded, pointwise, skip_pool, spatial_conv
 from networks.temporal import (
@@ -160,11 +161,14 @@ def batch_norm(x_NCTHW: Tensor, norm: NormWeights, training: bool, scale: Tensor
     if scale is not None:
         weight, bias = weight * scale, bias * scale
     batch = training or norm.mean is None
+    mean, var = norm.mean, norm.var
+    if mean is not None and var is not None and is_repeated():  # they have moved already
+        mean, var = mean.clone(), var.clone()
     if x_NCTHW.device.type != "cpu":
-        return F.batch_norm(x_NCTHW, norm.mean, norm.var, weight, bias, batch, norm.momentum, norm.eps)
+        return F.batch_norm(x_NCTHW, mean, var, weight, bias, batch, norm.momentum, norm.eps)
     # As rows, not in five dimensions: torch 2.13's CPU gradient is wrong for 1x1 maps with strides (CT, 1, C, 1, 1).
     x = x_NCTHW.permute(0, 2, 3, 4, 1)
-    y = F.batch_norm(x.reshape(-1, x.shape[-1]), norm.mean, norm.var, weight, bias, batch, norm.momentum, norm.eps)
+    y = F.batch_norm(x.reshape(-1, x.shape[-1]), mean, var, weight, bias, batch, norm.momentum, norm.eps)
     return y.view(x.shape).permute(0, 4, 1, 2, 3)
 
 
@@ -175,7 +179,7 @@ def pointwise_norm_act(x_NCTHW: Tensor, weights: ConvWeights, training: bool, ac
     if not batch or norm.observe is not None or not is_folded(x_NCTHW, weights.weight):
         return ACTIVATIONS[activation](batch_norm(pointwise(x_NCTHW, weights.weight), norm, training))
     y, mean, var = fused.pointwise_norm_act(x_NCTHW, weights.weight, norm.weight, norm.bias, norm.eps, activation)
-    if norm.mean is not None and norm.var is not None:
+    if norm.mean is not None and norm.var is not None and not is_repeated():
         count = y.numel() // y.shape[1]
         norm.mean.lerp_(mean, norm.momentum)
         norm.var.lerp_(var * (count / (count - 1)), norm.momentum)
