@@ -37,9 +37,10 @@ def acceptance(targets: list[float], seeds: int) -> Iterator[tuple[str, list[Set
     """REINFORCE with the settings of a real search, and with three times as many candidates."""
     for looks, candidates in ((2000, CANDIDATES), (2000, 200), (160_000, 200)):
         for target in targets:
-            yield f"{target:g} {looks:,} looks, {candidates} candidates", [
-                Setting(target=target, looks=looks, seed=seed, candidates=candidates) for seed in range(seeds)
-            ]
+            yield (
+                f"{target:g} {looks:,} looks, {candidates} candidates",
+                [Setting(target=target, looks=looks, seed=seed, candidates=candidates) for seed in range(seeds)],
+            )
 
 
 def comparison(targets: list[float], seeds: int) -> Iterator[tuple[str, list[Setting]]]:
@@ -47,9 +48,10 @@ def comparison(targets: list[float], seeds: int) -> Iterator[tuple[str, list[Set
     for looks in (2000, 500, 10_000):
         for target in targets:
             for name, options in VARIANTS.items():
-                yield f"{target:g} {looks:,} looks, {name}", [
-                    Setting(target=target, looks=looks, seed=seed, **options) for seed in range(seeds)
-                ]
+                yield (
+                    f"{target:g} {looks:,} looks, {name}",
+                    [Setting(target=target, looks=looks, seed=seed, **options) for seed in range(seeds)],
+                )
 
 
 def curves(targets: list[float], seeds: int) -> Iterator[tuple[str, list[Setting]]]:
@@ -57,10 +59,10 @@ def curves(targets: list[float], seeds: int) -> Iterator[tuple[str, list[Setting
     for seed in range(seeds):
         for target in targets:
             for searcher in ("reinforce", "random", "evolution"):
-                yield f"{target:g} {searcher} seed {seed}", [
-                    Setting(target=target, looks=looks, seed=seed, searcher=searcher)
-                    for looks in grid(160_000)
-                ]
+                yield (
+                    f"{target:g} {searcher} seed {seed}",
+                    [Setting(target=target, looks=looks, seed=seed, searcher=searcher) for looks in grid(160_000)],
+                )
 
 
 def report(name: str, settings: list[Setting], outcomes: list[Outcome]) -> None:

@@ -51,8 +51,15 @@ def _where_rewards_end(axes: Axes, table: Table) -> None:
                 ends[float(table.cost[row]), float(table.truth[row])] += 1
             costs, truths = zip(*ends, strict=True)
             axes.scatter(
-                np.array(costs) / 1e6, truths, s=[30 + 14 * n for n in ends.values()], marker=marker, color=colour,
-                edgecolor="white", alpha=0.8, zorder=4, label=f"{name}, T0 = {target / 1e6:.0f} M",
+                np.array(costs) / 1e6,
+                truths,
+                s=[30 + 14 * n for n in ends.values()],
+                marker=marker,
+                color=colour,
+                edgecolor="white",
+                alpha=0.8,
+                zorder=4,
+                label=f"{name}, T0 = {target / 1e6:.0f} M",
             )
             print(f"{name}, {target / 1e6:.0f} M:", *(f"{n} x {c / 1e6:.1f} M {t:.2%}" for (c, t), n in ends.items()))
     axes.legend(fontsize=8, loc="lower right", frameon=True, facecolor="white", framealpha=0.9, edgecolor="none")

@@ -112,9 +112,7 @@ class Evolution(Searcher):
         drawn = (np.cumsum(self.start.matrix(), axis=1) < uniform).sum(axis=2)
         return np.asarray(np.minimum(drawn, self.decisions.sizes - 1), dtype=np.int8)
 
-    def _learn(
-        self, choices: Choices, quality: Floats, reward: Floats, progress: float, replaced: Flags
-    ) -> None:
+    def _learn(self, choices: Choices, quality: Floats, reward: Floats, progress: float, replaced: Flags) -> None:
         own = ~replaced.any(axis=1)
         self._living = np.concatenate([self._living, choices[own]])[-self.size :]
         self._rewards = np.concatenate([self._rewards, reward[own]])[-self.size :]

@@ -27,7 +27,7 @@ def _donors(paths: tuple[str, ...]) -> tuple[int | None, ...]:
         if not numbers:
             return None
         last = numbers[-1]
-        return index.get(f"{path[:last.start()]}{int(last.group()) - 1}{path[last.end():]}")
+        return index.get(f"{path[: last.start()]}{int(last.group()) - 1}{path[last.end() :]}")
 
     return tuple(donor(path) for path in paths)
 
@@ -70,9 +70,7 @@ def expand(decisions: Decisions, choices: Choices) -> tuple[Choices, NDArray[np.
     return np.concatenate(blocks), np.concatenate(owners)
 
 
-def neighbours(
-    decisions: Decisions, choices: Choices, window: Window | None = None, *, pairs: bool = False
-) -> Choices:
+def neighbours(decisions: Decisions, choices: Choices, window: Window | None = None, *, pairs: bool = False) -> Choices:
     """The distinct architectures that one change (or, with `pairs`, one or two) makes of one, in a fixed order.
 
     Args:

@@ -46,9 +46,7 @@ class RandomSearch(Searcher):
     def _propose(self, count: int) -> Choices:
         return draw(self.start, generator(self.seed, self.name, self.step), count, self.window)
 
-    def _learn(
-        self, choices: Choices, quality: Floats, reward: Floats, progress: float, replaced: Flags
-    ) -> None:
+    def _learn(self, choices: Choices, quality: Floats, reward: Floats, progress: float, replaced: Flags) -> None:
         own = np.flatnonzero(~replaced.any(axis=1))
         if len(own):
             index = own[reward[own].argmax()]

@@ -113,9 +113,7 @@ class Reinforce(Searcher):
             changed = np.concatenate([changed, mended != raw])
         return choices, changed, accepted
 
-    def _learn(
-        self, choices: Choices, quality: Floats, reward: Floats, progress: float, replaced: Flags
-    ) -> None:
+    def _learn(self, choices: Choices, quality: Floats, reward: Floats, progress: float, replaced: Flags) -> None:
         if self.known is not None:
             reward = reward - self.known(choices)
         advantage = reward - self.baseline.update(float(reward.mean()))

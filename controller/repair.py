@@ -90,6 +90,7 @@ def repair(decisions: Decisions, choices: Choices, window: Window, *, prefer: Sc
 
 def describe(window: Window, row: int = 0) -> str:
     """The limits of one row, for messages."""
+
     def pick(bound: float | Floats) -> float:
         return float(np.ravel(bound)[row if np.ndim(bound) else 0])
 

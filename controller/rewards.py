@@ -53,9 +53,7 @@ class Reward:
             if not (value > 0 and math.isfinite(value)):
                 raise ValueError(f"{name} {value}: a cost must be positive and finite")
 
-    def __call__(
-        self, quality: NDArray[Any], cost: NDArray[Any], caps: NDArray[Any] | None = None
-    ) -> Floats:
+    def __call__(self, quality: NDArray[Any], cost: NDArray[Any], caps: NDArray[Any] | None = None) -> Floats:
         """Rewards [N].
 
         Args:

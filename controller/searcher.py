@@ -140,9 +140,7 @@ class Searcher(ABC):
     def _propose(self, count: int) -> Choices: ...
 
     @abstractmethod
-    def _learn(
-        self, choices: Choices, quality: Floats, reward: Floats, progress: float, replaced: Flags
-    ) -> None: ...
+    def _learn(self, choices: Choices, quality: Floats, reward: Floats, progress: float, replaced: Flags) -> None: ...
 
     @abstractmethod
     def _state(self) -> dict[str, Any]: ...
@@ -162,9 +160,7 @@ def draw(policy: Policy, rng: np.random.Generator, count: int, window: Window | 
     return accepted[:count]
 
 
-def rejection(
-    policy: Policy, rng: np.random.Generator, count: int, window: Window, enough: int
-) -> tuple[Choices, int]:
+def rejection(policy: Policy, rng: np.random.Generator, count: int, window: Window, enough: int) -> tuple[Choices, int]:
     """Draws until `enough` samples lie in the window, at most `TRIES` rounds.
 
     Args:

@@ -117,13 +117,21 @@ def propose(
     argmax = repair(decisions, favourite[None], window, prefer=policy.preference)
     seen = _best_seen(looks, window)
     sampled = draw(policy, rng, max(1, count // 2), window)
-    ranked = sampled[:0] if model is None else _best_predicted(searcher, rng, window, model, np.concatenate([
-        argmax.choices, seen, sampled]), count)
+    ranked = (
+        sampled[:0]
+        if model is None
+        else _best_predicted(searcher, rng, window, model, np.concatenate([argmax.choices, seen, sampled]), count)
+    )
     # The order of the queue says who gives way when the pool is full: shares first, then what is left over of each.
     share = max(1, count // 4)
     queue = [
-        ("argmax", argmax.choices), ("model", ranked[: max(1, count - 1 - 2 * share)]), ("seen", seen[:share]),
-        ("policy", sampled[:share]), ("model", ranked), ("seen", seen), ("policy", sampled),
+        ("argmax", argmax.choices),
+        ("model", ranked[: max(1, count - 1 - 2 * share)]),
+        ("seen", seen[:share]),
+        ("policy", sampled[:share]),
+        ("model", ranked),
+        ("seen", seen),
+        ("policy", sampled),
     ]
     choices = np.concatenate([rows for _, rows in queue])
     origins = np.repeat([name for name, _ in queue], [len(rows) for _, rows in queue])
@@ -151,6 +159,7 @@ def improve(
         predicted: which neighbours to score first.
         key: what makes two encodings one network.
     """
+
     def name(row: Choices) -> str | bytes:
         return row.tobytes() if key is None else key(row)
 

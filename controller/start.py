@@ -137,9 +137,7 @@ def _divergence(matrix: Floats, reference: Floats) -> Floats:
 class _Tilt:
     """The fixed-point equations of one space, base and quantity. A solution is (probabilities [D, S], mean cost)."""
 
-    def __init__(
-        self, decisions: Decisions, costs: Expectation, quantity: str, base: Sequence[Floats] | None
-    ) -> None:
+    def __init__(self, decisions: Decisions, costs: Expectation, quantity: str, base: Sequence[Floats] | None) -> None:
         policy = Policy.of(decisions, decisions.uniform() if base is None else base)
         self.decisions, self.costs, self.quantity = decisions, costs, quantity
         self.base = policy.matrix()

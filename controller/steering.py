@@ -60,7 +60,9 @@ def student_95(freedom: int) -> float:
     t = 2.0 if freedom > 1 else 10.0
     for _ in range(100):
         density = math.exp(
-            math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - 0.5 * math.log(freedom * math.pi)
+            math.lgamma((freedom + 1) / 2)
+            - math.lgamma(freedom / 2)
+            - 0.5 * math.log(freedom * math.pi)
             - (freedom + 1) / 2 * math.log1p(t * t / freedom)
         )
         step = (_two_sided(t, freedom) - 0.95) / (2 * density)
@@ -119,6 +121,7 @@ def steering(policy_costs: NDArray[Any], start_costs: NDArray[Any], target: floa
         start_costs: of 1,000 samples of its start distribution, [M].
         target: T0.
     """
+
     def median(costs: NDArray[Any]) -> float:
         return float(np.median(np.abs(np.asarray(costs, dtype=np.float64) / target - 1)))
 

@@ -160,13 +160,15 @@ def _csv(text: str, where: str) -> tuple[tuple[str, ...], list[_Row]]:
             at = f"{where}, line {lines.line_num}"
             if len(cells) != len(header):
                 raise ValueError(f"{at}: {len(cells)} cells, the header has {len(header)}")
-            rows.append(_Row(
-                at,
-                tuple(cells[i].strip() for i in places),
-                _number(cells[header.index(_COST)], f"{at}: cost"),
-                tuple(_number(cells[i], f"{at}: {header[i]}") for i in accuracies),
-                cells[header.index(_NETWORK)].strip() if _NETWORK in header else None,
-            ))
+            rows.append(
+                _Row(
+                    at,
+                    tuple(cells[i].strip() for i in places),
+                    _number(cells[header.index(_COST)], f"{at}: cost"),
+                    tuple(_number(cells[i], f"{at}: {header[i]}") for i in accuracies),
+                    cells[header.index(_NETWORK)].strip() if _NETWORK in header else None,
+                )
+            )
     except csv.Error as error:
         raise ValueError(f"{where}, line {lines.line_num}: not CSV: {error}") from None
     return names, rows
@@ -196,13 +198,15 @@ def _json(text: str, where: str) -> tuple[tuple[str, ...], list[_Row]]:
             raise fields.refuse("choices", choices, "a mapping of the same decisions to values in every entry")
         names = names or tuple(choices)
         accuracy = fields.raw("accuracy")
-        rows.append(_Row(
-            fields.where,
-            tuple(str(choices[name]) for name in names),
-            fields.number("cost", 0, math.inf),
-            tuple(_plain(value, fields) for value in (accuracy if isinstance(accuracy, list) else [accuracy])),
-            fields.text("network") if fields.has("network") else None,
-        ))
+        rows.append(
+            _Row(
+                fields.where,
+                tuple(str(choices[name]) for name in names),
+                fields.number("cost", 0, math.inf),
+                tuple(_plain(value, fields) for value in (accuracy if isinstance(accuracy, list) else [accuracy])),
+                fields.text("network") if fields.has("network") else None,
+            )
+        )
         fields.done()
     return names, rows
 

@@ -43,8 +43,10 @@ def summary(policy: Policy) -> Summary:
     return Summary(
         policy.entropy(),
         dict(zip(decisions.paths, policy.entropies().tolist(), strict=True)),
-        {path: values[i] for path, values, i in zip(decisions.paths, decisions.values, matrix.argmax(axis=1),
-                                                    strict=True)},
+        {
+            path: values[i]
+            for path, values, i in zip(decisions.paths, decisions.values, matrix.argmax(axis=1), strict=True)
+        },
         float(counted.min()),
         float(counted.mean()),
         float((counted >= COLLAPSED).mean()),

@@ -32,8 +32,9 @@ class Limit:
 
     def excess(self, cost: NDArray[Any], rows: NDArray[np.intp] | None = None) -> Floats:
         """How far costs [N] lie outside, as fractions of the upper bound; 0 inside."""
-        low, high = (bound if rows is None or np.ndim(bound) == 0 else np.asarray(bound)[rows]
-                     for bound in (self.low, self.high))
+        low, high = (
+            bound if rows is None or np.ndim(bound) == 0 else np.asarray(bound)[rows] for bound in (self.low, self.high)
+        )
         return np.asarray(np.maximum(np.maximum(low - cost, cost - high), 0.0) / high, dtype=np.float64)
 
 

@@ -39,20 +39,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `nas benchmark`."""
     parser.add_argument("--table", type=Path, required=True, metavar="FILE", help="a .csv or .json table")
     parser.add_argument(
-        "--searcher", type=read_by(_searchers), default=NAMES, metavar="NAME,...",
+        "--searcher",
+        type=read_by(_searchers),
+        default=NAMES,
+        metavar="NAME,...",
         help=f"any of {', '.join(NAMES)}, with commas (default: all)",
     )
     parser.add_argument("--seeds", type=whole(1, 1000), default=5, metavar="N", help="searches a point (default: 5)")
     parser.add_argument(
-        "--budget", action="append", dest="budgets", type=read_by(Budget.parse), metavar="AMOUNT",
+        "--budget",
+        action="append",
+        dest="budgets",
+        type=read_by(Budget.parse),
+        metavar="AMOUNT",
         help="in the unit of the table's cost, such as 50M or 12.5; several: one after the other (default: the median)",
     )
     parser.add_argument(
-        "--looks", type=whole(FEWEST, 10_000_000), default=10_000, metavar="N",
+        "--looks",
+        type=whole(FEWEST, 10_000_000),
+        default=10_000,
+        metavar="N",
         help=f"of the longest search; the curve goes from {FEWEST} to it (default: 10,000)",
     )
     parser.add_argument(
-        "--start", **one_of("budget", "uniform"), default="budget",
+        "--start",
+        **one_of("budget", "uniform"),
+        default="budget",
         help="where searchers start: at the budget, with the largest entropy (default), or uniform",
     )
     parser.add_argument("--name", metavar="NAME", help="of the folder of results (default: benchmark-TABLE)")
@@ -144,8 +156,11 @@ def _print(table: Table, points: list[Point], seeds: int) -> None:
             tables.show(tables.grid(["looks", *searchers], rows, right=range(4)), title)
         longest = [point for point in here if point.looks == max(p.looks for p in here)]
         rows = [
-            [p.searcher, " ".join(f"{100 * (cost / target - 1):+.1f}" for cost in p.favourite_costs),
-             " ".join(f"{100 * value:.2f}" for value in p.reward_regrets)]
+            [
+                p.searcher,
+                " ".join(f"{100 * (cost / target - 1):+.1f}" for cost in p.favourite_costs),
+                " ".join(f"{100 * value:.2f}" for value in p.reward_regrets),
+            ]
             for p in longest
         ]
         tables.show(

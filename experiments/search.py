@@ -79,6 +79,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--warmup", **one_of("boot", "tunas", "sandwich", "uniform"), help="how the shared weights begin")
     how.add_argument("--kernels", **one_of("nested", "separate"), help="how depthwise kernels share weights")
     how.add_argument("--optimizer", **one_of("sgd", "adamw", "rmsprop"), help="of the shared weights")
+    how.add_argument(
+        "--precision",
+        **one_of("auto", "float32", "bfloat16"),
+        help="of the maps; auto: bfloat16 where it pays (default: float32)",
+    )
+    how.add_argument(
+        "--formulation",
+        **one_of("fast", "reference"),
+        help="reference: plain library calls in place of what is fast on a CPU (default: fast)",
+    )
     how.add_argument("--seed", type=whole(0), metavar="N", help="of everything random (default: 0)")
     how.add_argument(
         "--set",
@@ -143,7 +153,8 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
     """
     flags = (
         "budgets", "clip", "space", "stream", "data", "group", "workers", "steps", "search_resolution", "searcher",
-        "recipe", "start", "warmup", "kernels", "optimizer", "seed", "threads",
+        "recipe", "start", "warmup", "kernels", "optimizer", "precision", "formulation", "seed",
+        "threads",
     )  # fmt: skip
     given = {name: getattr(args, name) for name in flags if getattr(args, name) is not None}
     if args.device != "auto":
@@ -151,7 +162,7 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
     given |= set_by(args.settings, given, "beta=-0.07")
     if given.get("group") is not None and given.get("data") is None and not args.resume:
         raise ValueError("--group is for a folder of videos; give one with --data")
-    return given
+    return SearchConfig.settled(given)
 
 
 def _dry_run(args: argparse.Namespace, problem: Problem, say: Any) -> int:

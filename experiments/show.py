@@ -202,9 +202,7 @@ def _totals(architecture: Buildable, clip: Clip) -> list[tuple[str, str]]:
     ]
 
 
-def _compared(
-    first: Buildable, second: Buildable, clip: Clip | None
-) -> list[tuple[str, list[tuple[Any, Any, Any]]]]:
+def _compared(first: Buildable, second: Buildable, clip: Clip | None) -> list[tuple[str, list[tuple[Any, Any, Any]]]]:
     """Totals, then layer beside layer; what differs stands out."""
     clips = (clip or first.clip, clip or second.clip)
     totals: list[tuple[Any, Any, Any]] = [("clip", str(clips[0]), str(clips[1]))]

@@ -13,8 +13,10 @@ import video
 from training.trainer import Outcome, Trainer
 
 IN_A_ROW = 5
-"""Steps that may be skipped one after another; with fp16, whose scale halves at every one of them, `IN_A_ROW_FP16`."""
-IN_A_ROW_FP16 = 20
+"""Steps that may be skipped one after another before training stops."""
+
+IN_A_ROW_FLOAT16 = 20
+"""The same with float16, whose scale halves at every one of them."""
 
 
 class NotFinite(ValueError):
@@ -38,7 +40,7 @@ class Watch:
     def __call__(self, outcome: Outcome, clips: Tensor) -> None:
         """Raises `NotFinite` with a diagnosis on these clips; skipped steps have left the weights as they were."""
         trainer = self.trainer
-        most = IN_A_ROW_FP16 if trainer.recipe.compute.precision == "fp16" else IN_A_ROW
+        most = IN_A_ROW_FLOAT16 if trainer.recipe.compute.precision == "float16" else IN_A_ROW
         if not outcome.skipped or trainer.in_a_row < most:
             return
         layers = diagnose(trainer, clips)

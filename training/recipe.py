@@ -152,7 +152,7 @@ class Compute:
     """How the same step is computed with less memory or time. Clips are channels-last in memory always.
 
     Attributes:
-        precision: `fp32`, `bf16` (autocast), or `fp16` (autocast with a scaled loss; CUDA only).
+        precision: `float32`, `bfloat16` (autocast), or `float16` (autocast with a scaled loss; CUDA only).
         accumulate: pieces that a batch is cut into, one after another; BatchNorm sees a piece.
         subclips: pieces that a clip of a causal network is cut into in time, with its state carried and detached from
             one to the next; memory is that of one piece.
@@ -160,7 +160,7 @@ class Compute:
         compile: run the network through torch.compile.
     """
 
-    precision: str = "fp32"
+    precision: str = "float32"
     accumulate: int = 1
     subclips: int = 1
     checkpointing: bool = False
@@ -168,7 +168,7 @@ class Compute:
 
     def __post_init__(self) -> None:
         fields = Fields(dataclasses.asdict(self), "compute")
-        fields.one_of("precision", ["fp32", "bf16", "fp16"])
+        fields.one_of("precision", ["float32", "bfloat16", "float16"])
         fields.integer("accumulate", 1, 65536)
         fields.integer("subclips", 1, 4096)
         fields.boolean("checkpointing")

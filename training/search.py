@@ -74,6 +74,7 @@ def search(
     """
     progress = progress or Silent()
     given = dict(config) if isinstance(config, Mapping) else {} if config is None else config.to_dict()
+    given = SearchConfig.settled(given)
     if "budgets" in given:
         given["budgets"] = list(given["budgets"])
     folder = runs_module.resume(Path(runs), name, "search", given) if resume else None

@@ -16,11 +16,10 @@ from networks import MoViNet, Network
 from networks.temporal import State
 from training import checkpoint, losses, optimizers
 from training.parameters import Average, of_kinds
+from training.precision import autocast
 from training.recipe import Recipe
 from training.schedule import learning_rate
 from training.seeds import generator, torch_seed
-
-PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,8 +86,8 @@ class Trainer:
         self._statistics = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
         average = recipe.network.average
         self._average = Average(network, average) if average else None
-        fp16 = recipe.compute.precision == "fp16"
-        self._scaler = torch.amp.GradScaler(device, enabled=fp16)
+        network.checkpointing = recipe.compute.checkpointing
+        self._scaler = torch.amp.GradScaler(device, enabled=recipe.compute.precision == "float16")
         self._compute: Callable[..., tuple[Tensor, State]] = network.compute
         if recipe.compute.compile:
             self._compute = torch.compile(network.compute)
@@ -166,7 +165,7 @@ class Trainer:
         state: State | None = None
         for sub in self._subclips(clips, mixed):
             last = self.network.bottlenecks()[-1] if loss.smoothness else None
-            with self._autocast(), losses.watched(last) as maps:
+            with autocast(self.device, self.recipe.compute.precision), losses.watched(last) as maps:
                 logits, after = self._compute(sub, state)
             value = losses.classification(logits, targets, loss, taught)
             if maps:
@@ -206,12 +205,6 @@ class Trainer:
             else:
                 logits = self.teacher(part)
         return cast(Tensor, logits)
-
-    def _autocast(self) -> torch.autocast:
-        precision = self.recipe.compute.precision
-        return torch.autocast(
-            self.device.partition(":")[0], PRECISIONS.get(precision, torch.bfloat16), enabled=precision in PRECISIONS
-        )
 
     def _prepare_gradients(self) -> float:
         """Scales back, adds weight decay, clips; returns the norm of all gradients."""
@@ -294,8 +287,10 @@ def _check(network: MoViNet, recipe: Recipe, device: str, teacher: Network | Non
     compute, name = recipe.compute, network.architecture.name
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError("device cuda: torch finds no GPU here (nas doctor says what it finds); use --device cpu")
-    if compute.precision == "fp16" and not device.startswith("cuda"):
-        raise ValueError(f"compute.precision fp16 needs a GPU, the device is {device}; allowed here: fp32, bf16")
+    if compute.precision == "float16" and not device.startswith("cuda"):
+        raise ValueError(
+            f"compute.precision float16 needs a GPU, the device is {device}; allowed here: float32, bfloat16"
+        )
     if compute.subclips > 1 and not network.streams:
         raise ValueError(
             f"compute.subclips is {compute.subclips}, but network {name!r} is not causal, with no state to carry from "

@@ -74,9 +74,7 @@ def picture(architectures: Sequence[Buildable], clip: Clip | None = None) -> Fig
     macs = max(row.macs for panel in everything for row in panel.rows) / 1e6
     for part, row in zip(figure.subfigures(len(in_rows), 1, squeeze=False)[:, 0], in_rows, strict=True):
         _row(part, row, widest, channels, macs)
-    figure.legend(
-        handles=key, loc="outside lower left", ncols=12, fontsize=8.5, frameon=False, handlelength=1.4
-    )
+    figure.legend(handles=key, loc="outside lower left", ncols=12, fontsize=8.5, frameon=False, handlelength=1.4)
     return figure
 
 

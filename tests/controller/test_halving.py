@@ -72,7 +72,10 @@ def test_every_rung_keeps_the_best_of_the_one_before():
     result = halve(_candidates(8), score, [Rung(8, 10), Rung(4, 20), Rung(2, 30)])
     assert result.winner == 5
     assert [[index for index, _ in scored] for _, scored in result.history] == [
-        [3, 5, 4, 6, 7, 2, 1, 0], [5, 4, 6, 3], [5, 4]]
+        [3, 5, 4, 6, 7, 2, 1, 0],
+        [5, 4, 6, 3],
+        [5, 4],
+    ]
     assert calls == [(i, 10) for i in range(8)] + [(i, 20) for i in (3, 5, 4, 6)] + [(i, 30) for i in (5, 4)]
 
 

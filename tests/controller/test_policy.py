@@ -20,9 +20,13 @@ def test_initial_entropy_is_the_sum_of_logs():
 
 
 def test_entropy_counts_what_is_active():
-    decisions = Decisions.of([
-        Decision("depth", (1, 2)), Decision("layers/0", (0, 1)), Decision("layers/1", (0, 1, 2), "depth", 1),
-    ])
+    decisions = Decisions.of(
+        [
+            Decision("depth", (1, 2)),
+            Decision("layers/0", (0, 1)),
+            Decision("layers/1", (0, 1, 2), "depth", 1),
+        ]
+    )
     policy = Policy.of(decisions, [np.array([0.9, 0.1]), np.array([0.5, 0.5]), np.full(3, 1 / 3)])
     depth = -0.9 * np.log(0.9) - 0.1 * np.log(0.1)
     assert policy.entropy() == pytest.approx(depth + np.log(2) + 0.1 * np.log(3))

@@ -81,8 +81,17 @@ def test_rejection_is_bounded(toy):
 
 def test_toy_of_tabnas():
     """TabNAS: under a cap of 25 parameters (4, 2) is best. The corrected window finds it as the likeliest feasible."""
-    loss = {(2, 2): 0.9, (2, 3): 0.9, (3, 2): 0.9, (2, 4): 0.66, (4, 2): 0.6, (3, 3): 0.66, (3, 4): 0.3, (4, 3): 0.3,
-            (4, 4): 0.1}
+    loss = {
+        (2, 2): 0.9,
+        (2, 3): 0.9,
+        (3, 2): 0.9,
+        (2, 4): 0.66,
+        (4, 2): 0.6,
+        (3, 3): 0.66,
+        (3, 4): 0.3,
+        (4, 3): 0.3,
+        (4, 4): 0.1,
+    }
     decisions = Decisions.of([Decision("layers/0", (2, 3, 4)), Decision("layers/1", (2, 3, 4))])
 
     def parameters(choices):

@@ -21,8 +21,10 @@ def test_soft_and_hard():
 def test_soft_prefers_the_same_cost_whatever_the_target():
     cost = np.linspace(10, 200, 500)
     quality = 0.3 + 0.1 * np.log10(cost)
-    picks = {kind: [cost[Reward(t, kind, -0.1)(quality, cost).argmax()] for t in (50.0, 150.0)]
-             for kind in ("absolute", "soft")}
+    picks = {
+        kind: [cost[Reward(t, kind, -0.1)(quality, cost).argmax()] for t in (50.0, 150.0)]
+        for kind in ("absolute", "soft")
+    }
     assert picks["soft"][0] == picks["soft"][1]
     np.testing.assert_allclose(picks["absolute"], [50, 150], rtol=0.01)
 

@@ -143,8 +143,9 @@ def test_chunks_agree(toy, monkeypatch):
     looks = _looks(toy, 500)
     whole = Surrogate.fit(toy.decisions, looks, penalty=3.0)
     monkeypatch.setattr("controller.surrogate._ROWS", 64)
-    np.testing.assert_allclose(Surrogate.fit(toy.decisions, looks, penalty=3.0).coefficients, whole.coefficients,
-                               atol=1e-8)
+    np.testing.assert_allclose(
+        Surrogate.fit(toy.decisions, looks, penalty=3.0).coefficients, whole.coefficients, atol=1e-8
+    )
 
 
 @pytest.mark.parametrize("rows", [60, 400])

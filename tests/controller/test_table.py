@@ -44,8 +44,13 @@ def test_rows_are_found_whatever_their_order(tmp_path):
 def test_json_is_the_same_table(tmp_path):
     rows = [line.split(",") for line in GOOD.splitlines()[1:]]
     data = [
-        {"choices": {"a": r[0], "b": int(r[1])}, "cost": float(r[2]), "accuracy": [float(r[3]), float(r[4])],
-         "network": r[5]} for r in rows
+        {
+            "choices": {"a": r[0], "b": int(r[1])},
+            "cost": float(r[2]),
+            "accuracy": [float(r[3]), float(r[4])],
+            "network": r[5],
+        }
+        for r in rows
     ]
     ours, theirs = read(_write(tmp_path, GOOD)), read(_write(tmp_path, json.dumps(data), "t.json"))
     assert ours.decisions == theirs.decisions
@@ -133,10 +138,17 @@ def test_what_is_no_table_is_refused(tmp_path, text, said):
         ([{"choices": {"a": 1}, "cost": 1}], "key 'accuracy' is missing"),
         ([{"choices": {"a": 1}, "cost": 1, "accuracy": "high"}], "a number from 0 to 1"),
         ([{"choices": {"a": 1}, "cost": 1, "accuracy": 0.5, "flops": 3}], "unknown key 'flops'"),
-        ([{"choices": {"a": 1}, "cost": 1, "accuracy": 0.5}, {"choices": {"b": 1}, "cost": 1, "accuracy": 0.5}],
-         "the same decisions"),
-        ([{"choices": {"a": 1}, "cost": 1, "accuracy": 0.5}, {"choices": {"a": 2}, "cost": 1, "accuracy": [0.5, 0.6]}],
-         "2 accuracies, but 1"),
+        (
+            [{"choices": {"a": 1}, "cost": 1, "accuracy": 0.5}, {"choices": {"b": 1}, "cost": 1, "accuracy": 0.5}],
+            "the same decisions",
+        ),
+        (
+            [
+                {"choices": {"a": 1}, "cost": 1, "accuracy": 0.5},
+                {"choices": {"a": 2}, "cost": 1, "accuracy": [0.5, 0.6]},
+            ],
+            "2 accuracies, but 1",
+        ),
     ],
 )
 def test_json_that_is_no_table_is_refused(tmp_path, data, said):

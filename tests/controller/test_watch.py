@@ -37,8 +37,16 @@ def test_inactive_decisions_do_not_count(toy):
 
 
 @pytest.mark.parametrize(
-    ("freedom", "value"), [(1, 12.7062047), (2, 4.3026527), (3, 3.1824463), (4, 2.7764451), (10, 2.2281389),
-                           (63, 1.9983405), (1000, 1.9623391)],
+    ("freedom", "value"),
+    [
+        (1, 12.7062047),
+        (2, 4.3026527),
+        (3, 3.1824463),
+        (4, 2.7764451),
+        (10, 2.2281389),
+        (63, 1.9983405),
+        (1000, 1.9623391),
+    ],
 )
 def test_student_table(freedom, value):
     assert student_95(freedom) == pytest.approx(value, abs=1e-6)

@@ -115,9 +115,7 @@ def test_colours_are_the_same_beside_whatever_others() -> None:
     ]  # fmt: skip
 
 
-def test_show_names_the_picture_after_what_it_shows(
-    nas: Nas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_show_names_the_picture_after_what_it_shows(nas: Nas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     odd = dataclasses.replace(published("t0"), name="../x/ naïve: " + "y" * 150)
     odd.save("odd.json")

@@ -23,7 +23,7 @@ def test_the_kinetics_recipe_is_the_published_one():
     augmentation = recipe.augmentation
     assert (augmentation.crop_area, augmentation.crop_aspect, augmentation.flip) == ((0.08, 1.0), (0.5, 2.0), 0.5)
     assert (augmentation.policy, augmentation.frame_rate_jitter) == ("autoaugment", 1)
-    assert recipe.compute.precision == "bf16"
+    assert recipe.compute.precision == "bfloat16"
 
 
 @pytest.mark.parametrize("name", recipes.names())
@@ -51,7 +51,7 @@ def test_recipes_are_known_by_name():
         ("optimizer: {decayed: [kernel]}", "did you mean 'kernels'"),
         ("schedule: {epochs: -1}", "schedule.epochs is -1"),
         ("network: {average: 1.0}", "network.average is 1.0"),
-        ("compute: {precision: half}", "fp32, bf16, fp16"),
+        ("compute: {precision: half}", "float32, bfloat16, float16"),
         ("augmentation: {policy: auto}", "autoaugment"),
         ("optimizer: {batch: 10}\ncompute: {accumulate: 4}", "does not divide"),
         ("loss: 3", "must be a mapping"),

@@ -160,6 +160,26 @@ def test_sub_clips_carry_the_state_and_average_the_losses():
     assert not torch.allclose(net.stem.norm.running_mean, torch.zeros(()))
 
 
+def test_activation_checkpointing_computes_the_same():
+    one, other = network(), network()
+    trainers = [Trainer(one, recipe(compute__checkpointing=True), 10), Trainer(other, recipe(), 10)]
+    for step in range(2):
+        assert trainers[0].step(*batch(step)) == trainers[1].step(*batch(step))
+    assert torch.equal(weights(one), weights(other))
+
+
+def test_bfloat16_computes_about_the_same_and_keeps_weights_in_float32():
+    outcomes = []
+    for precision in ("bfloat16", "float32"):
+        net = still()
+        trainer = Trainer(net, recipe(compute__precision=precision), 10)
+        outcomes.append(trainer.step(*batch()))
+        assert {tensor.dtype for tensor in net.state_dict().values()} == {torch.float32}
+    assert outcomes[0].loss != outcomes[1].loss
+    assert outcomes[0].loss == pytest.approx(outcomes[1].loss, rel=0.02)
+    assert outcomes[0].gradient_norm == pytest.approx(outcomes[1].gradient_norm, rel=0.1)
+
+
 def test_sub_clips_without_the_state_would_learn_something_else():
     clips, labels = batch()
     outcomes = [
@@ -173,7 +193,7 @@ def test_sub_clips_without_the_state_would_learn_something_else():
     ("stream", "settings", "message"),
     [
         (False, {"compute__subclips": 2}, "is not causal"),
-        (False, {"compute__precision": "fp16"}, "needs a GPU"),
+        (False, {"compute__precision": "float16"}, "needs a GPU"),
     ],
 )
 def test_what_cannot_be_combined_is_refused(stream, settings, message):
