@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import networks
 import video
 from networks import Network
@@ -124,6 +126,7 @@ class RetrainLoop:
         self.best: float | None = None
         self.accuracy = math.nan
         self.smooth: dict[str, float] = {}
+        self.spent, self.begun = 0.0, time.perf_counter()
 
     def run(self) -> dict[str, Any]:
         """Trains, then scores the best and the last network on the test part.
@@ -138,7 +141,7 @@ class RetrainLoop:
         self._restore()
         self._check_disk()
         scalars = Scalars(self.folder / "tensorboard", self.trainer.done)
-        begin = time.perf_counter()
+        self.begun = time.perf_counter()
         try:
             self._train(scalars)
         except (RuntimeError, MemoryError) as error:
@@ -149,7 +152,7 @@ class RetrainLoop:
             scalars.close()
         if self.interrupt.exit_code:
             raise self._stopped()
-        return self._finish(time.perf_counter() - begin)
+        return self._finish()
 
     # Training
 
@@ -162,6 +165,9 @@ class RetrainLoop:
         trainer, watch = self.trainer, Watch(self.trainer)
         batches = video.batches(self.source, self._requests(), workers=self.config.workers)
         saved = trainer.done
+        if saved and self.length.epoch_ended(saved) and not self._scored():  # stopped while it was scored
+            self._score(scalars)
+            self._save()
         while trainer.done < self.length.steps and not self.interrupt.exit_code:
             begin = time.perf_counter()
             clips, labels = next(batches)
@@ -174,7 +180,11 @@ class RetrainLoop:
             except NotFinite as error:
                 raise self._came_apart(error) from error
             if self.length.epoch_ended(trainer.done):
-                self._score(scalars)
+                try:
+                    self._score(scalars)
+                except Interrupted:
+                    self._save()
+                    raise
             elif trainer.done - saved < MOST_BETWEEN_CHECKPOINTS:
                 continue
             self._save()
@@ -216,17 +226,27 @@ class RetrainLoop:
             )
         )
 
-    def _evaluate(self, network: Network, part: str) -> Scores:
+    def _evaluate(self, network: Network, part: str, title: str) -> Scores:
+        """Scores a network; raises `Interrupted` where that is wished, which leaves nothing half done."""
         views = 1 if self.config.data is None else self.recipe.evaluation.views
-        return evaluate(
-            network.logits, self.source, part, views=views, batch=EVALUATION_BATCH, device=self.config.device
-        )
+        done, total = 0, views * self.source.parts[part]
+
+        def forward(clips: torch.Tensor) -> torch.Tensor:
+            nonlocal done
+            if self.interrupt.exit_code:
+                raise self._stopped()
+            logits = network.logits(clips)
+            done += len(clips)
+            self.progress.phase(title, done, total)
+            return logits
+
+        device = self.config.device
+        return evaluate(forward, self.source, part, views=views, batch=EVALUATION_BATCH, device=device)
 
     def _score(self, scalars: Scalars) -> None:
         """The end of an epoch: how good is it, and is it the best?"""
         trainer, step = self.trainer, self.trainer.done
-        self.progress.phase("scoring on held-out clips", 0, self.source.parts[WATCH])
-        score = self._evaluate(trainer.evaluated, WATCH)
+        score = self._evaluate(trainer.evaluated, WATCH, "scoring on held-out clips")
         self.accuracy = score.accuracy
         epoch = round(step / self.length.epoch_steps, 3)
         record = {"step": step, "epoch": epoch, "clips": score.clips, "correct": score.correct}
@@ -237,6 +257,10 @@ class RetrainLoop:
         if self.best is None or measure > self.best:
             self.best = measure
             self._keep(BEST, score)
+
+    def _scored(self) -> bool:
+        records = read_records(self.scores.path)
+        return bool(records) and records[-1]["step"] == self.trainer.done
 
     def _keep(self, which: str, score: Scores) -> None:
         network = self.trainer.evaluated
@@ -256,6 +280,7 @@ class RetrainLoop:
         tensors, data = self.trainer.state()
         lines = {ledger.path.name: ledger.lines for ledger in (self.metrics, self.scores)}
         kept = {"architecture": self.architecture.key(), "best": self.best, "lines": lines, "trainer": data}
+        kept["seconds"] = self._seconds()
         checkpoint.save(self.checkpoints, self.trainer.done, tensors, kept)
 
     def _restore(self) -> None:
@@ -267,7 +292,7 @@ class RetrainLoop:
                     "the run's folder from a copy, or start a new run"
                 )
             self.trainer.restore(found.step, found.tensors, found.data["trainer"])
-            self.best, lines = found.data["best"], found.data["lines"]
+            self.best, lines, self.spent = found.data["best"], found.data["lines"], found.data["seconds"]
             self.found = None
         moved = 0
         for ledger in (self.metrics, self.scores):
@@ -289,6 +314,10 @@ class RetrainLoop:
                 f"{self.folder}: checkpoints take {needed / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free; free some "
                 "room, or choose another --runs folder"
             )
+
+    def _seconds(self) -> float:
+        """Of this training so far, in all processes that took part."""
+        return self.spent + time.perf_counter() - self.begun
 
     # When it ends early
 
@@ -319,19 +348,19 @@ class RetrainLoop:
 
     # The end
 
-    def _finish(self, seconds: float) -> dict[str, Any]:
-        progress, records = self.progress, read_records(self.scores.path)
+    def _finish(self) -> dict[str, Any]:
+        records = read_records(self.scores.path)
         results: dict[str, Any] = {}
         network: Network
         best_step = networks.load(self.checkpoints / BEST).step
         for which in (LAST, BEST):
             step = self.length.steps if which == LAST else best_step
-            progress.phase(f"scoring the {which} network on the test clips", 0, self.source.parts[TEST])
             if which == BEST and best_step == self.length.steps:
                 score, network = results["score"], self.trainer.evaluated
             else:
                 network = self.trainer.evaluated if which == LAST else networks.load(self.checkpoints / BEST).network
-                score = self._evaluate(network.to(self.config.device), TEST)
+                title = f"scoring the {which} network on the test clips"
+                score = self._evaluate(network.to(self.config.device), TEST, title)
             results["score"] = score
             networks.save_trained(
                 self.checkpoints / which,
@@ -350,7 +379,7 @@ class RetrainLoop:
             "clips": self.length.steps * self.order.batch,
             "skipped": self.trainer.skipped,
             **results,
-            "seconds": seconds,
+            "seconds": self._seconds(),
         }
 
 

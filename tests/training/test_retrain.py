@@ -148,6 +148,21 @@ def test_a_signal_saves_and_says_how_to_go_on(finished, tmp_path, number, code):
         assert all(ours[key].tobytes() == theirs[key].tobytes() for key in ours)
 
 
+@pytest.mark.parametrize(("title", "kept"), [("scoring on held-out clips", 4), ("scoring the last network", 12)])
+def test_a_signal_while_it_scores_is_heard_and_goes_on_to_the_same_end(finished, tmp_path, title, kept):
+    class Stop(Silent):
+        def phase(self, text, done, total):
+            if text.startswith(title):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted) as caught:
+        retrain(architecture(), SETTINGS, runs=tmp_path, name="a", progress=Stop())
+    assert caught.value.exit_code == 143
+    assert checkpoint.names(tmp_path / "a" / "checkpoints")[-1] == f"step-{kept:08d}"
+    result = retrain(None, runs=tmp_path, resume=True)
+    assert_equal_trainings(finished[0].folder, result.folder)
+
+
 def test_a_finished_run_is_only_read(finished):
     folder = finished[0].folder
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
