@@ -117,11 +117,10 @@ ROWS = {
     "videos": Row(
         "real videos",
         {
-            "schedule.epochs": 40,
-            "augmentation.crop_area": [0.5, 1.0],
+            "schedule.epochs": 15,
+            "augmentation.crop_area": [0.6, 1.0],
             "evaluation.views": 3,
             "network.dropout": 0.3,
-            "loss.mixup": 0.2,
         },
     ),
 }
@@ -189,7 +188,7 @@ def main() -> None:
     parser.add_argument("--runs", default="/tmp/retraining", help="folder of the runs")
     parser.add_argument("--data", help="folder of real videos")
     parser.add_argument("--group", help="regular expression, see nas retrain")
-    parser.add_argument("--videos-clip", default="16x64x64@5", help="clip of real videos")
+    parser.add_argument("--videos-clip", default="8x64x64@2.5", help="clip of real videos")
     parser.add_argument("--set", action="append", metavar="KEY=JSON", help="change a setting of every row")
     arguments = parser.parse_args()
     if "videos" in arguments.rows and arguments.data is None:

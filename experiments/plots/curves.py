@@ -21,8 +21,8 @@ from training.ledger import complete_lines, read_records
 from training.run import SUMMARY, read_json
 
 PNG, HTML = "curves.png", "curves.html"
-POINTS = 400
-"""Of a line: more would not be seen."""
+POINTS = 120
+"""Of a line, each a mean: of more of them one sees the noise of single batches."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,15 +105,11 @@ def _png(curves: list[Curve], title: str, chance: float | None, path: Path) -> N
             curve.scored, curve.held_out, color=colour, linewidth=1.1, linestyle="--", marker="o", markersize=3,
             label=f"{label}held out",
         )  # fmt: skip
-        middle.plot(
-            curve.scored, curve.accuracy, color=colour, marker="o", markersize=3, linewidth=1.3, label=curve.name
-        )
+        best = f"{label}best {curve.accuracy[curve.best]:.1%}" if curve.scored else curve.name
+        middle.plot(curve.scored, curve.accuracy, color=colour, marker="o", markersize=3, linewidth=1.3, label=best)
         if curve.scored:
             at = curve.scored[curve.best], curve.accuracy[curve.best]
             middle.plot(*at, marker="*", markersize=13, color=colour, markeredgecolor="white")
-            middle.annotate(
-                f"best {at[1]:.1%}", at, (0, -16), textcoords="offset points", ha="right", fontsize=9, color=INK
-            )
         right.plot(curve.epoch, curve.rate, color=colour, linewidth=1.3)
     if chance is not None:
         middle.axhline(chance, color=SOFT, linewidth=0.9, linestyle=":")
@@ -127,7 +123,9 @@ def _png(curves: list[Curve], title: str, chance: float | None, path: Path) -> N
         axes.set_xlabel("epoch", fontsize=9, color=SOFT)
         axes.set_xlim(left=0)
     middle.set_ylim(0, 1)
+    right.set_ylim(bottom=0)
     left.legend(fontsize=8.5, frameon=False)
+    middle.legend(fontsize=8.5, frameon=False, loc="lower right")
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
     save(figure, path)
 
