@@ -7,6 +7,7 @@ curves (curves.png, curves.html), and everything needed to go on after an interr
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
 from pathlib import Path
 from typing import Any
@@ -130,11 +131,16 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _finish(args: argparse.Namespace, folder: Path, say: Any) -> int:
-    from experiments.plots import curves
+    from experiments.plots import confusion, curves
+    from training.retrain import CONFUSION
 
+    summary = read_json(folder / "summary.json")
     if not (folder / curves.HTML).exists():  # of a finished run that is asked for again they stand
         curves.draw(folder)
-    summary = read_json(folder / "summary.json")
+        with open(folder / CONFUSION, encoding="utf-8", newline="") as file:
+            classes, *counts = csv.reader(file)
+        title = f"{folder.name}: {summary['accuracy']:.1%} of {summary['clips']:,} test clips"
+        confusion.draw([[int(cell) for cell in row] for row in counts], classes, folder / "confusion.png", title)
     if args.json:
         tables.print_json({"run": str(folder), **summary})
     for line in retrain_text.result(folder, summary):

@@ -59,7 +59,7 @@ def result(folder: Path, summary: dict[str, Any]) -> list[str]:
         *lines,
         f"time: {summary['seconds'] / 60:.1f} minutes",
         f"network: {best}",
-        f"curves: {folder / 'curves.html'} and .png",
+        f"curves: {folder / 'curves.html'} and .png; answers: {folder / 'confusion.png'}",
         f"next: nas evaluate {folder}",
         f"      nas predict {folder} VIDEO",
         f"      nas report {folder}",

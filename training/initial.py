@@ -46,44 +46,45 @@ def start(
     folder = Path(init)
     if (folder / "config.json").is_file() and read_json(folder / "config.json").get("command") == "search":
         return _extracted(architecture, folder, source, seed)
-    trained = networks.load(init).network
-    members = _members(trained)
+    trained = networks.load(init)
+    members = _members(trained.network)
     if len(members) > 1 and member >= len(members):
         raise ValueError(f"{init} has weights of {len(members)} networks; give those of one, or of as many")
     given = members[member if len(members) > 1 else 0]
     network = networks.create(architecture, generator=generator)
-    replaced = _copy(network, given, init)
+    unnamed = all(name.isdigit() for name in trained.classes)
+    same = len(trained.classes) == architecture.classes if unnamed else trained.classes == source.classes
+    _copy(network, given, init, classifier=same)
     text = f"weights: {init}"
-    if replaced:
-        text += f", with a new classifier ({given.architecture.classes} classes before, {architecture.classes} now)"
+    if not same:
+        text += f", with a new classifier ({_few(trained.classes)} before, {_few(source.classes)} now)"
     return network, text
+
+
+def _few(classes: tuple[str, ...]) -> str:
+    return f"{len(classes)} classes: {', '.join(classes[:2])}, ..."
 
 
 def _members(network: Network) -> list[MoViNet]:
     return network.networks() if isinstance(network, TemporalEnsemble) else [network]
 
 
-def _copy(network: MoViNet, given: MoViNet, where: str) -> bool:
-    """Copies all weights, but a classifier of other classes; says whether that stayed as it was drawn."""
+def _copy(network: MoViNet, given: MoViNet, where: str, classifier: bool) -> None:
+    """Copies all weights, those of the classifier only where it answers the same classes."""
     ours, theirs = network.state_dict(), given.state_dict()
-    replaced = network.architecture.classes != given.architecture.classes
     if network.architecture.form != given.architecture.form:
         raise ValueError(
             f"{where}: weights of the {_kind(given)} form, the network to train has the {_kind(network)} one; give the "
             "architecture of these weights"
         )
-    for name in [*ours, *theirs]:
-        if replaced and name.startswith("classifier."):
-            continue
+    taken = [name for name in dict.fromkeys([*ours, *theirs]) if classifier or not name.startswith("classifier.")]
+    for name in taken:
         if name not in ours or name not in theirs or ours[name].shape != theirs[name].shape:
             raise ValueError(
                 f"{where}: weights of another network ({given.architecture.name!r}): tensor {name!r} does not fit "
                 f"{network.architecture.name!r}; give weights of this architecture, or leave --init out"
             )
-    network.load_state_dict(
-        {name: ours[name] if replaced and name.startswith("classifier.") else theirs[name] for name in ours}
-    )
-    return replaced
+    network.load_state_dict({**ours, **{name: theirs[name] for name in taken}})
 
 
 def _kind(network: MoViNet) -> str:
@@ -106,6 +107,7 @@ def _extracted(architecture: Architecture, folder: Path, source: video.Source, s
     own = dataclasses.replace(architecture, classes=problem.space.classes)
     network = steps.extracted(own, source, TRAIN, seed)
     result = networks.create(architecture, generator=torch.Generator().manual_seed(derived(seed, "weights")))
-    replaced = _copy(result, network, str(folder))
+    same = problem.space.classes == architecture.classes
+    _copy(result, network, str(folder), classifier=same)
     text = f"weights: the shared ones of {folder} at step {found.step}, BatchNorm recalibrated"
-    return result, text + (", with a new classifier" if replaced else "")
+    return result, text + ("" if same else ", with a new classifier")

@@ -7,7 +7,9 @@ what differs).
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +20,7 @@ import torch
 import networks
 from networks import Network, TemporalEnsemble
 from searchspace import Architecture, Buildable, Clip, Ensemble, load_architecture
+from searchspace.schema import write_atomically
 from searchspace.trained import ARCHITECTURE
 from training import run as runs_module
 from training.data import differences, open_source
@@ -34,6 +37,7 @@ from training.selection import TEST, Selection, select
 
 COMMAND = "retrain"
 DATA = "data.json"
+CONFUSION = "confusion.csv"
 WALL_CLOCK = ("data_ms", "step_ms", "seconds")
 """Fields of metrics and summary that hold times, and so differ between two runs of one configuration."""
 
@@ -139,7 +143,7 @@ class _Run:
         """Trains every member, and scores what they are together."""
         config, folder = self.config, self.folder
         with Interrupt() as interrupt:
-            summaries = []
+            summaries, tested = [], None
             for i, architecture in enumerate(self.members):
                 alone = self.ensemble is None
                 path = folder.path if alone else folder.path / "members" / str(i)
@@ -163,10 +167,22 @@ class _Run:
                     interrupt=interrupt,
                 )
                 summaries.append(loop.run())
+                tested = loop.tested
                 if not alone:
                     folder.write_json(str(kept.relative_to(folder.path)), summaries[-1])
             together = self._together() if self.ensemble is not None else None
+        final = together or tested
+        assert final is not None
+        self._write_confusion(final)
         folder.write_json(runs_module.SUMMARY, self._summary(summaries, together))
+
+    def _write_confusion(self, scores: Scores) -> None:
+        """confusion.csv: a row for each true class, a column for each answer, in counts."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(self.source.classes)
+        writer.writerows(scores.confusion().tolist())
+        write_atomically(self.folder.path / CONFUSION, text.getvalue())
 
     def _open(self) -> Selection:
         """The data; refuses one that has changed since the run began."""

@@ -80,7 +80,12 @@ class RetrainLoop:
         teacher: or None.
         progress: where to report.
         interrupt: the wish to stop.
+
+    Attributes:
+        tested: answers of the best network on the test clips, once `run` has returned.
     """
+
+    tested: Scores
 
     def __init__(
         self,
@@ -256,22 +261,21 @@ class RetrainLoop:
         measure = score.accuracy - min(1e3 if loss is None else loss, 1e3) * 1e-6  # of equals the one of lower loss
         if self.best is None or measure > self.best:
             self.best = measure
-            self._keep(BEST, score)
+            self._keep(BEST, score, trainer.evaluated, step)
 
     def _scored(self) -> bool:
         records = read_records(self.scores.path)
         return bool(records) and records[-1]["step"] == self.trainer.done
 
-    def _keep(self, which: str, score: Scores) -> None:
-        network = self.trainer.evaluated
+    def _keep(self, which: str, scores: Scores, network: Network, step: int) -> None:
         networks.save_trained(
             self.checkpoints / which,
             network,
             classes=self.source.classes,
             recipe=self.recipe.to_dict(),
             data=self.source.describe(),
-            metrics=metrics_of(score),
-            step=self.trainer.done,
+            metrics=metrics_of(scores),
+            step=step,
         )
 
     # Saving and going on
@@ -349,31 +353,17 @@ class RetrainLoop:
     # The end
 
     def _finish(self) -> dict[str, Any]:
-        records = read_records(self.scores.path)
+        """Scores the last and the best network on the test clips, and keeps both."""
+        watched = {record["step"]: record for record in read_records(self.scores.path)}
+        best = networks.load(self.checkpoints / BEST)
+        last: Network = self.trainer.evaluated
         results: dict[str, Any] = {}
-        network: Network
-        best_step = networks.load(self.checkpoints / BEST).step
-        for which in (LAST, BEST):
-            step = self.length.steps if which == LAST else best_step
-            if which == BEST and best_step == self.length.steps:
-                score, network = results["score"], self.trainer.evaluated
-            else:
-                network = self.trainer.evaluated if which == LAST else networks.load(self.checkpoints / BEST).network
+        for which, network, step in ((LAST, last, self.length.steps), (BEST, best.network, best.step)):
+            if which == LAST or step != self.length.steps:
                 title = f"scoring the {which} network on the test clips"
-                score = self._evaluate(network.to(self.config.device), TEST, title)
-            results["score"] = score
-            networks.save_trained(
-                self.checkpoints / which,
-                network,
-                classes=self.source.classes,
-                recipe=self.recipe.to_dict(),
-                data=self.source.describe(),
-                metrics=metrics_of(score),
-                step=step,
-            )
-            watched = next((record for record in records if record["step"] == step), None)
-            results[which] = {"step": step, **metrics_of(score), "watched": watched}
-        del results["score"]
+                self.tested = self._evaluate(network.to(self.config.device), TEST, title)
+            self._keep(which, self.tested, network, step)
+            results[which] = {"step": step, **metrics_of(self.tested), "watched": watched.get(step)}
         return {
             "steps": self.length.steps,
             "clips": self.length.steps * self.order.batch,

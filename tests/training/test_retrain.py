@@ -106,6 +106,10 @@ def test_what_a_run_leaves(finished):
     assert best.recipe["loss"]["mixup"] == 0.2
     config = json.loads((folder / "config.json").read_text())
     assert config["loss.mixup"] == 0.2 and RetrainConfig.stored({k: v for k, v in config.items() if k != "command"})
+    confusion = list(csv.reader((folder / "confusion.csv").read_text().splitlines()))
+    counts = [[int(cell) for cell in row] for row in confusion[1:]]
+    assert confusion[0] == list(best.classes) and sum(map(sum, counts)) == 64
+    assert sum(counts[i][i] for i in range(18)) == round(64 * result.accuracy)
     assert any(line.startswith("data: built-in motion") for line in heard.lines)
     assert any(line.startswith("recipe: demo") for line in heard.lines)
 
@@ -223,7 +227,19 @@ def test_weights_of_a_trained_network_stay_and_a_classifier_of_other_classes_is_
     after = networks.load(result.folder).network.state_dict()
     assert after["classifier.weight"].shape == (18, 32)
     assert torch.equal(after["dense.weight"], other.dense.weight)
-    assert any("a new classifier (5 classes before, 18 now)" in line for line in heard.lines)
+    assert any("a new classifier (5 classes: 0, 1, ... before, 18 classes: " in line for line in heard.lines)
+
+
+def test_classes_of_other_names_get_a_new_classifier_though_they_are_as_many(finished, tmp_path):
+    trained = networks.load(finished[0].folder)
+    names = [f"other {i}" for i in range(18)]
+    networks.save_trained(
+        tmp_path / "other", trained.network, classes=names, recipe={}, data={}, metrics={}, step=1
+    )  # fmt: skip
+    still = {**SETTINGS, "optimizer.lr": 0.0, "schedule.epochs": 1, "init": str(tmp_path / "other")}
+    after = networks.load(retrain(architecture(), still, runs=tmp_path).folder).network.state_dict()
+    assert torch.equal(after["dense.weight"], trained.network.dense.weight)
+    assert not torch.equal(after["classifier.weight"], trained.network.classifier.weight)
 
 
 def test_weights_of_another_network_are_refused(finished, tmp_path):
