@@ -4,7 +4,7 @@
 VENV   ?= .venv
 BUDGET ?= 600MFLOPs
 ARGS   ?=
-BENCH  ?= benchmarks/operations.py benchmarks/supernet_step.py benchmarks/costs.py
+BENCH  ?= benchmarks.port benchmarks.operations benchmarks.supernet_step benchmarks.costs
 SETUP   = VENV="$(VENV)" PYTHON="$(PYTHON)" PIP_FLAGS="$(PIP_FLAGS)" SETUP_GOAL=$@ .ci/setup.sh
 
 .PHONY: help search test test-all bench clean
@@ -31,9 +31,9 @@ test-all: ## the long proofs too (many kills, many seeds, all published networks
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/pytest -q -n 2
 
-bench: ## measure speed as ratios (BENCH="benchmarks/one.py" for one of them)
+bench: ## measure speed as ratios (BENCH="benchmarks.port" for one of them)
 	@$(SETUP) dev
-	@for script in $(BENCH); do echo "== $$script"; $(VENV)/bin/python $$script || exit 1; done
+	@for module in $(BENCH); do echo "== $$module"; $(VENV)/bin/python -m $$module || exit 1; done
 
 clean: ## remove the environment and what the tools left; never touches runs/
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -85,7 +85,15 @@ def ranking(folder: Path) -> dict[str, float]:
     found, _ = checkpoint.load_newest(folder / "checkpoints")
     assert found is not None
     steps.supernet.load_state_dict(found.tensors["supernet"])
-    source = open_source(config, config.train_clip, folder, Silent())
+    source = open_source(
+        config.data,
+        config.train_clip,
+        seed=config.seed,
+        group=config.group,
+        workers=config.workers,
+        folder=folder,
+        progress=Silent(),
+    )
     scorer = Scorer(problem, steps.logits, source, Ledger(folder / "ranking.jsonl"))
     truth: dict[str, list[float]] = {}
     for record in read_records(RESULTS / "alone.jsonl"):

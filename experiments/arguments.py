@@ -85,3 +85,41 @@ def read_by(reader: Callable[[str], Any]) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return check
+
+
+def regular_expression(text: str) -> str:
+    """The text, where it is a regular expression; raises `ValueError` otherwise."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"{text!r} is not a regular expression: {error}") from None
+    return text
+
+
+def set_by(texts: Iterable[str], given: Iterable[str], example: str) -> dict[str, Any]:
+    """Settings from the words of `--set`, each KEY=VALUE.
+
+    Raises:
+        ValueError: a word without a `=`, or a key that stands in `given` or twice.
+    """
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise ValueError(f"--set {text!r}: write KEY=VALUE, such as {example}")
+        if key in given or key in found:
+            raise ValueError(f"setting {key!r} is given twice; leave one of them out")
+        found[key] = _value(value)
+    return found
+
+
+def _value(text: str) -> Any:
+    """A number, true, false, null, a [list] of such, or a word; not by YAML, to which 1e-3 is a word."""
+    if text.startswith("[") and text.endswith("]"):
+        return [_value(part.strip()) for part in text[1:-1].split(",") if part.strip()]
+    for reader in (int, float):
+        try:
+            return reader(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False, "null": None}.get(text.lower(), text)

@@ -16,6 +16,8 @@ from experiments.errors import explain
 
 COMMANDS = {
     "search": "search for an architecture within a budget",
+    "retrain": "train an architecture to its end, from scratch or from trained weights",
+    "config": "recipes of nas retrain: list, show, change",
     "space": "size, decisions and costs of a search space",
     "show": "an architecture, a published network or a run; two side by side",
     "import": "weights of other projects as a file of one of our networks",

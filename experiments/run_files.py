@@ -12,10 +12,7 @@ from typing import Any
 import searchspace
 from searchspace import Architecture, Budget, Clip, Space
 from training.ledger import complete_lines, read_records
-from training.run import SUMMARY, read_json
-
-SPACE = "space.yaml"
-"""The run's own copy of its space; without one, the space that its configuration names is loaded."""
+from training.run import SPACE, SUMMARY, read_json
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -132,7 +129,11 @@ class Run:
 
     @functools.cached_property
     def space(self) -> Space:
-        """Its search space; raises `ValueError` where the file that it was read from is gone."""
+        """Its search space, from its own copy or by the name in its configuration.
+
+        Raises:
+            ValueError: the file that it was read from is gone.
+        """
         own = self.folder / SPACE
         return searchspace.load(own if own.is_file() else self.config["space"])
 

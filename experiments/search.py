@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from experiments import search_text, tables
-from experiments.arguments import Parser, one_of, read_by, whole
+from experiments.arguments import Parser, one_of, read_by, regular_expression, set_by, whole
+from experiments.machine import best_device, machine_defaults
 from experiments.run_files import Run
 from searchspace import Budget, Clip
 from training.problem import Problem, build
-from training.run import resume
+from training.run import check_new, resume
 from training.search_config import SearchConfig
 
 EXAMPLE = """  nas search --budget 600MFLOPs
@@ -60,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--group",
         metavar="REGEX",
-        type=read_by(_regular_expression),
+        type=read_by(regular_expression),
         help="its group names the person or recording of a file, which stays on one side of a split",
     )
     data.add_argument("--workers", type=whole(0, 256), metavar="N", help="processes that decode videos")
@@ -80,6 +79,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--warmup", **one_of("boot", "tunas", "sandwich", "uniform"), help="how the shared weights begin")
     how.add_argument("--kernels", **one_of("nested", "separate"), help="how depthwise kernels share weights")
     how.add_argument("--optimizer", **one_of("sgd", "adamw", "rmsprop"), help="of the shared weights")
+    how.add_argument(
+        "--precision",
+        **one_of("auto", "float32", "bfloat16"),
+        help="of the maps; auto: bfloat16 where it pays (default: float32)",
+    )
+    how.add_argument(
+        "--formulation",
+        **one_of("fast", "reference"),
+        help="reference: plain library calls in place of what is fast on a CPU (default: fast)",
+    )
     how.add_argument("--seed", type=whole(0), metavar="N", help="of everything random (default: 0)")
     how.add_argument(
         "--set",
@@ -110,8 +119,8 @@ def run(args: argparse.Namespace) -> int:
     given = settings(args)
     found = resume(args.runs, args.name, "search", given) if args.resume else None
     if found is None:
-        _check_new(args)
-        given = defaults(given)
+        check_new(args.runs, args.name)
+        given = machine_defaults(given)
         config = SearchConfig.resolve(**given)
     else:  # the run's own settings, the machine's included
         config = SearchConfig.stored(found.config)
@@ -144,66 +153,16 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
     """
     flags = (
         "budgets", "clip", "space", "stream", "data", "group", "workers", "steps", "search_resolution", "searcher",
-        "recipe", "start", "warmup", "kernels", "optimizer", "seed", "threads",
+        "recipe", "start", "warmup", "kernels", "optimizer", "precision", "formulation", "seed",
+        "threads",
     )  # fmt: skip
     given = {name: getattr(args, name) for name in flags if getattr(args, name) is not None}
     if args.device != "auto":
         given["device"] = args.device
-    for text in args.settings:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise ValueError(f"--set {text!r}: write KEY=VALUE, such as beta=-0.07")
-        if key in given:
-            raise ValueError(f"setting {key!r} is given twice; leave one of them out")
-        given[key] = _value(value)
+    given |= set_by(args.settings, given, "beta=-0.07")
     if given.get("group") is not None and given.get("data") is None and not args.resume:
         raise ValueError("--group is for a folder of videos; give one with --data")
-    return given
-
-
-def _value(text: str) -> Any:
-    """A number, true, false, null, or a word; not by YAML, to which 1e-3 is a word."""
-    for reader in (int, float):
-        try:
-            return reader(text)
-        except ValueError:
-            continue
-    return {"true": True, "false": False, "null": None}.get(text.lower(), text)
-
-
-def defaults(given: dict[str, Any]) -> dict[str, Any]:
-    """What this machine decides for a new run: threads and workers."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    machine: dict[str, Any] = {"threads": min(cores, 1024)}
-    if given.get("data") is not None:
-        machine["workers"] = min(cores, 16)
-    return {**machine, **given}
-
-
-def best_device() -> str:
-    """A GPU where torch can use one."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _check_new(args: argparse.Namespace) -> None:
-    """The name of a new run, before anything heavy is imported."""
-    name = args.name
-    if name is None:
-        return
-    if Path(name).name != name or name.startswith("."):
-        raise ValueError(f"run name {name!r}: must be a single folder name, such as first-try")
-    if (args.runs / name).exists() and not args.resume:
-        raise ValueError(f"{args.runs / name} exists; go on with it by --resume, or choose another --name")
-
-
-def _regular_expression(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"{text!r} is not a regular expression: {error}") from None
-    return text
+    return SearchConfig.settled(given)
 
 
 def _dry_run(args: argparse.Namespace, problem: Problem, say: Any) -> int:

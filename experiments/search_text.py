@@ -152,7 +152,8 @@ def result(found: Run) -> list[str]:
     lines += [
         f"architecture: {found.folder / 'best' / 'arch.json'}",
         f"front: {front} networks, {found.folder / 'pareto.html'} and .png; policy: {found.folder / 'policy.png'}",
-        f"next: nas show {found.folder}",
+        f"next: nas retrain {found.folder}",
+        f"      nas show {found.folder}",
         f"      nas cost {found.folder / 'best' / 'arch.json'} --clip 16x172x172@5",
     ]
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,4 +25,29 @@ GATES: Mapping[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
     "hard_sigmoid": _hard_sigmoid,
     "hard_sigmoid_2021": _hard_sigmoid_2021,
+}
+
+
+class InPlace(NamedTuple):
+    """An activation that writes into memory of the caller's.
+
+    Attributes:
+        forward: (z, out): the activation of z.
+        backward: (grad, z, out): the gradient of z.
+    """
+
+    forward: Callable[[Tensor, Tensor], object]
+    backward: Callable[[Tensor, Tensor, Tensor], object]
+
+
+_aten = torch.ops.aten
+IN_PLACE: Mapping[str, InPlace] = {
+    "swish": InPlace(
+        lambda z, out: _aten.silu.out(z, out=out),
+        lambda grad, z, out: _aten.silu_backward.grad_input(grad, z, grad_input=out),
+    ),
+    "hard_swish": InPlace(
+        lambda z, out: _aten.hardswish.out(z, out=out),
+        lambda grad, z, out: _aten.hardswish_backward.out(grad, z, out=out),
+    ),
 }

@@ -6,14 +6,10 @@ The library's own forward is good in channels-last memory; its backward runs at 
 - A kernel of one tap is a product; purely temporal kernels with a stride subsample the map first.
 - Input gradient: a *forward* convolution of the output gradient with the flipped kernel (strided: spread by zeros).
 - Weight gradient: 2-D weight gradients, which the library does fast only for kernels at most 3 wide on maps at least
-  as high as the kernel. So kernels are cut into strips of 3 columns, maps padded, and time is put where it costs least:
+  as high as the kernel: kernels are cut into strips of 3 columns, maps padded, and time is put where it costs least.
 
-  | kernel | formulation of the weight gradient |
-  |---|---|
-  | kt x 1 x 1 | one 2-D gradient over (T, H*W) |
-  | kw <= 3, stride 1, and kt >= 5 on maps to 8x8, or kt = 3 on maps to 2x2 | `_by_rows`: for each of kh rows, a 2-D \
-gradient kt x kw over (T, map) |
-  | every other | `_by_frames`: for each of kt frames and each strip, a 2-D gradient kh x 3 over (H, W) |
+Which formulation serves which shape stands in `networks.choices`. In lower precision maps and their gradients have the
+dtype of the input, kernels and their gradients that of the kernel; what is summed over pieces is summed in the latter.
 
 Shapes: N clips, C channels, T frames, H x W input map; kernels [C, 1, kt, kh, kw].
 """
@@ -28,10 +24,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from networks.formulations import channels_last, fold_frames, is_fast, same_padding
+from networks.choices import STRIP, Shape, choose
+from networks.formulations import autocast, channels_last, fold_frames, is_fast, same_padding, unfold_frames
 
-STRIP = 3  # the widest kernel whose 2-D depthwise weight gradient is fast in the library
-PIECE = 4 << 20  # bytes: temporary copies of more than four times this are made a piece of the batch at a time
+PIECE = 2 << 20  # bytes: temporary copies of more than four times this are made a piece of the batch at a time
 
 
 def depthwise(x_NCTHW: Tensor, weight: Tensor, stride: int = 1, valid: bool = False) -> Tensor:
@@ -47,6 +43,7 @@ def depthwise(x_NCTHW: Tensor, weight: Tensor, stride: int = 1, valid: bool = Fa
         [N, C, T, ceil(H / stride), ceil(W / stride)]; T - kt + 1 frames where `valid`.
     """
     if is_fast(x_NCTHW):
+        x_NCTHW = autocast(x_NCTHW)
         y: Tensor = _Depthwise.apply(x_NCTHW, weight, stride, valid)  # type: ignore[no-untyped-call]  # torch's own
         return y
     return _library(x_NCTHW, weight, stride, valid)
@@ -96,13 +93,13 @@ class _Depthwise(torch.autograd.Function):
         h, w = (_Axis(x.shape[i], weight.shape[i], stride) for i in (3, 4))
         axes: tuple[_Axis, ...] = (t, h, w)
         x = channels_last(x)
-        cropped = weight[:, :, t.first : t.last, h.first : h.last, w.first : w.last]
+        cropped = weight.to(x.dtype)[:, :, t.first : t.last, h.first : h.last, w.first : w.last]
         subsample = stride > 1 and h.taps == w.taps == 1 and h.before == w.before == 0
         if subsample:
             x = channels_last(x[:, :, :, ::stride, ::stride])
             axes = (t, *(_Axis(x.shape[i], 1, 1) for i in (3, 4)))
         ctx.save_for_backward(x, cropped)
-        ctx.axes, ctx.full = axes, weight.shape
+        ctx.axes, ctx.full, ctx.dtype = axes, weight.shape, weight.dtype
         ctx.subsample = (stride, h.size, w.size) if subsample else None
         ctx.crop = (t.first, h.first, w.first)
         return _forward(x, cropped, axes)
@@ -125,21 +122,38 @@ class _Depthwise(torch.autograd.Function):
             pieces = zip(_pieces(grad, x), _pieces(x, x), strict=True)
             grad_weight = _sum(_weight_gradient(g, piece, ctx.axes) for g, piece in pieces)
             if grad_weight.shape != ctx.full:
-                whole = grad_weight.new_zeros(ctx.full)
+                whole = grad_weight.new_zeros(ctx.full, dtype=ctx.dtype)
                 ranges = [slice(first, first + n) for first, n in zip(ctx.crop, grad_weight.shape[2:], strict=True)]
                 whole[:, :, ranges[0], ranges[1], ranges[2]] = grad_weight
                 grad_weight = whole
+            grad_weight = grad_weight.to(ctx.dtype)
         return grad_x, grad_weight, None, None
 
 
+def _chosen(operation: str, x: Tensor, axes: tuple[_Axis, ...]) -> str:
+    """The formulation of `networks.choices` for an input of that dtype and these axes."""
+    t, h, w = axes
+    shape = Shape(
+        frames=t.size,
+        height=h.size,
+        width=w.size,
+        bytes=x.element_size(),
+        taps=(t.taps, h.taps, w.taps),
+        stride=h.stride,
+        valid=t.out < t.size,
+    )
+    return choose(operation, shape)
+
+
 def _forward(x: Tensor, weight: Tensor, axes: tuple[_Axis, ...]) -> Tensor:
-    if weight[0, 0].numel() == 1 and axes[1].stride == 1:
+    how = _chosen("depthwise", x, axes)
+    if how == "product":
         return x * weight.view(1, -1, 1, 1, 1)
     # `before` is at most `after`: zero taps in front of the kernel make the padding even without copying the input.
     leads = [axis.after - axis.before for axis in axes]
     if any(leads):
         weight = F.pad(weight, (leads[2], 0, leads[1], 0, leads[0], 0))
-    if axes[1].taps == axes[2].taps == 1 and axes[1].stride == 1:
+    if how == "over time":
         return _over_time(x, weight, axes[0].after)
     strides, pads = [axis.stride for axis in axes], [axis.after for axis in axes]
     y = F.conv3d(x, channels_last(weight), None, strides, pads, groups=weight.shape[0])
@@ -160,13 +174,16 @@ def _over_time(x: Tensor, weight: Tensor, pad: int) -> Tensor:
 
 def _input_gradient(grad: Tensor, weight: Tensor, axes: tuple[_Axis, ...]) -> Tensor:
     """Forward convolution of the output gradient with the flipped kernel."""
-    if weight[0, 0].numel() == 1 and axes[1].stride == 1:
+    how = _chosen("depthwise input gradient", grad, axes)
+    if how == "product":
         return grad * weight.view(1, -1, 1, 1, 1)
+    if how == "2-D library":
+        return _input_gradient_2d(grad, weight, axes)
     t, h, w = axes
     flipped = channels_last(weight.flip(2, 3, 4))
-    if h.taps == w.taps == 1 and h.stride == 1:
+    if how == "over time":
         return _over_time(grad, flipped, t.taps - 1 - t.before)
-    if h.stride == 1:
+    if how == "flipped":
         pads = [axis.taps - 1 - axis.before for axis in axes]
         return channels_last(F.conv3d(grad, flipped, padding=pads, groups=weight.shape[0]))
     channels, frames = grad.shape[1:3]
@@ -188,6 +205,27 @@ def _input_gradient(grad: Tensor, weight: Tensor, axes: tuple[_Axis, ...]) -> Te
     return result
 
 
+def _input_gradient_2d(grad: Tensor, weight: Tensor, axes: tuple[_Axis, ...]) -> Tensor:
+    """The library's own, frames folded; zero taps in front of the kernel make its padding even, as in `_forward`."""
+    t, h, w = axes
+    kernel = F.pad(weight[:, :, 0], (w.after - w.before, 0, h.after - h.before, 0))
+    like = grad.new_empty(1).expand(len(grad) * t.size, grad.shape[1], h.size, w.size)
+    result: Tensor = torch.ops.aten.convolution_backward(
+        fold_frames(grad),
+        like,
+        kernel.contiguous(memory_format=torch.channels_last),
+        None,
+        [h.stride, w.stride],
+        [h.after, w.after],
+        [1, 1],
+        False,
+        [0, 0],
+        grad.shape[1],
+        [True, False, False],
+    )[0]
+    return channels_last(unfold_frames(result, len(grad)))
+
+
 def _pieces(tensor: Tensor, large: Tensor) -> tuple[Tensor, ...]:
     """Splits a batch so that the part of `large` in a piece stays in cache; small ones stay whole."""
     size = large.numel() * large.element_size()
@@ -204,23 +242,24 @@ def _sum(tensors: Iterable[Tensor]) -> Tensor:
 
 
 def _weight_gradient(grad: Tensor, x: Tensor, axes: tuple[_Axis, ...]) -> Tensor:
-    """[C, 1, taps of each axis]; the table of formulations stands at the top of the file."""
-    t, h, w = axes
-    if t.taps == h.taps == w.taps == 1 and h.stride == 1:
-        return (grad * x).sum((0, 2, 3, 4)).view(-1, 1, 1, 1, 1)
-    if h.taps == w.taps == 1 and h.stride == 1:
+    """[C, 1, taps of each axis]."""
+    t, _, _ = axes
+    how = _chosen("depthwise weight gradient", x, axes)
+    if how == "product":
+        return (grad * x).sum((0, 2, 3, 4), dtype=_accumulator(x)).view(-1, 1, 1, 1, 1)
+    if how == "over time":
         return _gradient_2d(_rows(grad), _rows(x), t.taps, 1, 1, t.before, 0)[..., None]
+    if how == "by rows":
+        return _by_rows(grad, x, axes)
     if t.out < t.size:  # frames of zeros behind make the gradient as long as the input
         behind = (0, 0, 0, 0, 0, 0, 0, t.size - t.out)
         grad = F.pad(grad.permute(0, 2, 3, 4, 1), behind).permute(0, 4, 1, 2, 3)
-    elif _favours_rows(*axes):
-        return _by_rows(grad, x, axes)
     return _by_frames(grad, x, axes)
 
 
-def _favours_rows(t: _Axis, h: _Axis, w: _Axis) -> bool:
-    area = h.size * w.size
-    return h.stride == 1 and w.taps <= STRIP and t.size >= t.taps >= 3 and area <= (64 if t.taps >= 5 else 4)
+def _accumulator(x: Tensor) -> torch.dtype:
+    """What sums are kept in: float32, or wider where the map is."""
+    return torch.promote_types(x.dtype, torch.float32)
 
 
 def _gradient_2d(
@@ -241,7 +280,7 @@ def _gradient_2d(
         x.shape[1],
         [False, True, False],
     )[1]
-    return result
+    return result.to(_accumulator(x))
 
 
 def _by_frames(grad: Tensor, x: Tensor, axes: tuple[_Axis, ...]) -> Tensor:
@@ -256,7 +295,7 @@ def _by_frames(grad: Tensor, x: Tensor, axes: tuple[_Axis, ...]) -> Tensor:
     grad_2d = fold_frames(grad)
     native = w.taps <= STRIP and h.size >= h.taps and h.before == h.after and w.before == w.after
     pads = (h.before, w.before) if native else (0, 0)
-    result = x.new_empty(channels, 1, t.taps, h.taps, w.taps)
+    result = x.new_empty(channels, 1, t.taps, h.taps, w.taps, dtype=_accumulator(x))
     for left in range(0, w.taps, STRIP):
         taps = min(STRIP, w.taps - left)
         strip = x
@@ -305,7 +344,7 @@ def _by_rows(grad: Tensor, x: Tensor, axes: tuple[_Axis, ...]) -> Tensor:
         return buffer[start : start + clips * t.size * area].view(clips, t.size, area, channels).permute(0, 3, 1, 2)
 
     grad_flat, x_flat = image(flat(grad), 0), flat(x)
-    result = x.new_empty(channels, 1, t.taps, h.taps, w.taps)
+    result = x.new_empty(channels, 1, t.taps, h.taps, w.taps, dtype=_accumulator(x))
     for row in range(h.taps):
         shifted = image(x_flat, (row - h.before) * pitch)
         result[:, :, :, row] = _gradient_2d(grad_flat, shifted, t.taps, w.taps, 1, t.before, w.before)

@@ -90,6 +90,12 @@ class TemporalEnsemble(nn.Module):
             inputs.check_result(mean, state)
         return mean, after
 
+    def logits(self, clip_NCTHW: Tensor) -> Tensor:
+        """Logits [N, classes] of whole clips, causal members or not; as `MoViNet.logits`."""
+        result = self(clip_NCTHW)
+        logits: Tensor = result[0] if self.streams else result
+        return logits
+
     def _step(self, clip: Tensor, state: StateLike | None) -> tuple[Tensor, State]:
         """Mean of the latest logits, and the state after the clip."""
         before = self.initial_state(len(clip), *clip.shape[3:]) if state is None else state

@@ -1,7 +1,7 @@
 """Every operation of a network behind one function each: a formulation that is fast on CPU, or the plain library call.
 
-The plain calls are the reference that the fast ones are tested against; other devices always get the plain calls.
-`formulation("reference")` switches all hand formulations off.
+Which one at which shape stands in `networks.choices`. The plain calls are the reference that the fast ones are tested
+against; other devices always get the plain calls. `formulation("reference")` switches all hand formulations off.
 
 Shapes: N clips, C/I/O channels (input, output), T frames, H x W map. Fast forms expect `channels_last_3d` memory, in
 which `[N*T, C, H, W]` channels-last and `[N*T*H*W, C]` are free views.
@@ -16,8 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from networks import fused
+from networks.choices import Shape, choose
+
 NAMES = ("fast", "reference")
-CONVOLVED = 9  # positions of a map from which on a pointwise convolution beats a matrix product
 _current = "fast"
 
 
@@ -41,9 +43,25 @@ def formulation(name: str) -> Iterator[None]:
         _current = before
 
 
+def current() -> str:
+    """The name of the formulation that is chosen."""
+    return _current
+
+
 def is_fast(x: Tensor) -> bool:
     """Whether a hand formulation serves this tensor."""
     return _current == "fast" and x.device.type == "cpu"
+
+
+def precision(x: Tensor) -> torch.dtype:
+    """The dtype that the library's calls would compute in: that of the tensor, or what `torch.autocast` asks for."""
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+
+
+def autocast(x: Tensor) -> Tensor:
+    """The tensor in that precision, as functions with a gradient of their own must do for themselves."""
+    return x.to(precision(x))
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -67,19 +85,42 @@ def unfold_frames(x: Tensor, clips: int) -> Tensor:
     return x.reshape(clips, -1, *x.shape[1:]).transpose(1, 2)
 
 
-def pointwise(x_NCTHW: Tensor, weight_OI: Tensor) -> Tensor:
+def pointwise(x_NCTHW: Tensor, weight_OI: Tensor, gate: Tensor | None = None) -> Tensor:
     """1x1x1 convolution without bias: [N, I, T, H, W] -> [N, O, T, H, W].
 
-    Fast: a 2-D convolution with T folded into the batch on maps of some size, a linear layer on the channels-last
-    view on small ones and on a single frame, for which the library convolves in a slower way.
+    Args:
+        x_NCTHW: input.
+        weight_OI: of the convolution.
+        gate: multiplies each channel of the input, of each clip, [N, I], or of each frame, [N, T, I].
     """
-    if is_fast(x_NCTHW):
-        frames, positions = x_NCTHW.shape[0] * x_NCTHW.shape[2], x_NCTHW.shape[3] * x_NCTHW.shape[4]
-        if frames > 1 and positions >= CONVOLVED:
-            y = F.conv2d(fold_frames(channels_last(x_NCTHW)), weight_OI[:, :, None, None])
-            return unfold_frames(y, x_NCTHW.shape[0])
-        return F.linear(x_NCTHW.permute(0, 2, 3, 4, 1), weight_OI).permute(0, 4, 1, 2, 3)
-    return F.conv3d(x_NCTHW, weight_OI[:, :, None, None, None])
+    fast = is_fast(x_NCTHW)
+    if gate is not None:
+        if fast and choose("gated pointwise", _shape(x_NCTHW, weight_OI, gate.numel() // gate.shape[-1])) == "weights":
+            return fused.gated_pointwise(autocast(x_NCTHW), gate, weight_OI)
+        x_NCTHW = gated(x_NCTHW, gate)
+    if not fast:
+        return F.conv3d(x_NCTHW, weight_OI[:, :, None, None, None])
+    if choose("pointwise", _shape(x_NCTHW, weight_OI)) == "conv2d":
+        y = F.conv2d(fold_frames(channels_last(x_NCTHW)), weight_OI[:, :, None, None])
+        return unfold_frames(y, x_NCTHW.shape[0])
+    return F.linear(x_NCTHW.permute(0, 2, 3, 4, 1), weight_OI).permute(0, 4, 1, 2, 3)
+
+
+def gated(x_NCTHW: Tensor, gate: Tensor) -> Tensor:
+    """Each channel times its gate, of each clip, [N, C], or of each frame, [N, T, C]."""
+    gate = gate[:, :, None] if gate.dim() == 2 else gate.transpose(1, 2)
+    return x_NCTHW * gate[:, :, :, None, None].to(x_NCTHW.dtype)
+
+
+def is_folded(x_NCTHW: Tensor, weight_OI: Tensor) -> bool:
+    """Whether a pointwise convolution, its BatchNorm and activation are one function here; see `networks.fused`."""
+    operation = "pointwise, BatchNorm, activation"
+    return is_fast(x_NCTHW) and choose(operation, _shape(x_NCTHW, weight_OI)) == "folded"
+
+
+def _shape(x_NCTHW: Tensor, weight_OI: Tensor, groups: int = 1) -> Shape:
+    (n, inputs, t, h, w), outputs = x_NCTHW.shape, len(weight_OI)
+    return Shape(n, t, h, w, inputs=inputs, outputs=outputs, bytes=precision(x_NCTHW).itemsize, groups=groups)
 
 
 def spatial_conv(x_NCTHW: Tensor, weight: Tensor, stride: int) -> Tensor:

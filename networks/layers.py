@@ -18,9 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from networks import fused
 from networks.activations import ACTIVATIONS, GATES
+from networks.checkpointing import is_repeated
 from networks.depthwise import depthwise
-from networks.formulations import global_pool, pointwise, skip_pool, spatial_conv
+from networks.formulations import gated, global_pool, is_folded, pointwise, skip_pool, spatial_conv
 from networks.temporal import (
     State,
     StateLike,
@@ -159,12 +161,29 @@ def batch_norm(x_NCTHW: Tensor, norm: NormWeights, training: bool, scale: Tensor
     if scale is not None:
         weight, bias = weight * scale, bias * scale
     batch = training or norm.mean is None
+    mean, var = norm.mean, norm.var
+    if mean is not None and var is not None and is_repeated():  # they have moved already
+        mean, var = mean.clone(), var.clone()
     if x_NCTHW.device.type != "cpu":
-        return F.batch_norm(x_NCTHW, norm.mean, norm.var, weight, bias, batch, norm.momentum, norm.eps)
+        return F.batch_norm(x_NCTHW, mean, var, weight, bias, batch, norm.momentum, norm.eps)
     # As rows, not in five dimensions: torch 2.13's CPU gradient is wrong for 1x1 maps with strides (CT, 1, C, 1, 1).
     x = x_NCTHW.permute(0, 2, 3, 4, 1)
-    y = F.batch_norm(x.reshape(-1, x.shape[-1]), norm.mean, norm.var, weight, bias, batch, norm.momentum, norm.eps)
+    y = F.batch_norm(x.reshape(-1, x.shape[-1]), mean, var, weight, bias, batch, norm.momentum, norm.eps)
     return y.view(x.shape).permute(0, 4, 1, 2, 3)
+
+
+def pointwise_norm_act(x_NCTHW: Tensor, weights: ConvWeights, training: bool, activation: str) -> Tensor:
+    """Pointwise convolution, BatchNorm, activation: [N, I, T, H, W] -> [N, O, T, H, W]."""
+    norm = weights.norm
+    batch = training or norm.mean is None
+    if not batch or norm.observe is not None or not is_folded(x_NCTHW, weights.weight):
+        return ACTIVATIONS[activation](batch_norm(pointwise(x_NCTHW, weights.weight), norm, training))
+    y, mean, var = fused.pointwise_norm_act(x_NCTHW, weights.weight, norm.weight, norm.bias, norm.eps, activation)
+    if norm.mean is not None and norm.var is not None and not is_repeated():
+        count = y.numel() // y.shape[1]
+        norm.mean.lerp_(mean, norm.momentum)
+        norm.var.lerp_(var * (count / (count - 1)), norm.momentum)
+    return y
 
 
 def stem(clip_NCTHW: Tensor, weights: ConvWeights, training: bool, form: Form = BASE) -> Tensor:
@@ -210,10 +229,21 @@ def depthwise_unit(
 def squeeze_excite(
     x_NCTHW: Tensor, weights: SqueezeWeights, form: Form = BASE, state: StateLike | None = None
 ) -> tuple[Tensor, State]:
+    """A map times the gates that `squeeze_gate` gives, and the state after the clip."""
+    gate, after = squeeze_gate(x_NCTHW, weights, form, state)
+    return gated(x_NCTHW, gate), after
+
+
+def squeeze_gate(
+    x_NCTHW: Tensor, weights: SqueezeWeights, form: Form = BASE, state: StateLike | None = None
+) -> tuple[Tensor, State]:
     """Gates each channel by what the clip shows, or each frame by itself and the frames before it; see `Form`.
 
     Linear layers on [N, C] or [N, T, C]: the library's convolutions on 1x1x1 maps are several times slower in the
     backward pass.
+
+    Returns:
+        Gates of each clip, [N, C], or of each frame, [N, T, C], and the state after the clip.
     """
     after: State = {}
     if form.squeeze_kind == "3d" and not form.causal:
@@ -234,8 +264,7 @@ def squeeze_excite(
     gate = GATES[form.gate](F.linear(hidden, weights.expand.weight, weights.expand.bias))
     if weights.share != 1.0:
         gate = 1.0 + weights.share * (gate - 1.0)
-    gate = gate[:, :, None] if gate.dim() == 2 else gate.transpose(1, 2)
-    return x_NCTHW * gate[:, :, :, None, None], after
+    return gate, after
 
 
 def bottleneck(
@@ -262,17 +291,16 @@ def bottleneck(
         [N, O, T, ceil(H / stride), ceil(W / stride)], and the layer's state after the clip; there is no activation
         after the sum.
     """
-    y = ACTIVATIONS[form.activation](
-        batch_norm(pointwise(x_NCTHW, weights.expand.weight), weights.expand.norm, training)
-    )
+    y = pointwise_norm_act(x_NCTHW, weights.expand, training, form.activation)
     outputs = [depthwise_unit(y, kernel, stride, training, form, state) for kernel in weights.depthwise]
     y, after = outputs[0]
     if len(outputs) > 1:
         y = torch.stack([output for output, _ in outputs]).mean(0)
+    gate = None
     if weights.squeeze is not None:
-        y, new = squeeze_excite(y, weights.squeeze, form, state)
+        gate, new = squeeze_gate(y, weights.squeeze, form, state)
         after |= new
-    y = batch_norm(pointwise(y, weights.project.weight), weights.project.norm, training, weights.scale)
+    y = batch_norm(pointwise(y, weights.project.weight, gate), weights.project.norm, training, weights.scale)
     if drop_path is not None:
         y = drop_path(y)
     if weights.skip is None:
@@ -295,8 +323,7 @@ def head(
         Logits [N, classes], in causal networks of all frames so far; [N, classes, T] or [N, classes, T, H, W] where the
         form pools no further than frames or not at all. And the state after the clip.
     """
-    activate = ACTIVATIONS[form.activation]
-    x = activate(batch_norm(pointwise(x_NCTHW, weights.conv.weight), weights.conv.norm, training))
+    x = pointwise_norm_act(x_NCTHW, weights.conv, training, form.activation)
     after: State = {}
     if form.head_pool == "none":
         pooled = x.permute(0, 2, 3, 4, 1)

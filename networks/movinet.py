@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from networks import inputs, layers, states
+from networks.checkpointing import checkpointed
 from networks.formulations import channels_last
 from networks.initialisers import classifier_normal_, he_normal_
 from networks.temporal import State, StateLike
@@ -150,12 +151,13 @@ class MoViNet(nn.Module):
 
     Attributes:
         features_only: calling the network gives what `features` gives, in place of logits.
+        checkpointing: in training, bottlenecks are computed again in the backward pass; see `networks.checkpointing`.
     """
 
     def __init__(self, architecture: Architecture, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.architecture = architecture
-        self.features_only = False
+        self.features_only = self.checkpointing = False
         stem, head, form = architecture.stem, architecture.head, architecture.form
         self.stem = ConvNorm((stem.width, 3, *stem.kernel.size), 3 * stem.kernel.taps, form, generator)
         blocks: list[list[Bottleneck]] = [[] for _ in architecture.blocks]
@@ -292,7 +294,9 @@ class MoViNet(nn.Module):
             maps["stem"] = x
         for position, layer in zip(self.architecture.layers(), self.bottlenecks(), strict=True):
             name = states.layer_name(position)
-            x, new = layer(x, states.part(state, name))
+            before = states.part(state, name)
+            again = self.checkpointing and self.training and torch.is_grad_enabled()
+            x, new = checkpointed(layer, x, before) if again else layer(x, before)
             after |= states.named(new, name)
             if maps is not None:
                 maps[f"block{position.block}"] = x

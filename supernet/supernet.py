@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from networks import layers
+from networks.checkpointing import checkpointed
 from networks.formulations import channels_last
 from networks.initialisers import classifier_normal_
 from networks.movinet import Linear
@@ -117,6 +118,10 @@ class Supernet(nn.Module):
             its skip connections, and cost alone decides a short search.
         seed: of the initial weights.
 
+    Attributes:
+        checkpointing: with gradients, bottlenecks are computed again in the backward pass; see
+            `networks.checkpointing`.
+
     Raises:
         ValueError: an unknown kind of kernels, or no classes.
     """
@@ -148,6 +153,7 @@ class Supernet(nn.Module):
         self.classifier = Linear(space.hidden, classes, generator)
         classifier_normal_(self.classifier.weight, generator)
         self._flat: FlatWeights | None = None
+        self.checkpointing = False
 
     @property
     def flat(self) -> FlatWeights:
@@ -198,7 +204,9 @@ class Supernet(nn.Module):
         form = self.space.form
         x = layers.stem(channels_last(clip_NCTHW), weights.stem, False, form)
         for bottleneck, stride in zip(weights.bottlenecks, weights.strides, strict=True):
-            x, _ = layers.bottleneck(x, bottleneck, stride, False, form)
+            arguments = (x, bottleneck, stride, False, form)
+            again = self.checkpointing and torch.is_grad_enabled()
+            x, _ = checkpointed(layers.bottleneck, *arguments) if again else layers.bottleneck(*arguments)
         return layers.head(x, weights.head, False, form=form)[0]
 
     def weights(self, path: Path | Architecture, statistics: Statistics | None = None) -> layers.NetworkWeights:

@@ -1,38 +1,61 @@
-"""The data of a configuration: the built-in motion clips, or a folder of videos."""
+"""The data of a run: the built-in motion clips, or a folder of videos."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import video
 from searchspace import Clip
 from training.progress import Progress
-from training.search_config import SearchConfig
 
 
-def open_source(config: SearchConfig, clip: Clip, folder: Path | None, progress: Progress) -> video.Source:
-    """Opens the data of a configuration at a clip shape.
+def open_source(
+    data: str | None,
+    clip: Clip,
+    *,
+    seed: int,
+    group: str | None,
+    workers: int,
+    folder: Path | None,
+    progress: Progress,
+    sizes: Mapping[str, int] | None = None,
+) -> video.Source:
+    """Opens data at a clip shape.
 
     Args:
-        config: `data` None is the built-in motion data.
+        data: folder of videos; None is the built-in motion data.
         clip: shape of the clips that come out.
+        seed: of the split and of everything drawn.
+        group: regular expression whose first group names the person or recording of a file.
+        workers: processes for the pre-scan.
         folder: of the run, which keeps the pre-scan of a folder of videos; None keeps nothing.
         progress: of the pre-scan.
+        sizes: clips a part of the built-in data, which has as many as one asks for.
 
     Raises:
         ValueError: a folder that cannot be trained on; says why.
     """
-    if config.data is None:
-        return video.MotionSource(seed=config.seed, clip=clip)
+    if data is None:
+        return video.MotionSource(seed=seed, clip=clip, sizes=sizes)
     source = video.FolderSource(
-        config.data,
+        data,
         clip,
-        seed=config.seed,
-        group=config.group,
+        seed=seed,
+        group=group,
         scan_cache=None if folder is None else folder / "scan.json",
-        workers=config.workers,
+        workers=workers,
         progress=lambda done, total: progress.phase("looking through the videos", done, total),
     )
     for line in source.notes:
         progress.line(line)
     return source
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What tells two descriptions of data apart, one from a file of JSON, the other fresh: such as "seed 0, now 1"."""
+    new = json.loads(json.dumps(new))
+    keys = sorted({*old, *new})
+    return [f"{key} {old.get(key)}, now {new.get(key)}" for key in keys if old.get(key) != new.get(key)]

@@ -9,17 +9,14 @@ import numpy as np
 import torch
 
 from controller.repair import try_repair
-from searchspace import Architecture, Clip
-from searchspace.cost import FLOAT_BYTES, RGB, cost, halve
+from searchspace import Architecture
+from searchspace.cost import FLOAT_BYTES, RGB, cost
+from training.footprint import LIBRARIES, OPTIMIZER_SLOTS, saved_bytes
 from training.problem import Problem
 from training.rescoring import sizes
 from training.search_loop import WARMUP_LOOK_EVERY
 from training.seeds import generator
 from training.supernet_steps import SupernetSteps
-
-OPTIMIZER_SLOTS = {"sgd": 1, "adamw": 2, "rmsprop": 2}
-LIBRARIES = 450_000_000
-"""Bytes of a process with torch and its thread pools loaded, about."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,24 +67,6 @@ def estimate(problem: Problem, rescoring_clips: int = 2048) -> Estimate:
         training_seconds=config.paths * (config.steps * train + looks * look),
         rescoring_seconds=sizes(problem, rescoring_clips).clips * look / config.look_clips,
     )
-
-
-def saved_bytes(architecture: Architecture, clip: Clip) -> int:
-    """Activations of one clip that a training step keeps for its backward pass, float32, about.
-
-    Of a bottleneck its input; the expanded tensor before BatchNorm, before and after the activation; the same three
-    behind the depthwise convolution, and one more with squeeze-excitation; and the projection's output twice.
-    """
-    height, width = halve(clip.height, 2), halve(clip.width, 2)
-    total = 3 * architecture.stem.width * height * width
-    for position in architecture.layers():
-        layer, before = position.layer, height * width
-        height, width = halve(height, layer.stride), halve(width, layer.stride)
-        after = height * width
-        total += (position.in_width + 3 * layer.expand) * before
-        total += ((4 if layer.squeeze else 3) * layer.expand + 2 * position.width) * after
-    total += 3 * architecture.head.width * height * width
-    return FLOAT_BYTES * clip.frames * total
 
 
 def _seconds(

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-
-import torch
-import torch.nn.functional as F
-from torch import nn
 
 import video
 from networks import MoViNet
-from training import optimizers
 from training.evaluation import evaluate
+from training.health import Watch
 from training.order import Order
 from training.progress import Progress, Silent, Status
-from training.schedule import learning_rate
+from training.recipe import Recipe
 from training.scores import Scores
+from training.trainer import Trainer, prepare_scratch
+
+SHORT = Recipe.from_dict(
+    {
+        "schedule": {"warmup_epochs": 0.05, "floor": 0.02},
+        "optimizer": {"lr": 0.04, "weight_decay": 5e-4, "clip_all": 5.0},
+        "network": {"residual": 0.5},
+    },
+    "short",
+)
+"""Of a short training; an epoch is all of it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,25 +31,13 @@ class FitConfig:
 
     Attributes:
         clips: training clips seen in all.
-        batch: clips a step.
-        optimizer: `sgd`, `adamw` or `rmsprop`.
-        learning_rate: peak; linear warm-up over 5 % of the steps, then cosine to 2 % of it.
-        weight_decay: coefficient of the L2 term of convolution kernels.
-        clip_norm: largest gradient norm.
-        label_smoothing: of the loss.
-        residual: starting value of the residual scalars; at their usual 0 a short training barely starts.
-        seed: of the order of the clips.
+        seed: of the order of the clips, dropout and stochastic depth.
+        recipe: everything else; its epochs are the whole training.
     """
 
     clips: int = 8000
-    batch: int = 16
-    optimizer: str = "sgd"
-    learning_rate: float = 0.04
-    weight_decay: float = 5e-4
-    clip_norm: float = 5.0
-    label_smoothing: float = 0.1
-    residual: float = 0.5
     seed: int = 0
+    recipe: Recipe = SHORT
 
 
 def fit(
@@ -67,36 +61,19 @@ def fit(
         The scores with the network's own running BatchNorm statistics.
 
     Raises:
-        ValueError: the loss is not finite.
+        ValueError: the loss is not finite in several steps in a row.
     """
     config, progress = config or FitConfig(), progress or Silent()
-    order = Order("weights", source.parts["weights"], config.batch, config.seed)
+    order = Order("weights", source.parts["weights"], config.recipe.optimizer.batch, config.seed)
     steps = max(1, config.clips // order.batch)
-    optimizer = optimizers.build(config.optimizer, network.parameters(), config.learning_rate)
-    kernels = [p for name, p in network.named_parameters() if p.ndim > 1 and "classifier" not in name]
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            if name.endswith(".scale"):
-                parameter.fill_(config.residual)
-    network.train()
-    batches = map(order.at, range(steps))
-    requests = (video.Request("weights", indices, epoch, training=True) for epoch, indices in batches)
-    mean = math.nan
-    for step, (clips, labels) in enumerate(video.batches(source, requests)):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps, config.learning_rate, round(0.05 * steps), 0.02)
-        optimizer.zero_grad(set_to_none=False)
-        loss = F.cross_entropy(network.logits(video.to_float(clips)), labels, label_smoothing=config.label_smoothing)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise ValueError(f"the training loss is {value} at step {step}: lower learning_rate")
-        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
-        for kernel in kernels:
-            if kernel.grad is not None:
-                kernel.grad.add_(kernel.detach(), alpha=config.weight_decay)
-        nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
-        optimizer.step()
-        mean = value if math.isnan(mean) else mean + 0.05 * (value - mean)
-        progress.status(Status(step + 1, steps, mean, math.nan, math.nan, 1.0, 0.0, 0.0, 0.0, 0.0))
-    network.eval()
-    return evaluate(network.logits, source, part)
+    prepare_scratch(network, config.recipe)
+    trainer = Trainer(network, config.recipe, steps, epoch_steps=steps, seed=config.seed)
+    watch = Watch(trainer)
+    requests = (video.Request("weights", items, epoch, training=True) for epoch, items in map(order.at, range(steps)))
+    mean: float | None = None
+    for clips, labels in video.batches(source, requests):
+        outcome = trainer.step(clips, labels)
+        watch(outcome, clips)
+        mean = outcome.loss if mean is None else mean + 0.05 * (outcome.loss - mean)
+        progress.status(Status(trainer.done, steps, mean))
+    return evaluate(trainer.evaluated.logits, source, part)

@@ -79,12 +79,12 @@ class RMSProp(Optimizer):
         return loss
 
 
-def build(name: str, parameters: Iterable[Tensor], lr: float, **options: Any) -> Optimizer:
-    """An optimiser by name; weight decay is not its business, since it must act on active weights only.
+def build(name: str, parameters: Iterable[Any], lr: float, **options: Any) -> Optimizer:
+    """An optimiser by name; weight decay is the caller's business, unless groups of parameters bring their own.
 
     Args:
         name: `sgd` (Nesterov momentum 0.9), `adamw` (betas 0.9, 0.999) or `rmsprop` (see `RMSProp`).
-        parameters: to optimise.
+        parameters: to optimise, tensors or torch's groups of them.
         lr: rate.
         options: of the optimiser, such as `initial_square=0.0`.
 
@@ -93,7 +93,8 @@ def build(name: str, parameters: Iterable[Tensor], lr: float, **options: Any) ->
     """
     weights = list(parameters)
     if name == "sgd":
-        return torch.optim.SGD(weights, lr, **{"momentum": 0.9, "nesterov": True, "fused": True, **options})
+        options = {"momentum": 0.9, "fused": True, **options}
+        return torch.optim.SGD(weights, lr, nesterov=options["momentum"] > 0, **options)
     if name == "adamw":
         return torch.optim.AdamW(weights, lr, **{"weight_decay": 0.0, "fused": True, **options})
     if name == "rmsprop":

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Protocol
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Status:
-    """One moment of a search.
+    """One moment of a search or a training; NaN stands for what it does not have, or not yet.
 
     Attributes:
         step, steps: optimiser steps done, and in all.
         loss: training loss, moving average.
-        accuracy: held-out accuracy of the looks, moving average, in [0, 1]; NaN before the first.
-        reward: of the looks, moving average; NaN before the first.
+        accuracy: held-out, in [0, 1]: of a search the moving average of its looks, of a training the last epoch's.
+        rate: learning rate.
+        reward: of the looks of a search, moving average.
         cost_ratio: mean cost of the sampled architectures over the target, moving average.
         entropy: of the policy, in nats.
         data_ms: waiting for clips, a step.
@@ -25,13 +27,14 @@ class Status:
     step: int
     steps: int
     loss: float
-    accuracy: float
-    reward: float
-    cost_ratio: float
-    entropy: float
-    data_ms: float
-    step_ms: float
-    eta_seconds: float
+    accuracy: float = math.nan
+    rate: float = math.nan
+    reward: float = math.nan
+    cost_ratio: float = math.nan
+    entropy: float = math.nan
+    data_ms: float = math.nan
+    step_ms: float = math.nan
+    eta_seconds: float = math.nan
 
 
 class Progress(Protocol):

@@ -17,6 +17,8 @@ from searchspace.schema import nearest, parse_json, read_text, write_atomically
 from searchspace.trained import versions
 
 SUMMARY = "summary.json"
+SPACE = "space.yaml"
+"""The own copy of its space that a run of `nas search` keeps."""
 
 
 class RunFolder:
@@ -76,6 +78,16 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def check_new(runs: Path, name: str | None) -> None:
+    """Refuses a name for a new run that is not one path component, or of a run that exists (raises `ValueError`)."""
+    if name is None:
+        return
+    if not name or Path(name).name != name or name.startswith("."):
+        raise ValueError(f"run name {name!r}: must be a single folder name, such as first-try")
+    if (runs / name).exists():
+        raise ValueError(f"{runs / name} exists; go on with it by --resume, or choose another --name")
+
+
 def create(runs: Path, name: str | None, prefix: str, config: Mapping[str, Any]) -> RunFolder:
     """Starts a new run folder; never overwrites one.
 
@@ -88,15 +100,11 @@ def create(runs: Path, name: str | None, prefix: str, config: Mapping[str, Any])
     Raises:
         ValueError: a run of this name exists, or the name is not one path component.
     """
-    if name is not None and (not name or Path(name).name != name or name.startswith(".")):
-        raise ValueError(f"run name {name!r}: must be a single folder name, such as first-try")
+    check_new(runs, name)
     runs.mkdir(parents=True, exist_ok=True)
     if name is not None:
         path = runs / name
-        try:
-            path.mkdir()
-        except FileExistsError:
-            raise ValueError(f"{path} exists; go on with it by --resume, or choose another --name") from None
+        path.mkdir()
     else:
         number = 1
         while True:

@@ -26,8 +26,6 @@ from training.search_loop import SearchLoop
 WALL_CLOCK = ("data_ms", "step_ms", "seconds")
 """Fields of ledger, metrics and summary that hold times, and so differ between two runs of one configuration."""
 
-SPACE = "space.yaml"
-
 
 @dataclasses.dataclass(frozen=True)
 class SearchResult:
@@ -76,6 +74,7 @@ def search(
     """
     progress = progress or Silent()
     given = dict(config) if isinstance(config, Mapping) else {} if config is None else config.to_dict()
+    given = SearchConfig.settled(given)
     if "budgets" in given:
         given["budgets"] = list(given["budgets"])
     folder = runs_module.resume(Path(runs), name, "search", given) if resume else None
@@ -83,7 +82,7 @@ def search(
         resolved = config if isinstance(config, SearchConfig) else SearchConfig.resolve(**given)
         space = build(resolved).space  # a mistake is answered before a folder is made
         folder = runs_module.create(Path(runs), name, "search", resolved.to_dict())
-        write_atomically(folder.path / SPACE, space.to_yaml())
+        write_atomically(folder.path / runs_module.SPACE, space.to_yaml())
     else:
         resolved = SearchConfig.stored(folder.config)
     with folder:
@@ -102,7 +101,7 @@ def search(
 
 def _check_space(folder: Path, config: SearchConfig) -> None:
     """A space file that was edited since the run began would make another search of it."""
-    kept = folder / SPACE
+    kept = folder / runs_module.SPACE
     if kept.exists() and searchspace.load(kept).decisions != searchspace.load(config.space).decisions:
         raise ValueError(
             f"space {config.space!r} has changed since {folder} was started; the run keeps its own copy, {kept}: "

@@ -9,6 +9,7 @@ from typing import Any
 from searchspace import Budget, Clip, Kernel
 from searchspace.architecture import MAX_LAYERS
 from searchspace.schema import Fields, nearest
+from training.precision import resolved
 
 LONG_STEPS = 10_000
 """From this many steps on, `recipe="auto"` means TuNAS's own settings."""
@@ -96,6 +97,9 @@ class SearchConfig:
         controller_rate: sum of the controller's rates over the steps after the delay; 0 freezes the policy.
         checkpoint_every: steps between checkpoints.
         device: `cpu` or `cuda`.
+        precision: of the maps, `float32` or `bfloat16`; `auto` is resolved, see `training.precision`.
+        formulation: `fast`, or `reference` for plain library calls; see `networks.formulation`.
+        checkpointing: compute layers again in the backward pass, for less memory; see `networks.checkpointing`.
         threads: of torch.
         workers: processes that decode videos.
     """
@@ -135,6 +139,9 @@ class SearchConfig:
     controller_rate: float
     checkpoint_every: int
     device: str = "cpu"
+    precision: str = "float32"
+    formulation: str = "fast"
+    checkpointing: bool = False
     threads: int = 2
     workers: int = 0
 
@@ -147,6 +154,7 @@ class SearchConfig:
         clip = Clip.parse(self.clip)
         fields.integer("search_resolution", 8, min(clip.height, clip.width))
         fields.boolean("stream")
+        fields.boolean("checkpointing")
         fields.integer("steps", 1, 100_000_000)
         fields.integer("seed", 0, 2**31 - 1)
         fields.integer("paths", 1, 256)
@@ -177,6 +185,8 @@ class SearchConfig:
         fields.one_of("start", ["budget", "uniform"])
         fields.one_of("reward", ["absolute", "soft", "hard"])
         fields.one_of("device", ["cpu", "cuda"])
+        fields.one_of("precision", ["float32", "bfloat16"])
+        fields.one_of("formulation", ["fast", "reference"])
         if self.delay < self.warmup_fraction:
             raise ValueError(
                 f"delay {self.delay} is shorter than warm-up {self.warmup_fraction}: the controller would be paid for "
@@ -206,9 +216,19 @@ class SearchConfig:
             settings["checkpoint_every"] = max(1, min(500, steps // 20)) if isinstance(steps, int) else 1
         if "delay" not in given:
             settings["delay"] = max(settings["delay"], settings["warmup_fraction"])
+        settings = cls.settled(settings)
         if "budgets" in settings:
             settings["budgets"] = tuple(settings["budgets"])
         return cls(**settings)
+
+    @classmethod
+    def settled(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The same settings, with what this machine decides (`precision="auto"`) as it decides it."""
+        settings = dict(given)
+        if settings.get("precision") == "auto":
+            resolution = settings.get("search_resolution", cls.search_resolution)
+            settings["precision"] = resolved("auto", resolution, settings.get("device", cls.device))
+        return settings
 
     @classmethod
     def stored(cls, data: Mapping[str, Any]) -> SearchConfig:

@@ -48,7 +48,15 @@ class SearchLoop:
         self.config, self.folder = config, folder
         self.progress: Progress = Logged(progress, folder.path / "log.txt")
         progress = self.progress
-        self.source = open_source(config, config.train_clip, folder.path, progress)
+        self.source = open_source(
+            config.data,
+            config.train_clip,
+            seed=config.seed,
+            group=config.group,
+            workers=config.workers,
+            folder=folder.path,
+            progress=progress,
+        )
         self.problem: Problem = build(config, len(self.source.classes))
         self.searcher = self.problem.searcher()
         self.steps = SupernetSteps(self.problem)

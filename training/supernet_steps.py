@@ -11,10 +11,12 @@ import torch
 import torch.nn.functional as F
 
 import video
+from networks import MoViNet, formulation
 from searchspace import Architecture, Choices, Kernel
 from supernet import Centre, Path, Supernet, Warmup, extract, recalibrate
 from training import optimizers
 from training.evaluation import evaluate, vote
+from training.precision import autocast
 from training.problem import Problem
 from training.schedule import learning_rate
 from training.scores import Score
@@ -56,6 +58,7 @@ class SupernetSteps:
             config.warmup_fraction,
             Centre(kernel=Kernel.parse(config.boot_kernel), depth=config.boot_depth),
         )
+        self.supernet.checkpointing = config.checkpointing
         self.optimizer = optimizers.build(config.optimizer, [self.supernet.flat_weights], config.learning_rate)
 
     def paths(self, choices: Choices, step: int) -> tuple[list[Path], npt.NDArray[np.bool_]]:
@@ -82,7 +85,7 @@ class SupernetSteps:
         losses = []
         share = 1 / len(paths)
         for path, (clips, labels) in zip(paths, batches, strict=True):
-            logits = self.supernet(video.to_float(clips.to(config.device)), path)
+            logits = self._run(video.to_float(clips.to(config.device)), path)
             loss = F.cross_entropy(logits, labels.to(config.device), label_smoothing=config.label_smoothing)
             (loss * share).backward()  # type: ignore[no-untyped-call]  # torch's own
             losses.append(float(loss.detach()))
@@ -102,20 +105,31 @@ class SupernetSteps:
 
     def logits(self, clips: torch.Tensor, architecture: Architecture) -> torch.Tensor:
         """Logits [N, classes] of a path on float clips, BatchNorm by batch statistics."""
-        logits: torch.Tensor = self.supernet(clips, Path(architecture))
-        return logits
+        return self._run(clips, Path(architecture))
+
+    def _run(self, clips: torch.Tensor, path: Path) -> torch.Tensor:
+        """Logits of a path, float32, its maps in the precision and formulation of the configuration."""
+        config = self.config
+        with formulation(config.formulation), autocast(config.device, config.precision):
+            logits: torch.Tensor = self.supernet(clips, path)
+        return logits.float()
 
     def held_out(self, architecture: Architecture, source: video.Source) -> Score | None:
         """The extracted network, BatchNorm recalibrated on training clips, on the validation part; None without one."""
         if "val" not in source.parts:
             return None
-        size = source.parts["weights"]
-        order = generator(self.config.seed, "recalibration").permutation(size)
+        network = self.extracted(architecture, source, "weights", self.config.seed)
+        views = 1 if self.config.data is None else 3
+        with formulation(self.config.formulation):
+            return evaluate(network.logits, source, "val", views=views, device=self.config.device).score
+
+    def extracted(self, architecture: Architecture, source: video.Source, part: str, seed: int) -> MoViNet:
+        """The stand-alone network of an architecture, BatchNorm recalibrated on clips of a part, in evaluation mode."""
+        size = source.parts[part]
+        order = generator(seed, "recalibration").permutation(size)
         batches = [
             tuple(int(i) for i in order[b : b + 64]) for b in range(0, min(size, 64 * RECALIBRATION_BATCHES), 64)
         ]
-        requests = [video.Request("weights", indices) for indices in batches if len(indices) > 1]
+        requests = [video.Request(part, indices) for indices in batches if len(indices) > 1]
         clips = (video.to_float(batch.to(self.config.device)) for batch, _ in video.batches(source, requests))
-        network = extract(self.supernet, architecture, recalibrate(self.supernet, architecture, clips)).eval()
-        views = 1 if self.config.data is None else 3
-        return evaluate(network.logits, source, "val", views=views, device=self.config.device).score
+        return extract(self.supernet, architecture, recalibrate(self.supernet, architecture, clips))

@@ -76,7 +76,10 @@ def status_line(status: Status) -> str:
         parts.append(f"accuracy {status.accuracy:.1%}")
     if math.isfinite(status.reward):
         parts.append(f"reward {status.reward:.3f}")
-    parts += [f"cost {status.cost_ratio:.2f}x", f"entropy {status.entropy:.1f}"]
+    if math.isfinite(status.cost_ratio):
+        parts += [f"cost {status.cost_ratio:.2f}x", f"entropy {status.entropy:.1f}"]
+    if math.isfinite(status.rate):
+        parts.append(f"rate {status.rate:.3g}")
     times = f"data {status.data_ms:.0f} ms, step {status.step_ms:.0f} ms"
     return f"{'  '.join(parts)} | {times} | ETA {duration(status.eta_seconds)}"
 

@@ -19,7 +19,8 @@ def _run(x: Tensor, weight: Tensor, stride: int, name: str, valid: bool = False)
     weight.requires_grad_()
     with formulation(name):
         y = depthwise.depthwise(x, weight, stride, valid)
-        y.backward(torch.cos(torch.arange(y.numel(), dtype=y.dtype)).view(y.shape))
+        upstream = torch.cos(torch.arange(y.numel(), dtype=torch.float64)).bfloat16()  # exact in every precision
+        y.backward(upstream.to(y.dtype).view(y.shape))
     assert x.grad is not None and weight.grad is not None
     return y.detach(), x.grad, weight.grad
 
@@ -47,6 +48,28 @@ def test_equals_the_library(
         assert fast.shape == library.shape
         scale = max(1.0, float(library.abs().max()))
         torch.testing.assert_close(fast, library, atol=1e-5 * scale, rtol=1e-5)
+
+
+@given(
+    st.tuples(st.integers(1, 3), st.integers(1, 20), SIZES, SIZES, SIZES),
+    st.tuples(LENGTHS, LENGTHS, LENGTHS),
+    st.sampled_from([1, 2]),
+    st.booleans(),
+)
+def test_bfloat16_is_rounding(shape: tuple[int, ...], kernel: tuple[int, ...], stride: int, valid: bool) -> None:
+    """Under autocast: maps in bfloat16, gradients of the kernels in float32, all near those of double precision."""
+    if valid:
+        shape = (*shape[:2], shape[2] + kernel[0] - 1, *shape[3:])
+    generator = torch.Generator().manual_seed(hash((shape, kernel, stride)) % 2**31)
+    x = torch.randn(shape, generator=generator).bfloat16()
+    weight = torch.randn(shape[1], 1, *kernel, generator=generator).bfloat16().float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        results = _run(x, weight, stride, "fast", valid)
+    assert [result.dtype for result in results] == [torch.bfloat16, torch.bfloat16, torch.float32]
+    exact = _run(x.double(), weight.double(), stride, "reference", valid)
+    for ours, expected in zip(results, exact, strict=True):
+        scale = max(1.0, float(expected.abs().max()))
+        torch.testing.assert_close(ours.double(), expected, atol=0.02 * scale, rtol=0.02)
 
 
 KERNELS = [(1, 3, 3), (1, 5, 5), (1, 7, 7), (5, 1, 1), (7, 1, 1), (3, 3, 3), (5, 3, 3)]

@@ -15,10 +15,10 @@ from torch import Tensor
 
 import networks
 import searchspace
+from benchmarks.port_network import Port
 from networks import keys
 from searchspace import BASE, STREAM, Architecture, Block, Form, Head, Layer, Stem, published
 from tests.networks import bundle_writer
-from tests.networks.port import Port
 from tests.networks.small_reference import ASSETS, small_reference
 from tests.networks.test_golden import GOLDEN, close, golden, golden_network, value
 from tests.networks.test_keys import of_2021
@@ -123,6 +123,7 @@ def test_the_port_computes_the_same(form: Form, zipped: bool, tmp_path: Path) ->
     assert found.file.ignored and all(name.endswith("num_batches_tracked") for name in found.file.ignored)
     for size in (31, 32):
         clip = clips(2, 6, size)
+        port.reset()
         with torch.no_grad():
             torch.testing.assert_close(logits(found.network, clip), port(clip), rtol=1e-4, atol=1e-5)
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import networks
+from benchmarks.port_network import Port
 from networks.keys import convolution_shape, port_keys, tensorflow_key, tensorflow_keys
 from searchspace import published
-from tests.networks.port import Port
 from tests.networks.test_golden import GOLDEN, our_name
 
 PORTED = [(f"a{n}", False) for n in range(6)] + [(f"a{n}", True) for n in range(3)]

@@ -260,7 +260,12 @@ def test_averaged_choices_are_means_over_single_ones() -> None:
         weights = net.weights(Path(architecture, averaged))
         inputs: list[Tensor] = []
         original = networks.layers.pointwise
-        networks.layers.pointwise = lambda y, w: inputs.append(y) or original(y, w)
+
+        def record(y: Tensor, weight: Tensor, gate: Tensor | None = None) -> Tensor:
+            inputs.append(y if gate is None else networks.formulations.gated(y, gate))
+            return original(y, weight, gate)
+
+        networks.layers.pointwise = record
         try:
             net.run(x, weights)
         finally:
@@ -392,3 +397,18 @@ def test_a_residual_start_of_zero_is_a_number_too():
     net = Supernet(small_space(), 3, scale=0)
     assert net.flat_weights.dtype == torch.float32
     assert all(float(scale) == 0 for scale in net.scales())
+
+
+def test_checkpointing_changes_no_gradient() -> None:
+    """Of a path with everything averaged, as in the warm-up that needs the memory."""
+    space = small_space()
+    net, x = live(space), clips(2, 4, 16)
+    averaged = frozenset((b, i, kind) for b in range(3) for i in range(3) for kind in ("kernel", "se"))
+    path = Path(space.architecture(space.largest()), averaged)
+    gradients = []
+    for net.checkpointing in (False, True):
+        net.zero_grad()
+        net(x, path).square().sum().backward()
+        gradients.append(net.flat_weights.grad.clone())
+    assert torch.equal(*gradients)
+    assert gradients[0].abs().max() > 0

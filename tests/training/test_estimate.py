@@ -6,7 +6,8 @@ import torch
 import searchspace
 from supernet import Path, Supernet
 from tests.training.small import settings
-from training.estimate import estimate, saved_bytes
+from training.estimate import estimate
+from training.footprint import saved_bytes
 from training.problem import build
 from training.search_config import SearchConfig
 

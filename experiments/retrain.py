@@ -1,0 +1,148 @@
+"""Train an architecture to its end: from scratch, from trained weights, or from the shared weights of a search.
+
+The result is a run folder: checkpoints/best and checkpoints/last (each arch.json, model.safetensors, checkpoint.json),
+curves (curves.png, curves.html), and everything needed to go on after an interruption.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+from typing import Any
+
+from experiments import retrain_text, tables
+from experiments.arguments import one_of, read_by, regular_expression, set_by, whole
+from experiments.machine import best_device, machine_defaults
+from experiments.targets import STREAM_HELP, resolve_architecture
+from searchspace import Clip
+from training.retrain_config import resolve, restored
+from training.run import check_new, read_json, resume
+
+EXAMPLE = """  nas retrain runs/search-1
+  nas retrain a0 --stream --clip 8x64x64 --set optimizer.lr=0.02
+  nas retrain a0.safetensors --init a0.safetensors --data my-videos --recipe finetune
+  nas retrain runs/search-1 --init runs/search-1 --ensemble 2 --name pair
+  nas retrain --resume --name pair"""
+
+FLAGS = {"epochs": "schedule.epochs", "batch": "optimizer.batch", "freeze_epochs": "network.freeze_epochs"}
+"""Flags that stand for a value of the recipe."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `nas retrain`. What is not given follows from where the architecture came from."""
+    what = parser.add_argument_group("what to train")
+    what.add_argument(
+        "arch", nargs="?", metavar="ARCH", help="a run, an arch.json, a trained network, a published name"
+    )
+    what.add_argument("--stream", action="store_const", const=True, help=STREAM_HELP)
+    what.add_argument("--ensemble", type=whole(1, 16), metavar="N", help="N members that take turns at the frames")
+    what.add_argument(
+        "--init", metavar="WEIGHTS", help="trained weights, or a run of nas search (default: from scratch)"
+    )
+    what.add_argument("--teacher", metavar="NETWORK", help="a trained network whose answers are learned, too")
+    data = parser.add_argument_group("data")
+    data.add_argument("--data", metavar="DIR|CSV", help="folder of videos, or an annotation file above its clips")
+    data.add_argument("--group", metavar="REGEX", type=read_by(regular_expression), help="names a file's person")
+    data.add_argument(
+        "--clip", metavar="TxHxW@FPS", type=read_by(lambda text: str(Clip.parse(text))), help="clips to train on"
+    )
+    data.add_argument("--workers", type=whole(0, 256), metavar="N", help="processes that decode videos")
+    how = parser.add_argument_group("how to train")
+    how.add_argument("--recipe", "-c", metavar="RECIPE", help="kinetics600, finetune, demo, or a .yaml file")
+    how.add_argument("--epochs", type=float, metavar="N", help="of the recipe's schedule")
+    how.add_argument("--batch", type=whole(1), metavar="N", help="clips a step")
+    how.add_argument("--freeze-epochs", type=float, metavar="N", help="epochs in which only the classifier learns")
+    how.add_argument("--seed", type=whole(0), metavar="N", help="of everything random (default: 0)")
+    how.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="KEY=VALUE",
+        help="any value of the recipe, such as optimizer.lr=0.1 (nas config --print lists them)",
+    )
+    where = parser.add_argument_group("where")
+    where.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of runs (default: runs)")
+    where.add_argument("--name", metavar="NAME", help="of the run (default: the next free retrain-N)")
+    where.add_argument("--resume", action="store_true", help="go on with the run of this name, or with the newest")
+    where.add_argument("--device", **one_of("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
+    where.add_argument("--threads", type=whole(1, 1024), metavar="N", help="of torch on the CPU (default: the cores)")
+    where.add_argument("--dry-run", action="store_true", help="say what would be done, and touch nothing")
+    where.add_argument("--json", action="store_true", help="the result for scripts; remarks go to standard error")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Checks everything that can be checked without torch, then trains and draws."""
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr if args.json else sys.stdout, flush=True)
+
+    given = settings(args)
+    stored = {"recipe_name" if key == "recipe" else key: value for key, value in given.items()}
+    found = resume(args.runs, args.name, "retrain", stored) if args.resume else None
+    architecture = None
+    if found is not None:
+        resolved = restored(found)
+    elif args.arch is None:
+        raise ValueError("no architecture given; name one, such as runs/search-1, best/arch.json or a0")
+    else:
+        check_new(args.runs, args.name)
+        architecture = resolve_architecture(args.arch, args.runs)
+        given = machine_defaults(given)
+        resolved = resolve(architecture, given)
+    config = resolved.config
+    if config.data is not None and not Path(config.data).exists():
+        raise ValueError(
+            f"data {config.data!r} does not exist; give a folder with one sub-folder for each class, or an annotation "
+            "file in the form of Kinetics that lies above its clips"
+        )
+    if args.dry_run:
+        for line in (*resolved.remarks, *retrain_text.planned(resolved)):
+            say(line)
+        say("dry run: nothing was written")
+        return 0
+    from experiments.plots.live import Live
+    from training.retrain import retrain
+
+    if found is None and args.device == "auto":
+        given["device"] = best_device()
+    with Live() as progress:
+        result = retrain(architecture, given, runs=args.runs, name=args.name, resume=args.resume, progress=progress)
+    return _finish(args, result.folder, say)
+
+
+def settings(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings that were given, as `training.retrain.retrain` wants them; nothing that was not.
+
+    Raises:
+        ValueError: a `--set` without a `=`, or a setting given twice.
+    """
+    names = ("arch", "stream", "ensemble", "init", "teacher", "data", "group", "clip", "workers", "recipe", "seed")
+    given = {name: getattr(args, name) for name in (*names, "threads") if getattr(args, name) is not None}
+    given |= {key: getattr(args, name) for name, key in FLAGS.items() if getattr(args, name) is not None}
+    if args.device != "auto":
+        given["device"] = args.device
+    given |= set_by(args.settings, given, "optimizer.lr=0.1")
+    if "group" in given and "data" not in given and not args.resume:
+        raise ValueError("--group is for a folder of videos; give one with --data")
+    return given
+
+
+def _finish(args: argparse.Namespace, folder: Path, say: Any) -> int:
+    from experiments.plots import confusion, curves
+    from training.retrain import CONFUSION
+
+    summary = read_json(folder / "summary.json")
+    if not (folder / curves.HTML).exists():  # of a finished run that is asked for again they stand
+        curves.draw(folder)
+        with open(folder / CONFUSION, encoding="utf-8", newline="") as file:
+            classes, *counts = csv.reader(file)
+        title = f"{folder.name}: {summary['accuracy']:.1%} of {summary['clips']:,} test clips"
+        confusion.draw([[int(cell) for cell in row] for row in counts], classes, folder / "confusion.png", title)
+    if args.json:
+        tables.print_json({"run": str(folder), **summary})
+    for line in retrain_text.result(folder, summary):
+        say(line)
+    return 0

@@ -1,0 +1,39 @@
+"""The yardstick: the port's design computes what our networks compute, so that only speed is compared."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks import port
+from benchmarks.port import Row
+from searchspace import Clip
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        Row("clip", "t0", Clip(5, 33, 33)),
+        Row("clip", "t0", Clip(5, 32, 32), 2, torch.bfloat16),
+        Row("frame", "t0", Clip(1, 32, 32)),
+        Row("train", "t0", Clip(3, 32, 32), 2),
+    ],
+    ids=lambda row: row.name,
+)
+def test_both_sides_compute_the_same(row: Row) -> None:
+    found = port.difference(row)
+    assert found < (1e-4 if row.dtype is torch.float32 else 0.15)
+    assert found > 0, "two sides that are not one and the same"
+
+
+def test_other_outputs_are_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = Row("clip", "t0", Clip(2, 32, 32))
+    monkeypatch.setitem(port.BOUNDS, torch.float32, 0.0)
+    with pytest.raises(SystemExit, match="clip-t0: the two sides differ by"):
+        port.difference(row)
+
+
+def test_rows_have_names_of_their_own() -> None:
+    names = [row.name for row in port.rows()]
+    assert len(set(names)) == len(names) == 15
+    assert "train-a2-64-bf16" in names and "frame-a1" in names

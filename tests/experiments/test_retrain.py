@@ -1,0 +1,86 @@
+"""`nas retrain` and `nas config` on the command line."""
+
+import json
+
+import pytest
+
+from experiments.cli import main
+from tests.training.networks_of_seconds import architecture
+
+SHORT = ["--clip", "4x16x16", "--epochs", "2", "--batch", "8", "--threads", "1", "--device", "cpu"]
+SHORT += ["--set", "schedule.epoch_clips=16", "--set", "evaluation.clips=16"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(__import__("video.motion").motion.DEFAULT_SIZES, "val", 32)
+    architecture().save("arch.json")
+    return tmp_path
+
+
+def test_the_bare_command_says_what_it_chose_and_what_comes_next(here, capsys):
+    assert main(["retrain", "arch.json", *SHORT]) == 0
+    answer = capsys.readouterr()
+    assert "data: built-in motion" in answer.err and "recipe: demo" in answer.err
+    lines = answer.out.splitlines()
+    commands = ["nas evaluate runs/retrain-1", "nas predict runs/retrain-1 VIDEO", "nas report runs/retrain-1"]
+    assert [line.removeprefix("next:").strip() for line in lines[-3:]] == commands
+    assert lines[0].startswith("best checkpoint: accuracy ") and "on 32 clips" in lines[0]
+    run = here / "runs" / "retrain-1"
+    assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
+    page = (run / "curves.html").read_text()
+    assert "/*DATA*/" not in page and "https://" not in page and '"accuracy":[' in page
+    assert main(["retrain", "--resume", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["clips"] == 32
+
+
+def test_an_ensemble_draws_a_curve_for_each_member(here, capsys):
+    assert main(["retrain", "arch.json", *SHORT, "--ensemble", "2", "--name", "pair"]) == 0
+    out = capsys.readouterr().out
+    assert "member 2 alone" in out and "ensemble: accuracy" in out
+    assert '"name":"member 1"' in (here / "runs" / "pair" / "curves.html").read_text()
+
+
+def test_a_dry_run_writes_nothing(here, capsys):
+    assert main(["retrain", "a0", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "clip: 8x64x64@5 for the built-in data" in out and "20,480 clips in 1,280 steps of 16" in out
+    assert "memory: about" in out and not (here / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "no architecture given"),
+        (["a9"], "did you mean 'a6'"),
+        (["a0", "--recipe", "demos"], "did you mean 'demo'"),
+        (["a0", "--set", "optimizer.lrr=1"], "did you mean 'optimizer.lr'"),
+        (["a0", "--set", "optimizer.lr"], "write KEY=VALUE"),
+        (["a0", "--epochs", "3", "--set", "schedule.epochs=4"], "given twice"),
+        (["a0", "--group", "x"], "give one with --data"),
+        (["a0", "--data", "nowhere"], "does not exist"),
+        (["a0", "--name", "a/b"], "single folder name"),
+        (["a0", "--ensemble", "3"], "do not split among 3 members"),
+        (["a6", "--ensemble", "2"], "an ensemble already"),
+        (["a0", "--freeze", "1"], "did you mean '--freeze-epochs'"),
+    ],
+)
+def test_a_mistake_ends_in_one_line(here, capsys, words, message):
+    assert main(["retrain", *words]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (here / "runs").exists()
+
+
+def test_config_lists_shows_changes_and_writes(here, capsys):
+    assert main(["config"]) == 0
+    assert capsys.readouterr().out.splitlines()[:3] == ["demo", "finetune", "kinetics600"]
+    assert main(["config", "kinetics600", "--print"]) == 0
+    assert "lr: 1.8" in capsys.readouterr().out
+    assert main(["config", "demo", "--set", "optimizer.lr=1e-3", "--output", "mine.yaml"]) == 0
+    assert capsys.readouterr().out == "next: nas retrain ARCH -c mine.yaml\n"
+    assert main(["config", "mine.yaml", "--print"]) == 0
+    assert "lr: 0.001" in capsys.readouterr().out
+    assert main(["config", "demo", "--output", "mine.yaml"]) == 2
+    assert "exists" in capsys.readouterr().err

@@ -1,0 +1,113 @@
+"""Where the weights of a training come from: drawn, from a trained network, or from the shared weights of a search."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+import networks
+import video
+from networks import MoViNet, Network, TemporalEnsemble
+from searchspace import Architecture
+from training import checkpoint
+from training.problem import build
+from training.recipe import Recipe
+from training.run import SPACE, read_json
+from training.search_config import SearchConfig
+from training.seeds import derived
+from training.selection import TRAIN
+from training.supernet_steps import SupernetSteps
+from training.trainer import prepare_scratch
+
+
+def start(
+    architecture: Architecture, recipe: Recipe, init: str | None, source: video.Source, seed: int, member: int = 0
+) -> tuple[MoViNet, str]:
+    """A network to train, and what to say of its weights.
+
+    Args:
+        architecture: with the data's number of classes.
+        recipe: for residual scalars, from scratch only.
+        init: see `training.retrain_config.RetrainConfig`.
+        source: of training clips, part "train", for BatchNorm's statistics after a search.
+        seed: of drawn weights.
+        member: which one of an ensemble `init` stands for.
+
+    Raises:
+        ValueError: weights that are not there or do not fit.
+    """
+    generator = torch.Generator().manual_seed(derived(seed, "weights"))
+    if init is None:
+        network = networks.create(architecture, generator=generator)
+        prepare_scratch(network, recipe)
+        return network, "weights: from scratch"
+    folder = Path(init)
+    if (folder / "config.json").is_file() and read_json(folder / "config.json").get("command") == "search":
+        return _extracted(architecture, folder, source, seed)
+    trained = networks.load(init)
+    members = _members(trained.network)
+    if len(members) > 1 and member >= len(members):
+        raise ValueError(f"{init} has weights of {len(members)} networks; give those of one, or of as many")
+    given = members[member if len(members) > 1 else 0]
+    network = networks.create(architecture, generator=generator)
+    unnamed = all(name.isdigit() for name in trained.classes)
+    same = len(trained.classes) == architecture.classes if unnamed else trained.classes == source.classes
+    _copy(network, given, init, classifier=same)
+    text = f"weights: {init}"
+    if not same:
+        text += f", with a new classifier ({_few(trained.classes)} before, {_few(source.classes)} now)"
+    return network, text
+
+
+def _few(classes: tuple[str, ...]) -> str:
+    return f"{len(classes)} classes: {', '.join(classes[:2])}, ..."
+
+
+def _members(network: Network) -> list[MoViNet]:
+    return network.networks() if isinstance(network, TemporalEnsemble) else [network]
+
+
+def _copy(network: MoViNet, given: MoViNet, where: str, classifier: bool) -> None:
+    """Copies all weights, those of the classifier only where it answers the same classes."""
+    ours, theirs = network.state_dict(), given.state_dict()
+    if network.architecture.form != given.architecture.form:
+        raise ValueError(
+            f"{where}: weights of the {_kind(given)} form, the network to train has the {_kind(network)} one; give the "
+            "architecture of these weights"
+        )
+    taken = [name for name in dict.fromkeys([*ours, *theirs]) if classifier or not name.startswith("classifier.")]
+    for name in taken:
+        if name not in ours or name not in theirs or ours[name].shape != theirs[name].shape:
+            raise ValueError(
+                f"{where}: weights of another network ({given.architecture.name!r}): tensor {name!r} does not fit "
+                f"{network.architecture.name!r}; give weights of this architecture, or leave --init out"
+            )
+    network.load_state_dict({**ours, **{name: theirs[name] for name in taken}})
+
+
+def _kind(network: MoViNet) -> str:
+    return "causal" if network.streams else "base"
+
+
+def _extracted(architecture: Architecture, folder: Path, source: video.Source, seed: int) -> tuple[MoViNet, str]:
+    """The path of the architecture in a search's shared weights, its BatchNorm recalibrated on training clips."""
+    stored = read_json(folder / "config.json")
+    del stored["command"]
+    if (folder / SPACE).exists():
+        stored["space"] = str(folder / SPACE)
+    found, _ = checkpoint.load_newest(folder / "checkpoints")
+    if found is None:
+        raise ValueError(f"{folder} has no checkpoint yet; go on with: nas search --resume --name {folder.name}")
+    shared = found.tensors["supernet"]
+    problem = build(SearchConfig.stored({**stored, "device": "cpu"}), len(shared["classifier.bias"]))
+    steps = SupernetSteps(problem)
+    steps.supernet.load_state_dict(shared)
+    own = dataclasses.replace(architecture, classes=problem.space.classes)
+    network = steps.extracted(own, source, TRAIN, seed)
+    result = networks.create(architecture, generator=torch.Generator().manual_seed(derived(seed, "weights")))
+    same = problem.space.classes == architecture.classes
+    _copy(result, network, str(folder), classifier=same)
+    text = f"weights: the shared ones of {folder} at step {found.step}, BatchNorm recalibrated"
+    return result, text + ("" if same else ", with a new classifier")

@@ -1,0 +1,287 @@
+"""Retraining: an architecture, alone or as members of an ensemble, trained to its end in a run folder.
+
+A run is a function of its configuration, its architecture and its data: one that was killed goes on from its last
+checkpoint to bit-identical weights and the same ledgers (on CPU, with the same number of threads; `WALL_CLOCK` names
+what differs).
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import networks
+from networks import Network, TemporalEnsemble
+from searchspace import Architecture, Buildable, Clip, Ensemble, load_architecture
+from searchspace.schema import write_atomically
+from searchspace.trained import ARCHITECTURE
+from training import run as runs_module
+from training.data import differences, open_source
+from training.evaluation import evaluate
+from training.interrupt import Interrupt, Interrupted
+from training.metrics import Logged
+from training.progress import Progress, Silent
+from training.retrain_config import RetrainConfig, networks_of, resolve, restored
+from training.retrain_loop import BEST, CHECKPOINTS, EVALUATION_BATCH, LAST, RetrainLoop, metrics_of
+from training.run import RunFolder
+from training.scores import Scores
+from training.seeds import derived
+from training.selection import TEST, Selection, select
+
+COMMAND = "retrain"
+DATA = "data.json"
+CONFUSION = "confusion.csv"
+WALL_CLOCK = ("data_ms", "step_ms", "seconds")
+"""Fields of metrics and summary that hold times, and so differ between two runs of one configuration."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RetrainResult:
+    """What a retraining ends with.
+
+    Attributes:
+        folder: the run; `networks.load(folder)` gives its best network.
+        summary: the content of `summary.json`.
+    """
+
+    folder: Path
+    summary: dict[str, Any]
+
+    @property
+    def accuracy(self) -> float:
+        """Of the best network on the test clips, in [0, 1]."""
+        return float(self.summary["accuracy"])
+
+
+def retrain(
+    architecture: Buildable | str | os.PathLike[str] | None,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    runs: str | os.PathLike[str] = "runs",
+    name: str | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> RetrainResult:
+    """Trains a network and keeps its best and its last weights.
+
+    Args:
+        architecture: what to train, or the path of its arch.json; None only where a run is resumed.
+        settings: those of `training.retrain_config.RetrainConfig` that differ from what follows from the architecture;
+            `recipe` names a recipe or its file, dotted names such as `optimizer.lr` change a value in it.
+        runs: folder of all runs.
+        name: of the run; by default the first free `retrain-<number>`.
+        resume: go on with the run of this name, or the newest; where there is none yet, it starts.
+        progress: where to report.
+
+    Returns:
+        The run's folder and summary; a finished run is only read.
+
+    Raises:
+        ValueError: a mistake in the settings, the data or the weights, or a training that came apart.
+        Interrupted: after Ctrl-C or SIGTERM; the run is saved and can be resumed.
+        OSError: the disk is full or the folder cannot be written; the last checkpoint is intact.
+    """
+    progress, given = progress or Silent(), dict(settings or {})
+    found = runs_module.resume(Path(runs), name, COMMAND, comparable(given)) if resume else None
+    if found is None:
+        if architecture is None:
+            raise ValueError("no architecture given; name one, such as runs/search-1 or a0")
+        buildable = load_architecture(architecture) if isinstance(architecture, str | os.PathLike) else architecture
+        resolved = resolve(buildable, given)
+        for line in resolved.remarks:
+            progress.line(line)
+        folder = runs_module.create(Path(runs), name, COMMAND, resolved.config.to_dict())
+        buildable.save(folder.path / ARCHITECTURE)
+    else:
+        folder = found
+        buildable, resolved = load_architecture(folder.path / ARCHITECTURE), restored(folder)
+    with folder:
+        if folder.finished:
+            progress.line(f"{folder.path} is finished")
+            return load_result(folder.path)
+        try:
+            _Run(resolved.config, folder, buildable, progress).run()
+        except Interrupted:
+            raise
+        except KeyboardInterrupt:
+            raise Interrupted(130, f"stopped; go on with: nas retrain --resume --name {folder.path.name}") from None
+        return load_result(folder.path)
+
+
+def comparable(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as a run's configuration has them, for a resume to compare: a recipe by its name."""
+    return {{"recipe": "recipe_name"}.get(key, key): value for key, value in given.items()}
+
+
+def load_result(folder: Path) -> RetrainResult:
+    """Reads a finished run; raises `ValueError` where it is not one."""
+    return RetrainResult(folder, runs_module.read_json(folder / runs_module.SUMMARY))
+
+
+class _Run:
+    """One run, from wherever its folder stands to its end."""
+
+    def __init__(self, config: RetrainConfig, folder: RunFolder, buildable: Buildable, progress: Progress) -> None:
+        self.config, self.folder = config, folder
+        torch.set_num_threads(self.config.threads)
+        self.progress: Progress = Logged(progress, folder.path / "log.txt")
+        self.clip = Clip.parse(self.config.clip)
+        self.source = self._open()
+        classes = len(self.source.classes)
+        members, self.ensemble = networks_of(buildable, self.config, classes)
+        self.members = [self._described(member) for member in members]
+        self.teacher = self._teacher()
+
+    def run(self) -> None:
+        """Trains every member, and scores what they are together."""
+        config, folder = self.config, self.folder
+        with Interrupt() as interrupt:
+            summaries, tested = [], None
+            for i, architecture in enumerate(self.members):
+                alone = self.ensemble is None
+                path = folder.path if alone else folder.path / "members" / str(i)
+                path.mkdir(parents=True, exist_ok=True)
+                kept = path / "member.json"
+                if not alone and kept.exists():
+                    summaries.append(runs_module.read_json(kept))
+                    continue
+                if not alone:
+                    self.progress.line(f"member {i + 1} of {len(self.members)}: clips of {architecture.clip}")
+                loop = RetrainLoop(
+                    config,
+                    path,
+                    folder.path.name,
+                    architecture,
+                    self.source if alone else Selection(self.source.source.at(architecture.clip), self.source.chosen),
+                    seed=config.seed if alone else derived(config.seed, "member", i),
+                    member=i,
+                    teacher=self.teacher,
+                    progress=self.progress,
+                    interrupt=interrupt,
+                )
+                summaries.append(loop.run())
+                tested = loop.tested
+                if not alone:
+                    folder.write_json(str(kept.relative_to(folder.path)), summaries[-1])
+            together = self._together() if self.ensemble is not None else None
+        final = together or tested
+        assert final is not None
+        self._write_confusion(final)
+        folder.write_json(runs_module.SUMMARY, self._summary(summaries, together))
+
+    def _write_confusion(self, scores: Scores) -> None:
+        """confusion.csv: a row for each true class, a column for each answer, in counts."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(self.source.classes)
+        writer.writerows(scores.confusion().tolist())
+        write_atomically(self.folder.path / CONFUSION, text.getvalue())
+
+    def _open(self) -> Selection:
+        """The data; refuses one that has changed since the run began."""
+        config, recipe, path = self.config, self.config.recipe, self.folder.path
+        epochs, clips = recipe.schedule.epochs, recipe.schedule.epoch_clips
+        source = open_source(
+            config.data,
+            self.clip,
+            seed=config.seed,
+            group=config.group,
+            workers=config.workers,
+            folder=path,
+            progress=self.progress,
+            sizes={"weights": max(1, round(epochs * clips))},
+        )
+        source = source.augmented(recipe.augmentation)
+        selection = select(source, recipe.evaluation.clips)
+        described = selection.describe()
+        if (path / DATA).exists():
+            changed = differences(self.folder.read_json(DATA), described)
+            if changed:
+                raise ValueError(
+                    f"the data has changed since {path} was started ({'; '.join(changed)[:300]}); restore it, or start "
+                    "a new run"
+                )
+        else:
+            self.folder.write_json(DATA, described)
+        sizes = ", ".join(f"{count:,} {part}" for part, count in selection.parts.items())
+        self.progress.line(f"clips of {self.clip}, {len(selection.classes)} classes: {sizes}")
+        return selection
+
+    def _described(self, architecture: Architecture) -> Architecture:
+        """With where it comes from now, and where its layers came from."""
+        config = self.config
+        provenance = {
+            **architecture.provenance,
+            "data": config.data or "motion",
+            "group": config.group,
+            "recipe": config.recipe_name,
+            "retrained": self.folder.path.name,
+            "retraining_seed": config.seed,
+        }
+        return dataclasses.replace(architecture, provenance=provenance)
+
+    def _teacher(self) -> Network | None:
+        if self.config.teacher is None:
+            return None
+        trained = networks.load(self.config.teacher)
+        named = not all(name.isdigit() for name in trained.classes)
+        if named and trained.classes != self.source.classes:
+            raise ValueError(
+                f"teacher {self.config.teacher} knows other classes ({', '.join(trained.classes[:3])}, ...) than the "
+                f"data ({', '.join(self.source.classes[:3])}, ...); give one that was trained on these"
+            )
+        return trained.network
+
+    def _together(self) -> Scores:
+        """The ensemble of the best members, scored at its own frame rate and kept as the run's network."""
+        assert self.ensemble is not None
+        path = self.folder.path
+        trained = [networks.load(path / "members" / str(i) / CHECKPOINTS / BEST) for i in range(len(self.members))]
+        members = [
+            dataclasses.replace(member, architecture=one.network.architecture)
+            for member, one in zip(self.ensemble.members, trained, strict=True)
+            if isinstance(one.network.architecture, Architecture)
+        ]
+        provenance = {"data": self.config.data or "motion", "recipe": self.config.recipe_name}
+        ensemble = Ensemble(self.ensemble.name, self.ensemble.clip, tuple(members), provenance)
+        network = TemporalEnsemble(ensemble)
+        for module, one in zip(network.networks(), trained, strict=True):
+            module.load_state_dict(one.network.state_dict())
+        network.eval().to(self.config.device)
+        self.progress.phase("scoring the ensemble on the test clips", 0, self.source.parts[TEST])
+        views = 1 if self.config.data is None else self.config.recipe.evaluation.views
+        score = evaluate(
+            network.logits, self.source, TEST, views=views, batch=EVALUATION_BATCH, device=self.config.device
+        )
+        for which in (BEST, LAST):
+            networks.save_trained(
+                path / CHECKPOINTS / which,
+                network,
+                classes=self.source.classes,
+                recipe=self.config.recipe.to_dict(),
+                data=self.source.describe(),
+                metrics=metrics_of(score),
+                step=max(one.step for one in trained),
+            )
+        return score
+
+    def _summary(self, summaries: list[dict[str, Any]], together: Scores | None) -> dict[str, Any]:
+        final = metrics_of(together) if together is not None else summaries[0][BEST]
+        classes = len(self.source.classes)
+        return {
+            "accuracy": final["accuracy"],
+            "loss": final.get("loss"),
+            "clips": final["clips"],
+            "classes": classes,
+            "times_chance": final["accuracy"] * classes,
+            "clip": str(self.clip),
+            "members": summaries,
+            "seconds": sum(summary["seconds"] for summary in summaries),
+        }

@@ -1,0 +1,229 @@
+"""Everything that decides a retraining, resolved: what a run folder stores and a resume compares."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from searchspace import Architecture, Buildable, Clip, Ensemble, load_architecture
+from searchspace.schema import Fields, nearest
+from searchspace.trained import ARCHITECTURE
+from training import recipe as recipes
+from training.recipe import Recipe
+from training.run import RunFolder
+
+MOTION_CLIP = "8x64x64@5"
+"""Of the built-in data, for networks that were not searched on it: what a CPU trains on in minutes."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RetrainConfig:
+    """Settings of a retraining beside its recipe.
+
+    Attributes:
+        arch: what was asked for, as it was written.
+        init: where the weights come from: a trained network, a file of weights, or a run of `nas search`; None to start
+            from scratch.
+        teacher: a trained network whose answers are learned, too; None for none.
+        ensemble: members that take turns at the frames; 1 for the network itself.
+        data: folder of videos or annotation file, or None for the built-in motion data.
+        group: regular expression whose first group names the person or recording of a file.
+        clip: shape of the clips that are trained on, and that the trained network is meant for.
+        stream: the architecture in its causal form.
+        seed: of everything random.
+        recipe_name: of `recipe` before settings of the user's own.
+        recipe: how to train.
+        device: `cpu` or `cuda`.
+        threads: of torch.
+        workers: processes that decode videos.
+    """
+
+    arch: str = "arch.json"
+    init: str | None = None
+    teacher: str | None = None
+    ensemble: int = 1
+    data: str | None = None
+    group: str | None = None
+    clip: str = MOTION_CLIP
+    stream: bool = False
+    seed: int = 0
+    recipe_name: str = "demo"
+    recipe: Recipe
+    device: str = "cpu"
+    threads: int = 2
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        fields = Fields({**vars(self)}, "setting")
+        fields.integer("ensemble", 1, 16)
+        fields.integer("seed", 0, 2**31 - 1)
+        fields.integer("threads", 1, 1024)
+        fields.integer("workers", 0, 256)
+        fields.one_of("device", ["cpu", "cuda"])
+        Clip.parse(self.clip)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data of one level, the recipe's by dotted names; for config.json."""
+        plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "recipe"}
+        return plain | self.recipe.flat()
+
+    @classmethod
+    def stored(cls, data: Mapping[str, Any]) -> RetrainConfig:
+        """Reads what `to_dict` gave.
+
+        Raises:
+            ValueError: other settings than this version has, or a value that is not allowed.
+        """
+        own = {field.name for field in dataclasses.fields(cls)} - {"recipe"}
+        flat = {key: value for key, value in data.items() if "." in key}
+        other = sorted((own ^ (set(data) - set(flat))) | (set(Recipe().flat()) ^ set(flat)))
+        if other:
+            raise ValueError(
+                f"the run's configuration has other settings than this version ({', '.join(other)}); go on with the "
+                "version that its environment.json names, or start a new run"
+            )
+        return cls(recipe=Recipe.from_flat(flat), **{key: data[key] for key in own})
+
+
+@dataclasses.dataclass(frozen=True)
+class Resolved:
+    """A configuration, the networks that it trains, and what to tell the user about choices that were made for them.
+
+    Attributes:
+        config: the settings.
+        members: the networks to train, one unless there is an ensemble; classes are those of the file still.
+        ensemble: of the members, or None.
+        remarks: one line each.
+    """
+
+    config: RetrainConfig
+    members: tuple[Architecture, ...]
+    ensemble: Ensemble | None
+    remarks: tuple[str, ...]
+
+
+def resolve(architecture: Buildable, given: Mapping[str, Any]) -> Resolved:
+    """Fills what was not given, from where the architecture came from.
+
+    Args:
+        architecture: what to train.
+        given: settings of `RetrainConfig` by name, those of the recipe by dotted name; `recipe` is the name of one or
+            the path of a file.
+
+    Raises:
+        ValueError: an unknown setting (names the nearest), a value that is not allowed, or data that is not there.
+    """
+    settings = dict(given)
+    name = settings.pop("recipe", None)
+    dotted = {key: settings.pop(key) for key in list(settings) if "." in key}
+    known = [field.name for field in dataclasses.fields(RetrainConfig) if field.name != "recipe_name"]
+    for key in settings:
+        if key not in known:
+            every = [*known, *Recipe().flat()]
+            ends = [full for full in every if full.partition(".")[2] == key]
+            near = f"; did you mean '{ends[0]}'?" if ends else nearest(key, every)
+            raise ValueError(f"unknown setting {key!r}{near} (nas config --print lists those of a recipe)")
+    origin, remarks = architecture.provenance, []
+    if "data" not in settings:
+        data, remark = _data(origin)
+        remarks.append(remark)
+        settings["data"] = data
+        if data is not None and "group" not in settings:
+            settings["group"] = origin.get("group")
+    if name is None:
+        name, remark = _recipe(origin, settings)
+        remarks.append(remark)
+    found = Recipe.load(name).changed(dotted)
+    if "clip" not in settings:
+        clip, remark = _clip(architecture, settings["data"])
+        settings["clip"] = str(clip)
+        remarks += [remark] if remark else []
+    config = RetrainConfig(recipe=found, recipe_name=str(name), **settings)
+    members, ensemble = networks_of(architecture, config)
+    return Resolved(config, members, ensemble, tuple(remarks))
+
+
+def restored(folder: RunFolder) -> Resolved:
+    """Of a run that goes on, from its own copies; raises `ValueError` where they are damaged."""
+    config = RetrainConfig.stored(folder.config)
+    architecture = load_architecture(folder.path / ARCHITECTURE)
+    return Resolved(config, *networks_of(architecture, config), ())
+
+
+def networks_of(
+    architecture: Buildable, config: RetrainConfig, classes: int | None = None
+) -> tuple[tuple[Architecture, ...], Ensemble | None]:
+    """The networks that a configuration trains, at its clip, and the ensemble of them where there is one.
+
+    Raises:
+        ValueError: a clip whose frames the members of an ensemble cannot share.
+    """
+    clip, recipe = Clip.parse(config.clip), config.recipe
+    architecture = architecture.streaming() if config.stream else architecture
+
+    def shaped(member: Architecture, own: Clip) -> Architecture:
+        dropout, drop_path = recipe.network.dropout, recipe.network.drop_path
+        return dataclasses.replace(
+            member,
+            clip=own,
+            classes=classes or member.classes,
+            dropout=member.dropout if dropout is None else dropout,
+            drop_path=member.drop_path if drop_path is None else drop_path,
+        )
+
+    if isinstance(architecture, Ensemble):
+        if config.ensemble > 1:
+            raise ValueError(f"{config.arch} is an ensemble already; leave --ensemble out")
+        members = []
+        for i, member in enumerate(architecture.members):
+            height, width = architecture.size(i, clip.height, clip.width)
+            frames, stride = architecture.frames(i, clip.frames), architecture.stride(i)
+            own = Clip(frames, height, width, clip.fps / stride)
+            members.append(dataclasses.replace(member, architecture=shaped(member.architecture, own)))
+        ensemble = dataclasses.replace(architecture, clip=clip, members=tuple(members))
+        return tuple(member.architecture for member in members), ensemble
+    count = config.ensemble
+    if count == 1:
+        return (shaped(architecture, clip),), None
+    if clip.frames % count:
+        raise ValueError(
+            f"--ensemble {count}: clips of {clip.frames} frames do not split among {count} members; give a clip whose "
+            f"frames are a multiple of {count}, such as --clip {count * -(-clip.frames // count)}x{clip.height}x"
+            f"{clip.width}@{clip.fps:g}"
+        )
+    own = Clip(clip.frames // count, clip.height, clip.width, clip.fps / count)
+    each = (shaped(architecture, own),) * count
+    return each, Ensemble.interleave(each, f"{architecture.name}-x{count}")
+
+
+def _data(origin: Mapping[str, Any]) -> tuple[str | None, str]:
+    data = origin.get("data")
+    if data is None:
+        return None, "data: built-in motion (none was given, and the architecture names none)"
+    if data == "motion":
+        return None, "data: built-in motion, on which the architecture was found"
+    if not Path(str(data)).exists():
+        raise ValueError(
+            f"the architecture was found on {str(data)!r}, which is not there now; give --data, or run this where it is"
+        )
+    return str(data), f"data: {data}, on which the architecture was found"
+
+
+def _recipe(origin: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[str, str]:
+    named = origin.get("recipe")
+    if isinstance(named, str) and named in recipes.names():
+        return named, f"recipe: {named}, with which the network was trained"
+    if settings.get("init") is not None and settings.get("data") is not None:
+        return "finetune", "recipe: finetune, for weights that are trained already (--recipe chooses another)"
+    return "demo", "recipe: demo (--recipe chooses another)"
+
+
+def _clip(architecture: Buildable, data: str | None) -> tuple[Clip, str]:
+    own, origin = architecture.clip, architecture.provenance
+    if data is not None:
+        return own, ""
+    if origin.get("data") == "motion":
+        return own, f"clip: {own}, the architecture's own; --clip {MOTION_CLIP} trains in minutes"
+    return Clip.parse(MOTION_CLIP), f"clip: {MOTION_CLIP} for the built-in data (--clip chooses another)"

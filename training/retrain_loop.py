@@ -1,0 +1,399 @@
+"""The loop of one network's training within a run: steps, epochs, checkpoints, and going on after a kill."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import networks
+import video
+from networks import Network
+from searchspace import Architecture
+from searchspace.schema import write_atomically
+from training import checkpoint
+from training.evaluation import evaluate
+from training.footprint import OPTIMIZER_SLOTS
+from training.health import NotFinite, Watch
+from training.initial import start
+from training.interrupt import Interrupt, Interrupted
+from training.ledger import Ledger, read_records
+from training.metrics import Scalars
+from training.order import Order
+from training.progress import Progress, Status
+from training.recipe import Recipe
+from training.retrain_config import RetrainConfig
+from training.scores import Scores
+from training.selection import TEST, TRAIN, WATCH, Selection
+from training.trainer import Outcome, Trainer
+
+CHECKPOINTS, BEST, LAST = "checkpoints", "best", "last"
+METRICS = "step,epoch,loss,gradient_norm,rate,skipped,data_ms,step_ms"
+SCALARS = {
+    "loss": "training/loss",
+    "gradient_norm": "training/gradient_norm",
+    "rate": "training/learning_rate",
+    "skipped": "training/skipped",
+    "data_ms": "time/data_ms",
+    "step_ms": "time/step_ms",
+}
+MOST_BETWEEN_CHECKPOINTS = 500
+"""Steps; at the end of an epoch there is a checkpoint in any case."""
+EVALUATION_BATCH = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Length:
+    """How long a training is, in steps."""
+
+    steps: int
+    epoch_steps: float
+
+    @classmethod
+    def of(cls, recipe: Recipe, train_clips: int, batch: int) -> Length:
+        """So many clips an epoch, in batches of so many."""
+        return cls(max(1, round(recipe.schedule.epochs * train_clips / batch)), train_clips / batch)
+
+    def epoch_ended(self, done: int) -> bool:
+        """Whether the step before `done` was the last of an epoch, or of all."""
+        return done == self.steps or int(done / self.epoch_steps) > int((done - 1) / self.epoch_steps)
+
+
+class RetrainLoop:
+    """Trains one network from wherever its folder stands to its end.
+
+    Args:
+        config: of the run.
+        folder: of this network: the run's own, or that of a member of an ensemble.
+        name: of the run, for messages.
+        architecture: with the data's number of classes, at the clip to train on.
+        source: the data at that clip, parts "train", "watch", "test".
+        seed: of the weights, the order and all draws.
+        member: which one of an ensemble.
+        teacher: or None.
+        progress: where to report.
+        interrupt: the wish to stop.
+
+    Attributes:
+        tested: answers of the best network on the test clips, once `run` has returned.
+    """
+
+    tested: Scores
+
+    def __init__(
+        self,
+        config: RetrainConfig,
+        folder: Path,
+        name: str,
+        architecture: Architecture,
+        source: Selection,
+        *,
+        seed: int,
+        member: int,
+        teacher: Network | None,
+        progress: Progress,
+        interrupt: Interrupt,
+    ) -> None:
+        self.config, self.recipe, self.folder, self.name = config, config.recipe, folder, name
+        self.architecture, self.source, self.progress, self.interrupt = architecture, source, progress, interrupt
+        folder.mkdir(exist_ok=True)
+        size = source.parts[TRAIN]
+        epoch = self.recipe.schedule.epoch_clips if config.data is None else size
+        self.order = Order(TRAIN, size, self.recipe.optimizer.batch, seed)
+        self.length = Length.of(self.recipe, epoch, self.order.batch)
+        self.checkpoints = folder / CHECKPOINTS
+        self.found, damaged = checkpoint.load_newest(self.checkpoints)
+        for text in damaged:
+            progress.line(f"damaged checkpoint passed over: {text}")
+        # Of a run that goes on, weights are read back anyway; where they came from may be gone by now.
+        init = None if self.found is not None else config.init
+        network, text = start(architecture, self.recipe, init, source, seed, member)
+        if self.found is None:
+            progress.line(text)
+        self.trainer = Trainer(
+            network,
+            self.recipe,
+            self.length.steps,
+            epoch_steps=self.length.epoch_steps,
+            seed=seed,
+            device=config.device,
+            teacher=teacher,
+        )
+        self.metrics = Ledger(folder / "metrics.csv", METRICS)
+        self.scores = Ledger(folder / "scores.jsonl")
+        self.best: float | None = None
+        self.accuracy = math.nan
+        self.smooth: dict[str, float] = {}
+        self.spent, self.begun = 0.0, time.perf_counter()
+
+    def run(self) -> dict[str, Any]:
+        """Trains, then scores the best and the last network on the test part.
+
+        Returns:
+            The summary of this network, plain data.
+
+        Raises:
+            Interrupted: everything is saved.
+            ValueError: a checkpoint of another training, a training that came apart, memory that ended.
+        """
+        self._restore()
+        self._check_disk()
+        scalars = Scalars(self.folder / "tensorboard", self.trainer.done)
+        self.begun = time.perf_counter()
+        try:
+            self._train(scalars)
+        except (RuntimeError, MemoryError) as error:
+            if not _is_memory(error):
+                raise
+            raise ValueError(self._out_of_memory()) from error
+        finally:
+            scalars.close()
+        if self.interrupt.exit_code:
+            raise self._stopped()
+        return self._finish()
+
+    # Training
+
+    def _requests(self) -> Iterator[video.Request]:
+        for step in range(self.trainer.done, self.length.steps):
+            epoch, indices = self.order.at(step)
+            yield video.Request(TRAIN, indices, epoch, training=True)
+
+    def _train(self, scalars: Scalars) -> None:
+        trainer, watch = self.trainer, Watch(self.trainer)
+        batches = video.batches(self.source, self._requests(), workers=self.config.workers)
+        saved = trainer.done
+        if saved and self.length.epoch_ended(saved) and not self._scored():  # stopped while it was scored
+            self._score(scalars)
+            self._save()
+        while trainer.done < self.length.steps and not self.interrupt.exit_code:
+            begin = time.perf_counter()
+            clips, labels = next(batches)
+            loaded = time.perf_counter()
+            outcome = trainer.step(clips, labels)
+            ended = time.perf_counter()
+            self._log(outcome, 1e3 * (loaded - begin), 1e3 * (ended - begin), scalars)
+            try:
+                watch(outcome, clips)
+            except NotFinite as error:
+                raise self._came_apart(error) from error
+            if self.length.epoch_ended(trainer.done):
+                try:
+                    self._score(scalars)
+                except Interrupted:
+                    self._save()
+                    raise
+            elif trainer.done - saved < MOST_BETWEEN_CHECKPOINTS:
+                continue
+            self._save()
+            saved = trainer.done
+        if trainer.done != saved:
+            self._save()
+
+    def _log(self, outcome: Outcome, data_ms: float, step_ms: float, scalars: Scalars) -> None:
+        step, steps = self.trainer.done, self.length.steps
+        values = {
+            "loss": outcome.loss,
+            "gradient_norm": outcome.gradient_norm,
+            "rate": outcome.rate,
+            "skipped": float(self.trainer.skipped),
+            "data_ms": data_ms,
+            "step_ms": step_ms,
+        }
+        row = [f"{value:.9g}" if math.isfinite(value) else "" for value in values.values()]
+        self.metrics.append(",".join([str(step), f"{step / self.length.epoch_steps:.6g}", *row]))
+        if outcome.skipped:
+            self.progress.line(f"step {step} skipped: its loss or gradient is not finite; the weights are as before")
+        for name, value in values.items():
+            if math.isfinite(value):
+                old = self.smooth.get(name, value)
+                self.smooth[name] = old + (value - old) * 0.1
+        if step % max(1, steps // 200) == 0 or step == steps:
+            scalars.add(step, {SCALARS[name]: value for name, value in values.items()})
+        mean = self.smooth
+        self.progress.status(
+            Status(
+                step,
+                steps,
+                mean.get("loss", math.nan),
+                accuracy=self.accuracy,
+                rate=outcome.rate,
+                data_ms=mean["data_ms"],
+                step_ms=mean["step_ms"],
+                eta_seconds=(steps - step) * mean["step_ms"] / 1e3,
+            )
+        )
+
+    def _evaluate(self, network: Network, part: str, title: str) -> Scores:
+        """Scores a network; raises `Interrupted` where that is wished, which leaves nothing half done."""
+        views = 1 if self.config.data is None else self.recipe.evaluation.views
+        done, total = 0, views * self.source.parts[part]
+
+        def forward(clips: torch.Tensor) -> torch.Tensor:
+            nonlocal done
+            if self.interrupt.exit_code:
+                raise self._stopped()
+            logits = network.logits(clips)
+            done += len(clips)
+            self.progress.phase(title, done, total)
+            return logits
+
+        device = self.config.device
+        return evaluate(forward, self.source, part, views=views, batch=EVALUATION_BATCH, device=device)
+
+    def _score(self, scalars: Scalars) -> None:
+        """The end of an epoch: how good is it, and is it the best?"""
+        trainer, step = self.trainer, self.trainer.done
+        score = self._evaluate(trainer.evaluated, WATCH, "scoring on held-out clips")
+        self.accuracy = score.accuracy
+        epoch = round(step / self.length.epoch_steps, 3)
+        record = {"step": step, "epoch": epoch, "clips": score.clips, "correct": score.correct}
+        loss = score.loss if math.isfinite(score.loss) else None
+        self.scores.append_json({**record, "loss": loss, "accuracy": score.accuracy})
+        scalars.add(step, {"held_out/accuracy": score.accuracy, "held_out/loss": score.loss})
+        measure = score.accuracy - min(1e3 if loss is None else loss, 1e3) * 1e-6  # of equals the one of lower loss
+        if self.best is None or measure > self.best:
+            self.best = measure
+            self._keep(BEST, score, trainer.evaluated, step)
+
+    def _scored(self) -> bool:
+        records = read_records(self.scores.path)
+        return bool(records) and records[-1]["step"] == self.trainer.done
+
+    def _keep(self, which: str, scores: Scores, network: Network, step: int) -> None:
+        networks.save_trained(
+            self.checkpoints / which,
+            network,
+            classes=self.source.classes,
+            recipe=self.recipe.to_dict(),
+            data=self.source.describe(),
+            metrics=metrics_of(scores),
+            step=step,
+        )
+
+    # Saving and going on
+
+    def _save(self) -> None:
+        tensors, data = self.trainer.state()
+        lines = {ledger.path.name: ledger.lines for ledger in (self.metrics, self.scores)}
+        kept = {"architecture": self.architecture.key(), "best": self.best, "lines": lines, "trainer": data}
+        kept["seconds"] = self._seconds()
+        checkpoint.save(self.checkpoints, self.trainer.done, tensors, kept)
+
+    def _restore(self) -> None:
+        found, lines = self.found, {}
+        if found is not None:
+            if found.data.get("architecture") != self.architecture.key():
+                raise ValueError(
+                    f"{self.checkpoints} holds checkpoints of another network than {self.architecture.name!r}; restore "
+                    "the run's folder from a copy, or start a new run"
+                )
+            self.trainer.restore(found.step, found.tensors, found.data["trainer"])
+            self.best, lines, self.spent = found.data["best"], found.data["lines"], found.data["seconds"]
+            self.found = None
+        moved = 0
+        for ledger in (self.metrics, self.scores):
+            discarded = self.folder / "discarded" / ledger.path.name
+            discarded.parent.mkdir(exist_ok=True)
+            moved += ledger.rewind(lines.get(ledger.path.name, 0), discarded)
+        done = read_records(self.scores.path)
+        self.accuracy = float(done[-1]["accuracy"]) if done else math.nan
+        if found is not None:
+            self.progress.line(
+                f"going on with {self.folder} at step {self.trainer.done} of {self.length.steps}"
+                + (f"; {moved} lines written after the checkpoint moved to discarded/" if moved else "")
+            )
+
+    def _check_disk(self) -> None:
+        needed, free = disk_bytes(self.trainer), shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise ValueError(
+                f"{self.folder}: checkpoints take {needed / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free; free some "
+                "room, or choose another --runs folder"
+            )
+
+    def _seconds(self) -> float:
+        """Of this training so far, in all processes that took part."""
+        return self.spent + time.perf_counter() - self.begun
+
+    # When it ends early
+
+    def _stopped(self) -> Interrupted:
+        return Interrupted(
+            self.interrupt.exit_code,
+            f"stopped at step {self.trainer.done} of {self.length.steps}, saved in {self.folder}; "
+            f"go on with: nas retrain --resume --name {self.name}",
+        )
+
+    def _came_apart(self, error: NotFinite) -> ValueError:
+        path = self.folder / "diagnosis.json"
+        write_atomically(path, json.dumps(error.layers, indent=2, allow_nan=False) + "\n")
+        kept = checkpoint.names(self.checkpoints)
+        where = f"the last good checkpoint is {self.checkpoints / kept[-1]}" if kept else "there is no checkpoint yet"
+        return ValueError(f"{error}; {where}; layer by layer: {path}")
+
+    def _out_of_memory(self) -> str:
+        optimizer, compute = self.recipe.optimizer, self.recipe.compute
+        kept = checkpoint.names(self.checkpoints)
+        return (
+            f"out of memory at step {self.trainer.done}, with {optimizer.batch // compute.accumulate} clips of "
+            f"{self.architecture.clip} at once; start a new run with --set "
+            f"compute.accumulate={2 * compute.accumulate}, with a smaller optimizer.batch, with "
+            "--set compute.checkpointing=true, or with a smaller --clip"
+            + (f"; the state so far is {self.checkpoints / kept[-1]}" if kept else "")
+        )
+
+    # The end
+
+    def _finish(self) -> dict[str, Any]:
+        """Scores the last and the best network on the test clips, and keeps both."""
+        watched = {record["step"]: record for record in read_records(self.scores.path)}
+        best = networks.load(self.checkpoints / BEST)
+        last: Network = self.trainer.evaluated
+        results: dict[str, Any] = {}
+        for which, network, step in ((LAST, last, self.length.steps), (BEST, best.network, best.step)):
+            if which == LAST or step != self.length.steps:
+                title = f"scoring the {which} network on the test clips"
+                self.tested = self._evaluate(network.to(self.config.device), TEST, title)
+            self._keep(which, self.tested, network, step)
+            results[which] = {"step": step, **metrics_of(self.tested), "watched": watched.get(step)}
+        return {
+            "steps": self.length.steps,
+            "clips": self.length.steps * self.order.batch,
+            "skipped": self.trainer.skipped,
+            **results,
+            "seconds": self._seconds(),
+        }
+
+
+def metrics_of(scores: Scores) -> dict[str, float]:
+    """As a checkpoint and a summary store them; what is not finite is left out."""
+    found = {
+        "accuracy": scores.accuracy,
+        "top5": scores.top(5),
+        "mean_class_accuracy": scores.mean_class_accuracy,
+        "calibration_error": scores.calibration_error(),
+        "loss": scores.loss,
+        "clips": scores.clips,
+    }
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def disk_bytes(trainer: Trainer) -> int:
+    """What checkpoints will take: those that are kept, one being written, and the two trained networks."""
+    weights = sum(tensor.nbytes for tensor in trainer.network.state_dict().values())
+    slots = OPTIMIZER_SLOTS[trainer.recipe.optimizer.name]
+    whole = weights * (1 + slots + bool(trainer.recipe.network.average))
+    return int((checkpoint.KEEP + 1) * whole + 3 * weights)
+
+
+def _is_memory(error: BaseException) -> bool:
+    words = ("can't allocate memory", "not enough memory", "out of memory")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
