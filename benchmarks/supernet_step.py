@@ -1,27 +1,23 @@
 """A training step of the supernet against that of the stand-alone network of the same architecture.
 
-Forward, backward and one step of SGD with Nesterov momentum, at the same batch and formulation; the two alternate, and
-what is printed is the ratio of their medians. Run: python benchmarks/supernet_step.py
+Forward, backward and one step of SGD with Nesterov momentum, at the same batch and formulation; all alternate, and what
+is printed are ratios of their medians: of the supernet to the network alone, of the supernet in float32 to bfloat16,
+and of a step with activation checkpointing to one without. Run: python -m benchmarks.supernet_step
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import statistics
-import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 import searchspace
-from networks import MoViNet
+from benchmarks.operations import milliseconds
+from networks import MoViNet, formulation
 from searchspace import Architecture, Space
 from supernet import Supernet
 
@@ -42,28 +38,26 @@ def alone(architecture: Architecture, clips: torch.Tensor, labels: torch.Tensor)
     return step
 
 
-def shared(net: Supernet, architecture: Architecture, clips: torch.Tensor, labels: torch.Tensor) -> Callable[[], None]:
+def shared(
+    net: Supernet,
+    architecture: Architecture,
+    clips: torch.Tensor,
+    labels: torch.Tensor,
+    bfloat16: bool = False,
+    checkpointing: bool = False,
+) -> Callable[[], None]:
     """One step of the supernet on one path."""
     optimizer = torch.optim.SGD([net.flat_weights], lr=1e-3, momentum=0.9, nesterov=True, fused=True)
 
     def step() -> None:
+        net.checkpointing = checkpointing
         net.zero_grad()
-        F.cross_entropy(net(clips, architecture), labels).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            logits = net(clips, architecture)
+        F.cross_entropy(logits.float(), labels).backward()
         optimizer.step()
 
     return step
-
-
-def medians(steps: list[Callable[[], None]], repeats: int) -> list[float]:
-    """Median milliseconds of each, measured in turn."""
-    times: list[list[float]] = [[] for _ in steps]
-    for round_ in range(repeats + 2):
-        for step, measured in zip(steps, times, strict=True):
-            start = time.perf_counter()
-            step()
-            if round_ >= 2:
-                measured.append(1e3 * (time.perf_counter() - start))
-    return [statistics.median(measured) for measured in times]
 
 
 def architectures(space: Space) -> dict[str, Architecture]:
@@ -81,20 +75,32 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9, help="steps measured of each (default 9)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[32, 64], help="height and width (default 32 64)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="threads (default 1 2)")
+    parser.add_argument("--formulation", choices=["fast", "reference"], default="fast", help="of both (default fast)")
     arguments = parser.parse_args()
     space = searchspace.load("movinet")
     net = Supernet(space, CLASSES)
     labels = torch.arange(16) % CLASSES
-    print(f"{'architecture':15} {'clips':13} threads  alone ms  supernet ms  ratio (at most 1.25)")
+    print(
+        "| architecture | clips | threads | alone, ms | supernet, ms | ratio | bfloat16, ms | times as fast | ", end=""
+    )
+    print("checkpointing, ms | price |\n|---|---|---|---|---|---|---|---|---|---|")
     for name, architecture in architectures(space).items():
         for size in arguments.sizes:
             clips = torch.rand(16, 3, 8, size, size).contiguous(memory_format=torch.channels_last_3d)
             for threads in arguments.threads:
                 torch.set_num_threads(threads)
-                steps = [alone(architecture, clips, labels), shared(net, architecture, clips, labels)]
-                one, many = medians(steps, arguments.repeats)
+                steps = [
+                    alone(architecture, clips, labels),
+                    shared(net, architecture, clips, labels),
+                    shared(net, architecture, clips, labels, bfloat16=True),
+                    shared(net, architecture, clips, labels, checkpointing=True),
+                ]
+                with formulation(arguments.formulation):
+                    one, many, half, again = milliseconds(steps, arguments.repeats)
                 print(
-                    f"{name:15} 16x8x{size}x{size:<5} {threads:7} {one:9.1f} {many:12.1f} {many / one:6.2f}", flush=True
+                    f"| {name} | 16x8x{size}x{size} | {threads} | {one:.1f} | {many:.1f} | {many / one:.2f} "
+                    f"| {half:.1f} | {many / half:.2f} | {again:.1f} | {again / many:.2f} |",
+                    flush=True,
                 )
 
 

@@ -85,6 +85,13 @@ class _Axis:
     def taps(self) -> int:
         return self.last - self.first
 
+    def met(self, tap: int) -> tuple[slice, slice]:
+        """Which inputs a tap meets, and at which outputs."""
+        first = tap - self.before  # the input that output 0 meets
+        begin = max(0, -(first // self.stride))  # outputs before meet padding
+        end = min(self.out, (self.size - 1 - first) // self.stride + 1)
+        return slice(first + begin * self.stride, first + (end - 1) * self.stride + 1, self.stride), slice(begin, end)
+
 
 class _Depthwise(torch.autograd.Function):
     @staticmethod
@@ -209,7 +216,8 @@ def _input_gradient_2d(grad: Tensor, weight: Tensor, axes: tuple[_Axis, ...]) ->
     """The library's own, frames folded; zero taps in front of the kernel make its padding even, as in `_forward`."""
     t, h, w = axes
     kernel = F.pad(weight[:, :, 0], (w.after - w.before, 0, h.after - h.before, 0))
-    like = grad.new_empty(1).expand(len(grad) * t.size, grad.shape[1], h.size, w.size)
+    shape = (len(grad) * t.size, grad.shape[1], h.size, w.size)
+    like = torch.empty(shape, dtype=grad.dtype, memory_format=torch.channels_last)  # never read, so never in memory
     result: Tensor = torch.ops.aten.convolution_backward(
         fold_frames(grad),
         like,
@@ -251,6 +259,8 @@ def _weight_gradient(grad: Tensor, x: Tensor, axes: tuple[_Axis, ...]) -> Tensor
         return _gradient_2d(_rows(grad), _rows(x), t.taps, 1, 1, t.before, 0)[..., None]
     if how == "by rows":
         return _by_rows(grad, x, axes)
+    if how == "by taps":
+        return _by_taps(grad, x, axes)
     if t.out < t.size:  # frames of zeros behind make the gradient as long as the input
         behind = (0, 0, 0, 0, 0, 0, 0, t.size - t.out)
         grad = F.pad(grad.permute(0, 2, 3, 4, 1), behind).permute(0, 4, 1, 2, 3)
@@ -348,4 +358,19 @@ def _by_rows(grad: Tensor, x: Tensor, axes: tuple[_Axis, ...]) -> Tensor:
     for row in range(h.taps):
         shifted = image(x_flat, (row - h.before) * pitch)
         result[:, :, :, row] = _gradient_2d(grad_flat, shifted, t.taps, w.taps, 1, t.before, w.before)
+    return result
+
+
+def _by_taps(grad: Tensor, x: Tensor, axes: tuple[_Axis, ...]) -> Tensor:
+    """For each tap in space, the positions that it meets are gathered, then one 2-D gradient over (T, map)."""
+    t, h, w = axes
+    result = x.new_empty(x.shape[1], 1, t.taps, h.taps, w.taps, dtype=_accumulator(x))
+    met = torch.zeros_like(grad)
+    for row in range(h.taps):
+        from_rows, to_rows = h.met(row)
+        for column in range(w.taps):
+            from_columns, to_columns = w.met(column)
+            met.zero_()
+            met[:, :, :, to_rows, to_columns] = x[:, :, :, from_rows, from_columns]
+            result[:, :, :, row, column] = _gradient_2d(_rows(grad), _rows(met), t.taps, 1, 1, t.before, 0)[..., 0]
     return result
