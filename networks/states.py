@@ -13,6 +13,7 @@ Every stream starts at zeros. The functions here return new dictionaries and nev
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -26,6 +27,25 @@ from searchspace.cost import halve
 
 HEAD, FRAME_COUNT, LOGITS = "head", "frame_count", "logits"
 T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Dtypes:
+    """What a network keeps its state in; counters are int32.
+
+    Attributes:
+        buffers: of stream buffers, which are maps.
+        sums: of all else; a fused network in bfloat16 adds up in float32.
+    """
+
+    buffers: torch.dtype
+    sums: torch.dtype
+
+    def of(self, name: str, shape: tuple[int, ...]) -> torch.dtype:
+        """Of a tensor by its name, and its shape without the batch."""
+        if not shape:
+            return torch.int32
+        return self.buffers if name.endswith(BUFFER) else self.sums
 
 
 def member_name(index: int) -> str:
@@ -82,18 +102,19 @@ def _ensemble_shapes(ensemble: Ensemble, height: int, width: int) -> dict[str, t
 
 
 def initial(
-    architecture: Buildable, batch: int, height: int, width: int, dtype: torch.dtype, device: torch.device
+    architecture: Buildable, batch: int, height: int, width: int, dtypes: Dtypes, device: torch.device
 ) -> State:
-    """Zeros for `batch` streams; see `MoViNet.initial_state`."""
+    """Zeros for `batch` streams; see `VideoNetwork.initial_state`."""
     if batch < 1:
         raise ValueError(f"{batch} streams; allowed: at least 1")
     result = {}
     for name, shape in shapes(architecture, height, width).items():
+        dtype = dtypes.of(name, shape)
         if name.endswith(BUFFER):  # channels last, as the network leaves them
             channels, *rest = shape
             result[name] = torch.zeros(batch, *rest, channels, dtype=dtype, device=device).permute(0, 4, 1, 2, 3)
         else:
-            result[name] = torch.zeros(batch, *shape, dtype=dtype if shape else torch.int32, device=device)
+            result[name] = torch.zeros(batch, *shape, dtype=dtype, device=device)
     return result
 
 

@@ -1,0 +1,111 @@
+"""A network for inference only: the same logits, several times as fast. See `MoViNet.fuse`."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from networks import folding, states, temporal
+from networks.fused_layers import PIECE, FusedBottleneck, frames_at_a_time, pieces
+from networks.inference import Pointwise, Stem, activate_, frame_means
+from networks.layers import NetworkWeights
+from networks.network import InferenceOnly
+from networks.temporal import State, StateLike
+from searchspace import Architecture
+from searchspace.cost import halve
+
+
+class FusedMoViNet(InferenceOnly[Architecture]):
+    """The network of an architecture with BatchNorm and residual scalars folded into its convolutions.
+
+    It is called as the network that it was made of, whose later changes do not reach it. It has no parameters: it does
+    not train, gradients do not pass through it, and it is not saved. It stays where it was made, on a device and in a
+    dtype.
+
+    Args:
+        architecture: of the network.
+        weights: of the network; copied.
+        untrained: whether nobody trained it.
+        dtype: of the maps and stream buffers; means, gates, the dense layer and the logits are float32 also in
+            bfloat16 (float64 in float64).
+    """
+
+    def __init__(
+        self, architecture: Architecture, weights: NetworkWeights, untrained: bool, dtype: torch.dtype
+    ) -> None:
+        super().__init__(architecture)
+        self._untrained, self.wide = untrained, torch.promote_types(dtype, torch.float32)
+        form, folded = architecture.form, folding.fold(weights, architecture.form, dtype)
+        self.stem = Stem(folded.stem, form.activation)
+        names = [states.layer_name(position) for position in architecture.layers()]
+        self.layers = [FusedBottleneck(w, form, name) for w, name in zip(folded.bottlenecks, names, strict=True)]
+        self.head, self.dense, self.classifier = (
+            Pointwise(folded.head, form.activation),
+            folded.dense,
+            folded.classifier,
+        )
+
+    @property
+    def untrained(self) -> bool:
+        """See `VideoNetwork`."""
+        return self._untrained
+
+    @property
+    def weight(self) -> Tensor:
+        """See `VideoNetwork`."""
+        return self.stem.weight
+
+    @torch.no_grad()
+    def compute(self, clip_NCTHW: Tensor, state: StateLike | None = None, donate: bool = False) -> tuple[Tensor, State]:
+        """See `VideoNetwork.compute`."""
+        frames_NTHWC = clip_NCTHW.permute(0, 2, 3, 4, 1)
+        if not self.streams:
+            return torch.stack([self._of_clip(frames) for frames in frames_NTHWC]), State()
+        if state is None:
+            state, donate = self.initial_state(len(clip_NCTHW), *clip_NCTHW.shape[3:]), True
+        logits = None
+        for piece in torch.split(frames_NTHWC, self._frames_of_a_stream(frames_NTHWC), 1):
+            logits, state = self._of_stream(piece, state, donate)
+            donate = True  # the state between two pieces is nobody else's
+        assert logits is not None
+        return logits, dict(state)
+
+    def _of_clip(self, frames_THWC: Tensor) -> Tensor:
+        """Logits [classes] of one clip."""
+        frames, whole = len(frames_THWC), None
+
+        def source(first: int, last: int) -> Tensor:
+            return self.stem(frames_THWC[first:last]) if whole is None else whole[first:last]
+
+        for layer in self.layers:
+            whole = layer.of_clip(source, frames, whole)
+        means = []
+        for first, last in pieces(frames, frames_at_a_time(source(0, 1), len(self.head.bias))):
+            means.append(frame_means(self.head(source(first, last)), self.wide))
+        return self._classify(torch.cat(means).mean(0))
+
+    def _of_stream(self, frames_NTHWC: Tensor, before: StateLike, donate: bool) -> tuple[Tensor, State]:
+        """Logits [N, classes], and the state after these frames."""
+        streams, after = len(frames_NTHWC), State()
+        x = self.stem(frames_NTHWC.flatten(0, 1))
+        for layer in self.layers:
+            x = layer.of_stream(x, streams, before, after, donate)
+        means = frame_means(self.head(x), self.wide).view(streams, -1, len(self.head.bias))
+        mean, new = temporal.running_mean(means, states.part(before, states.HEAD))
+        return self._classify(mean), after | states.named(new, states.HEAD)
+
+    def _frames_of_a_stream(self, frames_NTHWC: Tensor) -> int:
+        """How many frames of each stream go through the network at a time, by its largest expanded map."""
+        streams, _, height, width, _ = frames_NTHWC.shape
+        largest = 0
+        height, width = halve(height, 2), halve(width, 2)
+        for layer in self.layers:
+            largest = max(largest, len(layer.expand.bias) * height * width)
+            height, width = halve(height, layer.stride), halve(width, layer.stride)
+        return max(1, PIECE // (streams * largest * self.weight.element_size()))
+
+    def _classify(self, mean: Tensor) -> Tensor:
+        hidden = F.linear(mean, self.dense.weight, self.dense.bias)
+        hidden = activate_(hidden, self.architecture.form.dense_activation)
+        return F.linear(hidden, self.classifier.weight, self.classifier.bias)
