@@ -7,8 +7,7 @@ than computing them (4 us a page of 4 kB on one virtual machine). What is kept o
 convolution, until the mean over the clip tells the gates. Gates that are the same for all frames scale the projection's
 weights instead of its input. Causal networks take pieces of a clip one after the other through all layers.
 
-Shapes: N streams, C channels (I in, E expanded, O out), T frames, H x W map; [F, C, H, W] are F = N * T frames in
-channels-last memory.
+Shapes: N streams, C channels (I in, E expanded, O out), T frames, H x W map; [F, H, W, C] are F = N * T frames.
 """
 
 from __future__ import annotations
@@ -37,12 +36,12 @@ from searchspace import Form
 
 PIECE = 8 << 20  # bytes of expanded maps that are made at a time
 Source: TypeAlias = Callable[[int, int], Tensor]
-"""Frames from one index up to another, [F, I, H, W]."""
+"""Frames from one index up to another, [F, H, W, I]."""
 
 
 def frames_at_a_time(x: Tensor, channels: int, least: int = 1) -> int:
-    """How many frames [F, .., H, W] make a piece once they have so many channels."""
-    return max(least, PIECE // (channels * x.shape[2] * x.shape[3] * x.element_size()))
+    """How many frames [F, H, W, ..] make a piece once they have so many channels."""
+    return max(least, PIECE // (channels * x.shape[1] * x.shape[2] * x.element_size()))
 
 
 def pieces(frames: int, step: int) -> Iterator[tuple[int, int]]:
@@ -124,7 +123,9 @@ class FusedBottleneck:
         """The skip connection: `x` itself, or a new tensor."""
         if self.skip is None:
             return x
-        return projected(skip_pool(x[:, :, None])[:, :, 0] if self.stride == 2 else x, self.skip)
+        if self.stride == 2:
+            x = skip_pool(x[None].permute(0, 4, 1, 2, 3)).permute(0, 2, 3, 4, 1)[0]
+        return projected(x, self.skip)
 
     # ------------------------------------------------------------------------------------------- networks without state
 
@@ -137,7 +138,7 @@ class FusedBottleneck:
             whole: the input, if it is in memory; overwritten.
 
         Returns:
-            [T, O, ceil(H / stride), ceil(W / stride)].
+            [T, ceil(H / stride), ceil(W / stride), O].
         """
         halo = max(self.frames // 2, int(self.shift > 0))
         step = frames_at_a_time(source(0, 1), len(self.expand.bias), 2 * halo or 1)
@@ -160,27 +161,27 @@ class FusedBottleneck:
         one = residuals[0]
         whole = whole if self.skip is None else None
         if whole is None:
-            whole = one.new_empty(frames, *one.shape[2:], one.shape[1]).permute(0, 3, 1, 2) if len(maps) > 1 else one
+            whole = one.new_empty(frames, *one.shape[1:]) if len(maps) > 1 else one
         for first, last in pieces(frames, step):
             y = maps.pop(0)
             if gates is not None:
-                y = y.mul_(gates[first:last, :, None, None])
+                y = y.mul_(gates[first:last, None, None])
             add_projected(residuals.pop(0), y, project, whole[first:last])
         return whole
 
     def _depthwise(self, y: Tensor, halo: int, own: slice) -> Tensor:
         """Depthwise part of the `own` ones of some frames; up to `halo` neighbours on both sides, fewer at the ends."""
         if self.shift:
-            moved, _ = temporal.shifted(y.transpose(0, 1)[None], self.shift, False, None)
-            y = moved[0].transpose(0, 1)[own]
+            moved, _ = temporal.shifted(y[None].permute(0, 4, 1, 2, 3), self.shift, False, None)
+            y = moved.permute(0, 2, 3, 4, 1)[0, own]
         if self.spatial is not None:
             y = self.spatial(y)
         over_time = self.temporal or self.joint
         if over_time is None:
             return y
         padding = 0 if own.start == halo == len(y) - own.stop else halo
-        out = over_time(y.permute(0, 2, 3, 1)[None], padding)[0]
-        return (out[own] if padding else out).permute(0, 3, 1, 2)
+        out = over_time(y[None], padding)[0]
+        return out[own] if padding else out
 
     # ---------------------------------------------------------------------------------------------- networks with state
 
@@ -188,7 +189,7 @@ class FusedBottleneck:
         """The next frames of some streams.
 
         Args:
-            x: [F, I, H, W]; overwritten.
+            x: [F, H, W, I]; overwritten.
             streams: N.
             before: state of the network before these frames.
             after: state after them; this layer's part is put in.
@@ -196,10 +197,10 @@ class FusedBottleneck:
         """
         residual, y = self.residual(x), self.expand(x)
         if self.shift:
-            clip = y.view(streams, -1, *y.shape[1:]).transpose(1, 2)
+            clip = y.view(streams, -1, *y.shape[1:]).permute(0, 4, 1, 2, 3)
             moved, new = temporal.shifted(clip, self.shift, True, {BUFFER: before[self.buffer]})
             after[self.buffer] = new[BUFFER]
-            y = moved.transpose(1, 2).flatten(0, 1)
+            y = moved.permute(0, 2, 3, 4, 1).reshape(y.shape)
         if self.spatial is not None:
             y = self.spatial(y)
         over_time = self.temporal or self.joint
@@ -207,20 +208,19 @@ class FusedBottleneck:
             y = self._over_time(over_time, y, streams, before, after, donate)
         project = self.project
         if self.squeeze is not None:
-            means = frame_means(y, self.wide).view(streams, -1, y.shape[1])
+            means = frame_means(y, self.wide).view(streams, -1, y.shape[3])
             gates = self.squeeze.of_stream(means, before, after).flatten(0, 1).to(y.dtype)
-            if len(gates) == 1 and y.shape[2] * y.shape[3] > project.shape[1]:
+            if len(gates) == 1 and y.shape[1] * y.shape[2] > project.shape[1]:
                 project = project * gates.t()
             else:
-                y = y.mul_(gates[:, :, None, None])
+                y = y.mul_(gates[:, None, None])
         return add_projected(residual, y, project, residual)
 
     def _over_time(
         self, operation: Temporal | SpaceTime, y: Tensor, streams: int, before: StateLike, after: State, donate: bool
     ) -> Tensor:
         """A kernel of several frames over those of the buffer and these."""
-        maps = y.permute(0, 2, 3, 1)
-        frames = maps.view(streams, -1, *maps.shape[1:])
+        frames = y.view(streams, -1, *y.shape[1:])
         buffer = before[self.buffer].permute(0, 2, 3, 4, 1)
         if frames.shape[1] == 1 and isinstance(operation, Temporal) and y.dtype is torch.float32:
             out = operation.one_frame(frames, buffer)
@@ -235,4 +235,4 @@ class FusedBottleneck:
             out, last = operation(joined), joined[:, -self.frames :]
             buffer = buffer.copy_(last) if donate else last.clone()  # a view would keep the whole clip
         after[self.buffer] = buffer.permute(0, 4, 1, 2, 3)
-        return out.flatten(0, 1).permute(0, 3, 1, 2)
+        return out.flatten(0, 1)

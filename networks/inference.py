@@ -1,4 +1,4 @@
-"""Operations of a fused network on frames [F, C, H, W] in channels-last memory, each in the form that was fastest.
+"""Operations of a fused network on frames [F, H, W, C], contiguous, each in the form that was fastest.
 
 | operation | formulation | why (one thread of an AVX-512 CPU with bf16 instructions) |
 |---|---|---|
@@ -51,10 +51,20 @@ def has_onednn(weight: Tensor) -> bool:
 
 
 def _onednn(x: Tensor, weight: Tensor, bias: Tensor, padding: list[int], stride: int, groups: int, name: str) -> Tensor:
+    """Of frames [F, H, W, I], with the activation of that name."""
     y: Tensor = torch.ops.mkldnn._convolution_pointwise(
-        x, weight, bias, padding, [stride, stride], [1, 1], groups, name, [], ""
+        x.permute(0, 3, 1, 2), weight, bias, padding, [stride, stride], [1, 1], groups, name, [], ""
     )
-    return y
+    return y.permute(0, 2, 3, 1).contiguous()
+
+
+def _packed(x: Tensor, weight: Tensor, padding: list[int], stride: int, groups: int) -> Tensor:
+    """A weight laid out as oneDNN wants it for maps of the size of `x` [F, H, W, I]."""
+    shape = list(x.permute(0, 3, 1, 2).shape)
+    packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
+        weight, padding, [stride, stride], [1, 1], groups, shape
+    )
+    return packed
 
 
 class Pointwise:
@@ -65,12 +75,11 @@ class Pointwise:
         self.onednn = has_onednn(conv.weight)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """[F, I, H, W] -> [F, O, H, W]."""
-        if self.onednn and x.shape[0] * x.shape[2] * x.shape[3] > ROWS and is_fast(x):
+        """[F, H, W, I] -> [F, H, W, O]."""
+        if self.onednn and x.shape[0] * x.shape[1] * x.shape[2] > ROWS and is_fast(x):
             name = _ONEDNN_NAMES[self.activation]
             return _onednn(x, self.weight[:, :, None, None], self.bias, [0, 0], 1, 1, name)
-        y = F.linear(x.permute(0, 2, 3, 1), self.weight, self.bias)
-        return activate_(y, self.activation).permute(0, 3, 1, 2)
+        return activate_(F.linear(x, self.weight, self.bias), self.activation)
 
 
 class Spatial:
@@ -82,9 +91,9 @@ class Spatial:
         self.prepared: dict[tuple[int, int, bool], _Prepared] = {}
 
     def __call__(self, x: Tensor) -> Tensor:
-        """[F, C, H, W] -> [F, C, ceil(H / stride), ceil(W / stride)]."""
+        """[F, H, W, C] -> [F, ceil(H / stride), ceil(W / stride), C]."""
         onednn = self.onednn and is_fast(x)
-        key = (x.shape[2], x.shape[3], onednn)
+        key = (x.shape[1], x.shape[2], onednn)
         found = self.prepared.get(key)
         if found is None:
             found = self._prepare(x, onednn)
@@ -94,22 +103,18 @@ class Spatial:
         weight, padding = found
         if onednn:
             return _onednn(x, weight, self.bias, padding, self.stride, len(self.bias), _ONEDNN_NAMES[self.activation])
-        return activate_(F.conv2d(x, weight, self.bias, self.stride, padding, groups=len(self.bias)), self.activation)
+        y = F.conv2d(x.permute(0, 3, 1, 2), weight, self.bias, self.stride, padding, groups=len(self.bias))
+        return activate_(y, self.activation).permute(0, 2, 3, 1).contiguous()
 
     def _prepare(self, x: Tensor, onednn: bool) -> _Prepared:
         leads, padding = _even_padding(x, self.weight, self.stride)
         weight = with_zero_taps(self.weight, leads).contiguous(memory_format=torch.channels_last)
-        if onednn:
-            stride = [self.stride, self.stride]
-            weight = torch.ops.mkldnn._reorder_convolution_weight(
-                weight, padding, stride, [1, 1], len(weight), list(x.shape)
-            )
-        return weight, padding
+        return (_packed(x, weight, padding, self.stride, len(weight)) if onednn else weight), padding
 
 
 def _even_padding(x: Tensor, weight: Tensor, stride: int) -> tuple[tuple[int, int], list[int]]:
-    """Zero taps in front of a kernel [.., kh, kw] that make SAME padding of maps [.., H, W] even, and the padding."""
-    edges = [same_padding(x.shape[i], weight.shape[i], stride) for i in (-2, -1)]
+    """Zero taps in front of a kernel [.., kh, kw] that make SAME padding of [.., H, W, C] even, and the padding."""
+    edges = [same_padding(x.shape[i - 1], weight.shape[i], stride) for i in (-2, -1)]
     (top, bottom), (left, right) = edges
     return (bottom - top, right - left), [bottom, right]
 
@@ -147,10 +152,10 @@ class SpaceTime:
         """Of joined frames [N, T, H, W, C] with so many frames of zeros on both sides -> [N, T', H', W', C]."""
         if self.temporal is not None:
             return self.temporal(x_NTHWC[:, :, :: self.stride, :: self.stride], padding)
-        x = x_NTHWC.permute(0, 4, 1, 2, 3)
-        leads, (rows, columns) = _even_padding(x, self.weight, self.stride)
+        leads, (rows, columns) = _even_padding(x_NTHWC, self.weight, self.stride)
         weight = with_zero_taps(self.weight, leads).contiguous(memory_format=torch.channels_last_3d)
         stride = (1, self.stride, self.stride)
+        x = x_NTHWC.permute(0, 4, 1, 2, 3)
         y = F.conv3d(x, weight, self.bias, stride, (padding, rows, columns), groups=len(self.bias))
         # a small input on one thread takes another path in the library, which forgets the layout
         return activate_(y, self.activation).permute(0, 2, 3, 4, 1).contiguous()
@@ -162,33 +167,36 @@ class Stem:
     def __init__(self, conv: Conv, activation: str) -> None:
         self.weight = conv.weight[:, :, 0].contiguous(memory_format=torch.channels_last)
         self.bias, self.activation, self.onednn = conv.bias, activation, has_onednn(conv.weight)
+        self.packed: Tensor | None = None
 
     def __call__(self, frames_FHWC: Tensor) -> Tensor:
-        """[F, H, W, 3] -> [F, C, ceil(H / 2), ceil(W / 2)]: padding, memory and dtype are changed in one copy."""
+        """[F, H, W, 3] -> [F, ceil(H / 2), ceil(W / 2), C]: padding, memory and dtype are changed in one copy."""
         count, height, width, channels = frames_FHWC.shape
         top, bottom = same_padding(height, self.weight.shape[2], 2)
         left, right = same_padding(width, self.weight.shape[3], 2)
         padded = self.weight.new_zeros(count, top + height + bottom, left + width + right, channels)
         padded[:, top : top + height, left : left + width].copy_(frames_FHWC)
-        x = padded.permute(0, 3, 1, 2)
-        if self.onednn and is_fast(x):
-            return _onednn(x, self.weight, self.bias, [0, 0], 2, 1, _ONEDNN_NAMES[self.activation])
-        y = activate_(F.conv2d(x, self.weight, self.bias, 2), self.activation)
-        return y.contiguous(memory_format=torch.channels_last)
+        if self.onednn and is_fast(padded):
+            if self.packed is None:
+                self.packed = _packed(padded, self.weight, [0, 0], 2, 1)
+            return _onednn(padded, self.packed, self.bias, [0, 0], 2, 1, _ONEDNN_NAMES[self.activation])
+        y = activate_(F.conv2d(padded.permute(0, 3, 1, 2), self.weight, self.bias, 2), self.activation)
+        return y.permute(0, 2, 3, 1).contiguous()
 
 
 def add_projected(x: Tensor, y: Tensor, weight_IO: Tensor, out: Tensor) -> Tensor:
-    """Writes `x` plus the pointwise convolution of `y` to `out`, which may be `x`; [F, O, H, W] and [F, I, H, W]."""
-    rows, maps = (z.permute(0, 2, 3, 1).reshape(-1, z.shape[1]) for z in (x, y))
-    torch.addmm(rows, maps, weight_IO, out=out.permute(0, 2, 3, 1).view(rows.shape))
+    """Writes `x` plus the pointwise convolution of `y` to `out`, which may be `x`; [F, H, W, O] and [F, H, W, I]."""
+    inputs, outputs = weight_IO.shape
+    torch.addmm(x.reshape(-1, outputs), y.reshape(-1, inputs), weight_IO, out=out.view(-1, outputs))
     return out
 
 
 def projected(x: Tensor, weight_IO: Tensor) -> Tensor:
-    """Pointwise convolution [F, I, H, W] -> [F, O, H, W] without bias."""
-    return torch.matmul(x.permute(0, 2, 3, 1), weight_IO).permute(0, 3, 1, 2)
+    """Pointwise convolution [F, H, W, I] -> [F, H, W, O] without bias."""
+    inputs, outputs = weight_IO.shape
+    return torch.mm(x.reshape(-1, inputs), weight_IO).view(*x.shape[:3], outputs)
 
 
 def frame_means(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Mean of each map, [F, C, H, W] -> [F, C], summed in `dtype`."""
-    return x.sum((2, 3), dtype=dtype).mul_(1.0 / (x.shape[2] * x.shape[3]))
+    """Mean of each map, [F, H, W, C] -> [F, C], summed in `dtype`."""
+    return x.sum((1, 2), dtype=dtype).mul_(1.0 / (x.shape[1] * x.shape[2]))

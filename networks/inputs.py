@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import warnings
 
@@ -131,7 +132,7 @@ def _check_counters(counters: StateLike) -> None:
     for name, counts in zip(counters, rows, strict=True):
         if min(counts) < 0:
             raise ValueError(f"state tensor {name!r} holds {min(counts)} frames; allowed: from 0 on; reset the stream")
-        member, layer, kind = _COUNTER.fullmatch(name).groups()  # type: ignore[union-attr]  # names of our own
+        member, layer, kind = _counter(name)
         first, expected = seen.setdefault(f"{member}{kind}", (name, counts))
         for row, (count, wanted) in enumerate(zip(counts, expected, strict=True)):
             if count > wanted or (count < wanted and layer != states.HEAD):
@@ -139,6 +140,14 @@ def _check_counters(counters: StateLike) -> None:
                     f"state tensor {name!r} holds {count} frames of stream {row}, {first!r} {wanted}; allowed: the "
                     "same in all layers; reset the stream"
                 )
+
+
+@functools.cache
+def _counter(name: str) -> tuple[str | None, str | None, str]:
+    """Member, layer and kind of a counter of ours."""
+    found = _COUNTER.fullmatch(name)
+    assert found is not None
+    return found[1], found[2], found[3]
 
 
 def check_result(logits: Tensor, state: StateLike) -> None:

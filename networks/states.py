@@ -14,6 +14,7 @@ Every stream starts at zeros. The functions here return new dictionaries and nev
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -58,7 +59,8 @@ def layer_name(position: Position) -> str:
     return f"block{position.block}_layer{position.index}"
 
 
-def shapes(architecture: Buildable, height: int, width: int) -> dict[str, tuple[int, ...]]:
+@functools.lru_cache(maxsize=64)  # asked for at every call of a network
+def shapes(architecture: Buildable, height: int, width: int) -> Mapping[str, tuple[int, ...]]:
     """Shape of each tensor of one stream, without the batch; counters are ().
 
     Raises:
