@@ -1,6 +1,6 @@
 """What training clips cost a process: cropped, augmented, and decoded each time.
 
-    python -m benchmarks.augmentation DIR       # a folder of videos, one sub-folder a class
+python -m benchmarks.augmentation DIR       # a folder of videos, one sub-folder a class
 """
 
 from __future__ import annotations

@@ -119,17 +119,12 @@ def side(row: Row, name: str) -> tuple[Callable[[], Tensor], Callable[[], Tensor
     if row.kind == "train":
         return _training(network, clip, row.dtype if name == "ours" else torch.float32)
     network.eval()
-    if row.kind == "clip":
-        return _clip(network, clip, row.dtype if name == "ours" else torch.float32)
-    return _stream(network, clip)
-
-
-def _clip(
-    network: torch.nn.Module, clip: Tensor, dtype: torch.dtype
-) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
     if isinstance(network, networks.MoViNet):
-        network, clip = network.to(dtype), clip.to(dtype)
+        network = network.fuse(row.dtype)
+    return _clip(network, clip) if row.kind == "clip" else _stream(network, clip)
 
+
+def _clip(network: torch.nn.Module, clip: Tensor) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
     def run() -> Tensor:
         with torch.inference_mode():
             logits: Tensor = network(clip)
@@ -153,7 +148,7 @@ def _stream(network: torch.nn.Module, clip: Tensor) -> tuple[Callable[[], Tensor
         def push(frame: Tensor) -> Tensor:
             nonlocal state
             with torch.inference_mode():
-                logits, state = network(frame, state)
+                logits, state = network(frame, state, donate=True)
             return logits
 
     for frame in frames[:-1]:

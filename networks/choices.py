@@ -2,7 +2,7 @@
 
 The first row of an operation that applies is taken. Formulations are equal but for rounding; "library" is the plain
 call, which every row is measured against, and which `formulation("reference")` and other devices than the CPU always
-take. What the names mean stands where the operation is: `networks.formulations`, `networks.fused`,
+take. What the names mean stands where the operation is: `networks.formulations`, `networks.joined`,
 `networks.depthwise`.
 
 Measured: float32 unless said, forward and backward, one thread of a Zen 4 core (AVX-512, 1 MiB of second-level cache),

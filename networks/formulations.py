@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from networks import fused
+from networks import joined
 from networks.choices import Shape, choose
 
 NAMES = ("fast", "reference")
@@ -96,7 +96,7 @@ def pointwise(x_NCTHW: Tensor, weight_OI: Tensor, gate: Tensor | None = None) ->
     fast = is_fast(x_NCTHW)
     if gate is not None:
         if fast and choose("gated pointwise", _shape(x_NCTHW, weight_OI, gate.numel() // gate.shape[-1])) == "weights":
-            return fused.gated_pointwise(autocast(x_NCTHW), gate, weight_OI)
+            return joined.gated_pointwise(autocast(x_NCTHW), gate, weight_OI)
         x_NCTHW = gated(x_NCTHW, gate)
     if not fast:
         return F.conv3d(x_NCTHW, weight_OI[:, :, None, None, None])
@@ -113,7 +113,7 @@ def gated(x_NCTHW: Tensor, gate: Tensor) -> Tensor:
 
 
 def is_folded(x_NCTHW: Tensor, weight_OI: Tensor) -> bool:
-    """Whether a pointwise convolution, its BatchNorm and activation are one function here; see `networks.fused`."""
+    """Whether a pointwise convolution, its BatchNorm and activation are one function here; see `networks.joined`."""
     operation = "pointwise, BatchNorm, activation"
     return is_fast(x_NCTHW) and choose(operation, _shape(x_NCTHW, weight_OI)) == "folded"
 

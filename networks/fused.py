@@ -1,157 +1,119 @@
-"""Steps of a layer that the library computes in several passes over memory, as one function with a gradient of its own.
-
-On a CPU the wide maps inside a bottleneck are limited by memory, not by arithmetic.
-
-- `pointwise_norm_act`: mean and variance of a pointwise convolution follow from mean and covariance of its *input*, so
-  BatchNorm is folded into the weights before the wide map exists. That map is then made a piece at a time, small
-  enough for a core's cache, in both directions; only input and result are kept.
-- `gated_pointwise`: the gates of squeeze-excitation scale the weights of a pointwise convolution, a set for each gate.
-
-`gated_pointwise` computes in the dtype of its input, in which the weights may be wider; `pointwise_norm_act`, whose
-statistics want more than bfloat16 has, is for one dtype of all.
-
-Shapes: N clips, I/O channels, T frames, H x W map; P = N T H W rows of channels-last memory.
-"""
+"""A network for inference only: the same logits, several times as fast. See `MoViNet.fuse`."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from networks.activations import IN_PLACE
-
-PIECE = 1 << 20  # bytes of a piece of the wide map
-
-
-def rows(x_NCTHW: Tensor) -> Tensor:
-    """[P, C]; a view of channels-last memory."""
-    return x_NCTHW.permute(0, 2, 3, 4, 1).reshape(-1, x_NCTHW.shape[1])
-
-
-def unrows(x_PC: Tensor, like_NCTHW: Tensor) -> Tensor:
-    """Undoes `rows`: [N, C, T, H, W] with the other lengths of `like_NCTHW`."""
-    n, _, t, h, w = like_NCTHW.shape
-    return x_PC.view(n, t, h, w, -1).permute(0, 4, 1, 2, 3)
+from networks import folding, states, temporal
+from networks.fused_layers import PIECE, FusedBottleneck, frames_at_a_time, pieces
+from networks.inference import Pointwise, Stem, activate_, frame_means
+from networks.layers import NetworkWeights
+from networks.network import InferenceOnly
+from networks.temporal import State, StateLike
+from searchspace import Architecture
+from searchspace.cost import halve
 
 
-def pointwise_norm_act(
-    x_NCTHW: Tensor, weight_OI: Tensor, gamma_O: Tensor, beta_O: Tensor, eps: float, activation: str
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Pointwise convolution, BatchNorm by the batch's statistics, activation.
+class FusedMoViNet(InferenceOnly[Architecture]):
+    """The network of an architecture with BatchNorm and residual scalars folded into its convolutions.
+
+    It is called as the network that it was made of, whose later changes do not reach it. It has no parameters: it does
+    not train, gradients do not pass through it, and it is not saved. It stays where it was made, on a device and in a
+    dtype.
 
     Args:
-        x_NCTHW: input, [N, I, T, H, W].
-        weight_OI: of the convolution.
-        gamma_O, beta_O: affine part of the BatchNorm.
-        eps: added to its variances.
-        activation: a name in `networks.activations`.
-
-    Returns:
-        [N, O, T, H, W]; mean and biased variance of the convolution's output, [O], without gradients.
-    """
-    result, mean, var = _PointwiseNormAct.apply(  # type: ignore[no-untyped-call]  # torch's own
-        rows(x_NCTHW), weight_OI, gamma_O, beta_O, eps, activation
-    )
-    return unrows(result, x_NCTHW), mean, var
-
-
-def gated_pointwise(x_NCTHW: Tensor, gate: Tensor, weight_OI: Tensor) -> Tensor:
-    """Pointwise convolution of a map whose channels are gated: x gate W'.
-
-    Args:
-        x_NCTHW: input, [N, I, T, H, W].
-        gate: of each clip, [N, I], or of each frame, [N, T, I].
-        weight_OI: of the convolution.
-    """
-    channels = x_NCTHW.shape[1]
-    gate = gate.reshape(-1, channels)
-    y = _GatedPointwise.apply(  # type: ignore[no-untyped-call]  # torch's own
-        rows(x_NCTHW).view(len(gate), -1, channels), gate, weight_OI
-    )
-    return unrows(y, x_NCTHW)
-
-
-class _PointwiseNormAct(torch.autograd.Function):
-    """x [P, I] -> activation of z [P, O], mean [O] and variance v [O] of x W'.
-
-    With c = x - mean(x), C = mean(c c') and r = 1 / sqrt(v + eps): v = diag(W C W') and z = c (gamma r W)' + beta.
+        architecture: of the network.
+        weights: of the network; copied.
+        untrained: whether nobody trained it.
+        dtype: of the maps and stream buffers; means, gates, the dense layer and the logits are float32 also in
+            bfloat16 (float64 in float64).
     """
 
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, eps: float, activation: str
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        count, outputs = len(x), len(weight)
-        height = _height(x, outputs)
-        mean = x.mean(0)
-        gram = x.new_zeros(x.shape[1], x.shape[1])
-        for piece in torch.split(x, height):
-            centred = piece - mean
-            gram.addmm_(centred.t(), centred)
-        spread = weight @ (gram / count)
-        var = (spread * weight).sum(1)
-        rate = (var + eps).rsqrt()
-        folded = weight * (gamma * rate)[:, None]
-        result, z = x.new_empty(count, outputs), x.new_empty(min(height, count), outputs)
-        for piece, out in zip(torch.split(x, height), torch.split(result, height), strict=True):
-            torch.addmm(beta, piece - mean, folded.t(), out=z[: len(piece)])
-            IN_PLACE[activation].forward(z[: len(piece)], out)
-        ctx.save_for_backward(x, weight, gamma, beta, mean, rate, folded, spread)
-        ctx.activation = activation
-        batch_mean = weight @ mean
-        ctx.mark_non_differentiable(batch_mean, var)
-        return result, batch_mean, var
+    def __init__(
+        self, architecture: Architecture, weights: NetworkWeights, untrained: bool, dtype: torch.dtype
+    ) -> None:
+        super().__init__(architecture)
+        self._untrained, self.wide = untrained, torch.promote_types(dtype, torch.float32)
+        form, folded = architecture.form, folding.fold(weights, architecture.form, dtype)
+        self.stem = Stem(folded.stem, form.activation)
+        names = [states.layer_name(position) for position in architecture.layers()]
+        self.layers = [FusedBottleneck(w, form, name) for w, name in zip(folded.bottlenecks, names, strict=True)]
+        self.head, self.dense, self.classifier = (
+            Pointwise(folded.head, form.activation),
+            folded.dense,
+            folded.classifier,
+        )
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
-        x, weight, gamma, beta, mean, rate, folded, spread = ctx.saved_tensors
-        count, outputs = len(x), len(weight)
-        height = _height(x, outputs)
-        grad_x = torch.empty_like(x)
-        grad_beta, grad_folded = torch.zeros_like(gamma), torch.zeros_like(spread)
-        z, grad_z = (x.new_empty(min(height, count), outputs) for _ in range(2))
-        for piece, grad_piece, out in zip(*(torch.split(v, height) for v in (x, grad, grad_x)), strict=True):
-            z, grad_z = z[: len(piece)], grad_z[: len(piece)]
-            centred = piece - mean
-            torch.addmm(beta, centred, folded.t(), out=z)
-            IN_PLACE[ctx.activation].backward(grad_piece, z, grad_z)
-            grad_beta += grad_z.sum(0)
-            grad_folded.addmm_(grad_z.t(), centred)
-            torch.mm(grad_z, folded, out=out)
-        # what is left flows through folded = gamma rate W, rate = (diag(W C W') + eps)^-1/2, C and mean of x
-        along = (grad_folded * weight).sum(1)
-        grad_var = along * gamma * rate.pow(3) * -0.5
-        grad_weight = grad_folded * (gamma * rate)[:, None] + (2.0 * grad_var)[:, None] * spread
-        through_covariance = (weight.t() * grad_var) @ weight * (2.0 / count)
-        through_mean = grad_beta @ folded / -count
-        for piece, out in zip(torch.split(x, height), torch.split(grad_x, height), strict=True):
-            out.addmm_(piece - mean, through_covariance).add_(through_mean)
-        return grad_x, grad_weight, along * rate, grad_beta, None, None
+    @property
+    def untrained(self) -> bool:
+        """See `VideoNetwork`."""
+        return self._untrained
 
+    @property
+    def weight(self) -> Tensor:
+        """See `VideoNetwork`."""
+        return self.stem.weight
 
-def _height(x_PI: Tensor, outputs: int) -> int:
-    """Rows of a piece: pieces of equal height, of about `PIECE` bytes of the wide map."""
-    pieces = max(1, round(len(x_PI) * outputs * x_PI.element_size() / PIECE))
-    return -(-len(x_PI) // pieces)
+    @torch.no_grad()
+    def compute(self, clip_NCTHW: Tensor, state: StateLike | None = None, donate: bool = False) -> tuple[Tensor, State]:
+        """See `VideoNetwork.compute`."""
+        frames_NTHWC = clip_NCTHW.permute(0, 2, 3, 4, 1)
+        if not self.streams:
+            return torch.stack([self._of_clip(frames) for frames in frames_NTHWC]), State()
+        if state is None:
+            state, donate = self.initial_state(len(clip_NCTHW), *clip_NCTHW.shape[3:]), True
+        answers = []
+        for piece in torch.split(frames_NTHWC, self._frames_of_a_stream(frames_NTHWC), 1):
+            logits, state = self._of_stream(piece, state, donate)
+            answers.append(logits)
+            donate = True  # the state between two pieces is nobody else's
+        return answers[-1] if self.answers_clips else torch.cat(answers, 2), dict(state)
 
+    def _of_clip(self, frames_THWC: Tensor) -> Tensor:
+        """Logits of one clip, classes first."""
+        frames, whole = len(frames_THWC), None
 
-class _GatedPointwise(torch.autograd.Function):
-    """x [G, M, I], gate [G, I], weight [O, I] -> [G, M, O], for G gates of M rows."""
+        def source(first: int, last: int) -> Tensor:
+            return self.stem(frames_THWC[first:last]) if whole is None else whole[first:last]
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, gate: Tensor, weight: Tensor) -> Tensor:
-        gated = (weight * gate[:, None]).to(x.dtype)
-        ctx.save_for_backward(x, gate, weight, gated)
-        return torch.bmm(x, gated.transpose(1, 2))
+        for layer in self.layers:
+            whole = layer.of_clip(source, frames, whole)
+        parts = []
+        for first, last in pieces(frames, frames_at_a_time(source(0, 1), len(self.head.bias))):
+            parts.append(self._pooled(source(first, last)))
+        pooled = torch.cat(parts)
+        return self._classify(pooled.mean(0) if self.answers_clips else pooled).movedim(-1, 0)
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x, gate, weight, gated = ctx.saved_tensors
-        grad_gated = torch.bmm(grad.transpose(1, 2), x).to(weight.dtype)
-        grad_gate = (grad_gated * weight).sum(1).to(gate.dtype)
-        return torch.bmm(grad, gated), grad_gate, (grad_gated * gate[:, None]).sum(0)
+    def _of_stream(self, frames_NTHWC: Tensor, before: StateLike, donate: bool) -> tuple[Tensor, State]:
+        """Logits, and the state after these frames."""
+        streams, after = len(frames_NTHWC), State()
+        x = self.stem(frames_NTHWC.flatten(0, 1))
+        for layer in self.layers:
+            x = layer.of_stream(x, streams, before, after, donate)
+        pooled = self._pooled(x).unflatten(0, (streams, -1))
+        if not self.answers_clips:
+            return self._classify(pooled).movedim(-1, 1), after
+        mean, new = temporal.running_mean(pooled, states.part(before, states.HEAD))
+        return self._classify(mean), after | states.named(new, states.HEAD)
+
+    def _pooled(self, x_FHWC: Tensor) -> Tensor:
+        """What the classifier sees of each frame: its mean, [F, C], or all of its positions, [F, H, W, C]."""
+        maps = self.head(x_FHWC)
+        return maps.to(self.wide) if self.architecture.form.head_pool == "none" else frame_means(maps, self.wide)
+
+    def _frames_of_a_stream(self, frames_NTHWC: Tensor) -> int:
+        """How many frames of each stream go through the network at a time, by its largest expanded map."""
+        streams, _, height, width, _ = frames_NTHWC.shape
+        largest = 0
+        height, width = halve(height, 2), halve(width, 2)
+        for layer in self.layers:
+            largest = max(largest, len(layer.expand.bias) * height * width)
+            height, width = halve(height, layer.stride), halve(width, layer.stride)
+        return max(1, PIECE // (streams * largest * self.weight.element_size()))
+
+    def _classify(self, mean: Tensor) -> Tensor:
+        hidden = F.linear(mean, self.dense.weight, self.dense.bias)
+        hidden = activate_(hidden, self.architecture.form.dense_activation)
+        return F.linear(hidden, self.classifier.weight, self.classifier.bias)

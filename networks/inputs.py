@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import warnings
 
@@ -23,12 +24,12 @@ def _can_look(x: Tensor) -> bool:
     return x.device.type != "meta" and not torch.compiler.is_compiling()
 
 
-def check_clip(clip: Tensor, weight: Tensor, values: bool) -> None:
+def check_clip(clip: Tensor, dtypes: tuple[torch.dtype, ...], values: bool) -> None:
     """Refuses what is no clip for a network.
 
     Args:
         clip: should be [N, 3, T, H, W], float RGB in [0, 1].
-        weight: any weight of the network, for its dtype.
+        dtypes: that the network takes, its own first.
         values: look at the values too: refuses what is not finite, warns of what is not in [0, 1].
 
     Raises:
@@ -49,8 +50,8 @@ def check_clip(clip: Tensor, weight: Tensor, values: bool) -> None:
         raise ValueError(f"clip has shape {shape}, an empty axis; {expected}")
     if not clip.is_floating_point():
         raise ValueError(f"clip of shape {shape} has {clip.dtype}; {expected}: divide bytes by 255")
-    if clip.dtype != weight.dtype and not torch.is_autocast_enabled(clip.device.type):
-        raise ValueError(f"clip of shape {shape} has {clip.dtype}, the network {weight.dtype}; convert one of them")
+    if clip.dtype not in dtypes and not torch.is_autocast_enabled(clip.device.type):
+        raise ValueError(f"clip of shape {shape} has {clip.dtype}, the network {dtypes[0]}; convert one of them")
     if values and _can_look(clip):
         low, high = (float(value) for value in clip.detach().aminmax())
         if not -float("inf") < low <= high < float("inf"):
@@ -63,15 +64,33 @@ def check_clip(clip: Tensor, weight: Tensor, values: bool) -> None:
             )
 
 
+def check_inference(clip: Tensor, name: str) -> None:
+    """Refuses what a fused network would do in silence otherwise: calls under autocast or for gradients.
+
+    Raises:
+        ValueError: such a call.
+    """
+    if clip.requires_grad and torch.is_grad_enabled():
+        raise ValueError(
+            f"clip wants a gradient and network {name!r} is fused, which gives none; call the network it was made of"
+        )
+    if torch.is_autocast_enabled(clip.device.type):
+        raise ValueError(f"network {name!r} is fused and keeps its dtype under autocast; fuse it in the dtype you want")
+
+
 def check_state(
-    state: StateLike, architecture: Buildable, weight: Tensor, clip: Tensor | None = None, values: bool = False
+    state: StateLike,
+    architecture: Buildable,
+    dtypes: states.Dtypes,
+    clip: Tensor | None = None,
+    values: bool = False,
 ) -> None:
     """Refuses a state that is not one of this network, or does not go with a clip.
 
     Args:
         state: what came in.
         architecture: of the network.
-        weight: any weight of the network, for its dtype.
+        dtypes: of the network's states.
         clip: whose batch and size the state must have; None where any will do.
         values: look at the counters too.
 
@@ -89,7 +108,7 @@ def check_state(
         wanted = [batch, *shape]
         if list(tensor.shape) != wanted and (clip is not None or list(tensor.shape[:2]) != wanted[:2]):
             raise ValueError(f"state tensor {name!r} has shape {list(tensor.shape)}, expected {wanted}; {remedy}")
-        dtype = weight.dtype if shape else torch.int32
+        dtype = dtypes.of(name, shape)
         if tensor.dtype != dtype and not (shape and torch.is_autocast_enabled(tensor.device.type)):
             raise ValueError(f"state tensor {name!r} of shape {wanted} has {tensor.dtype}, expected {dtype}; {remedy}")
     for name in state:
@@ -113,7 +132,7 @@ def _check_counters(counters: StateLike) -> None:
     for name, counts in zip(counters, rows, strict=True):
         if min(counts) < 0:
             raise ValueError(f"state tensor {name!r} holds {min(counts)} frames; allowed: from 0 on; reset the stream")
-        member, layer, kind = _COUNTER.fullmatch(name).groups()  # type: ignore[union-attr]  # names of our own
+        member, layer, kind = _counter(name)
         first, expected = seen.setdefault(f"{member}{kind}", (name, counts))
         for row, (count, wanted) in enumerate(zip(counts, expected, strict=True)):
             if count > wanted or (count < wanted and layer != states.HEAD):
@@ -121,6 +140,14 @@ def _check_counters(counters: StateLike) -> None:
                     f"state tensor {name!r} holds {count} frames of stream {row}, {first!r} {wanted}; allowed: the "
                     "same in all layers; reset the stream"
                 )
+
+
+@functools.cache
+def _counter(name: str) -> tuple[str | None, str | None, str]:
+    """Member, layer and kind of a counter of ours."""
+    found = _COUNTER.fullmatch(name)
+    assert found is not None
+    return found[1], found[2], found[3]
 
 
 def check_result(logits: Tensor, state: StateLike) -> None:

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from networks import fused
+from networks import joined
 from networks.activations import ACTIVATIONS, GATES
 from networks.checkpointing import is_repeated
 from networks.depthwise import depthwise
@@ -178,7 +178,7 @@ def pointwise_norm_act(x_NCTHW: Tensor, weights: ConvWeights, training: bool, ac
     batch = training or norm.mean is None
     if not batch or norm.observe is not None or not is_folded(x_NCTHW, weights.weight):
         return ACTIVATIONS[activation](batch_norm(pointwise(x_NCTHW, weights.weight), norm, training))
-    y, mean, var = fused.pointwise_norm_act(x_NCTHW, weights.weight, norm.weight, norm.bias, norm.eps, activation)
+    y, mean, var = joined.pointwise_norm_act(x_NCTHW, weights.weight, norm.weight, norm.bias, norm.eps, activation)
     if norm.mean is not None and norm.var is not None and not is_repeated():
         count = y.numel() // y.shape[1]
         norm.mean.lerp_(mean, norm.momentum)

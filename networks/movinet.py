@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from networks import inputs, layers, states
+from networks import layers, states
 from networks.checkpointing import checkpointed
 from networks.formulations import channels_last
+from networks.fused import FusedMoViNet
 from networks.initialisers import classifier_normal_, he_normal_
+from networks.network import VideoNetwork
 from networks.temporal import State, StateLike
 from searchspace import Architecture, Form, Position
 
@@ -134,7 +135,7 @@ class Block(nn.Module):
         return [cast(Bottleneck, layer) for layer in self.layers]
 
 
-class MoViNet(nn.Module):
+class MoViNet(VideoNetwork[Architecture]):
     """The network of an architecture, initialised as the reference does.
 
     Every residual scalar starts at 0 (ReZero), so a fresh network shows nothing but its skip connections.
@@ -155,8 +156,7 @@ class MoViNet(nn.Module):
     """
 
     def __init__(self, architecture: Architecture, generator: torch.Generator | None = None) -> None:
-        super().__init__()
-        self.architecture = architecture
+        super().__init__(architecture)
         self.features_only = self.checkpointing = False
         stem, head, form = architecture.stem, architecture.head, architecture.form
         self.stem = ConvNorm((stem.width, 3, *stem.kernel.size), 3 * stem.kernel.taps, form, generator)
@@ -188,74 +188,37 @@ class MoViNet(nn.Module):
         return layers.HeadWeights(self.head.weights(), self.dense.weights(), self.classifier.weights())
 
     @property
-    def streams(self) -> bool:
-        """Whether this network is causal: it takes a state and gives one."""
-        return self.architecture.form.causal
-
-    @property
-    def answers_clips(self) -> bool:
-        """Whether logits are [N, classes], and not of each frame or position; see `searchspace.Form`."""
-        return self.architecture.form.answers_clips
-
-    @property
     def untrained(self) -> bool:
         """Whether every residual scalar is zero, as in a network that nobody trained."""
         return not any(bool(layer.scale) for layer in self.bottlenecks())
 
-    def initial_state(self, batch: int, height: int, width: int) -> State:
-        """The state before the first frame of `batch` streams of a size in pixels; all zeros, see `networks.states`.
+    @property
+    def weight(self) -> Tensor:
+        """See `VideoNetwork`."""
+        return self.stem.weight
 
-        Raises:
-            ValueError: the network is not causal, or a size below 1.
-        """
-        weight = self.stem.weight
-        return states.initial(self.architecture, batch, height, width, weight.dtype, weight.device)
+    def fuse(self, dtype: torch.dtype | None = None) -> FusedMoViNet:
+        """A copy for inference only, with BatchNorm and residual scalars folded into the convolutions.
 
-    def reset(self, state: StateLike, rows: Sequence[int] | Tensor | None = None) -> State:
-        """The state with some of its streams at their start again.
-
-        Args:
-            state: of this network; not changed.
-            rows: indices of streams in the batch; None for all.
-
-        Raises:
-            ValueError: a state of another network, or a row that it does not have.
-        """
-        inputs.check_state(state, self.architecture, self.stem.weight)
-        return states.reset(state, rows)
-
-    def forward(self, clip_NCTHW: Tensor, state: StateLike | None = None) -> Any:
-        """Logits of clips, of any T, H, W >= 1.
+        It gives the same logits several times as fast, and takes the same states; see `FusedMoViNet` for what it does
+        not do. In bfloat16 its logits differ by a few hundredths of their spread.
 
         Args:
-            clip_NCTHW: [N, 3, T, H, W], float RGB in [0, 1].
-            state: of a causal network before these frames, one row a clip; None where all streams start. Not changed.
-
-        Returns:
-            Logits [N, classes]; of a causal network `(logits, state)`: logits of all frames since the start, and the
-            state to give with the next frames. Where the architecture's `head_pool` is not "3d", logits of each frame
-            [N, classes, T], or of each position of the last map [N, classes, T, H, W].
+            dtype: of its maps; None for that of the weights.
 
         Raises:
-            ValueError: a clip or a state that does not fit, or, in evaluation mode, with values that are not finite or
-                counts that no stream has; names the tensor, its shape and what was expected.
+            ValueError: a dtype that is not floating point.
         """
+        dtype = self.weight.dtype if dtype is None else dtype
+        if not dtype.is_floating_point:
+            raise ValueError(f"dtype {dtype}; allowed: a floating-point dtype, such as torch.bfloat16")
+        return FusedMoViNet(self.architecture, self.weights(), self.untrained, dtype)
+
+    def forward(self, clip_NCTHW: Tensor, state: StateLike | None = None, donate: bool = False) -> Any:
+        """Logits, see `VideoNetwork.forward`, or feature maps where `features_only`."""
         if self.features_only:
             return self.features(clip_NCTHW, state)
-        self._check(clip_NCTHW, state)
-        logits, after = self.compute(clip_NCTHW, state)
-        if state is not None and not self.training:
-            inputs.check_result(logits, state)
-        return (logits, after) if self.streams else logits
-
-    def logits(self, clip_NCTHW: Tensor) -> Tensor:
-        """Logits [N, classes] of whole clips, causal network or not: what training and evaluation want.
-
-        Those of a network that answers each frame or position are averaged (our choice).
-        """
-        result = self(clip_NCTHW)
-        logits: Tensor = result[0] if self.streams else result
-        return logits if self.answers_clips else logits.flatten(2).mean(2)
+        return super().forward(clip_NCTHW, state, donate)
 
     def features(self, clip_NCTHW: Tensor, state: StateLike | None = None) -> Any:
         """Maps of every frame for other heads, in place of logits; otherwise as `forward`.
@@ -272,17 +235,12 @@ class MoViNet(nn.Module):
         start = self.initial_state(len(clip_NCTHW), *clip_NCTHW.shape[3:]) if state is None else state
         return maps, {**start, **after}
 
-    def compute(self, clip_NCTHW: Tensor, state: StateLike | None = None) -> tuple[Tensor, State]:
-        """`forward` without its checks: logits, and the state after the clip, empty where nothing is causal."""
+    def compute(self, clip_NCTHW: Tensor, state: StateLike | None = None, donate: bool = False) -> tuple[Tensor, State]:
+        """See `VideoNetwork.compute`; this network makes no use of a donation."""
         x, after = self._body(clip_NCTHW, state)
         form, before = self.architecture.form, states.part(state, states.HEAD)
         logits, new = layers.head(x, self._head_weights(), self.training, self.architecture.dropout, form, before)
         return logits, after | states.named(new, states.HEAD)
-
-    def _check(self, clip_NCTHW: Tensor, state: StateLike | None) -> None:
-        inputs.check_clip(clip_NCTHW, self.stem.weight, values=not self.training)
-        if state is not None:
-            inputs.check_state(state, self.architecture, self.stem.weight, clip_NCTHW, values=not self.training)
 
     def _body(
         self, clip_NCTHW: Tensor, state: StateLike | None, maps: dict[str, Tensor] | None = None

@@ -13,6 +13,8 @@ Every stream starts at zeros. The functions here return new dictionaries and nev
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -28,6 +30,25 @@ HEAD, FRAME_COUNT, LOGITS = "head", "frame_count", "logits"
 T = TypeVar("T")
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Dtypes:
+    """What a network keeps its state in; counters are int32.
+
+    Attributes:
+        buffers: of stream buffers, which are maps.
+        sums: of all else; a fused network in bfloat16 adds up in float32.
+    """
+
+    buffers: torch.dtype
+    sums: torch.dtype
+
+    def of(self, name: str, shape: tuple[int, ...]) -> torch.dtype:
+        """Of a tensor by its name, and its shape without the batch."""
+        if not shape:
+            return torch.int32
+        return self.buffers if name.endswith(BUFFER) else self.sums
+
+
 def member_name(index: int) -> str:
     """What the names of a member's tensors begin with."""
     return f"member{index}"
@@ -38,7 +59,8 @@ def layer_name(position: Position) -> str:
     return f"block{position.block}_layer{position.index}"
 
 
-def shapes(architecture: Buildable, height: int, width: int) -> dict[str, tuple[int, ...]]:
+@functools.lru_cache(maxsize=64)  # asked for at every call of a network
+def shapes(architecture: Buildable, height: int, width: int) -> Mapping[str, tuple[int, ...]]:
     """Shape of each tensor of one stream, without the batch; counters are ().
 
     Raises:
@@ -84,18 +106,19 @@ def _ensemble_shapes(ensemble: Ensemble, height: int, width: int) -> dict[str, t
 
 
 def initial(
-    architecture: Buildable, batch: int, height: int, width: int, dtype: torch.dtype, device: torch.device
+    architecture: Buildable, batch: int, height: int, width: int, dtypes: Dtypes, device: torch.device
 ) -> State:
-    """Zeros for `batch` streams; see `MoViNet.initial_state`."""
+    """Zeros for `batch` streams; see `VideoNetwork.initial_state`."""
     if batch < 1:
         raise ValueError(f"{batch} streams; allowed: at least 1")
     result = {}
     for name, shape in shapes(architecture, height, width).items():
+        dtype = dtypes.of(name, shape)
         if name.endswith(BUFFER):  # channels last, as the network leaves them
             channels, *rest = shape
             result[name] = torch.zeros(batch, *rest, channels, dtype=dtype, device=device).permute(0, 4, 1, 2, 3)
         else:
-            result[name] = torch.zeros(batch, *shape, dtype=dtype if shape else torch.int32, device=device)
+            result[name] = torch.zeros(batch, *shape, dtype=dtype, device=device)
     return result
 
 

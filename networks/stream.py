@@ -77,7 +77,7 @@ class Stream:
         frames = frame if frame.dim() == 4 else frame[None]
         if self.state is None:
             self.state = self.network.initial_state(len(frames), *frames.shape[2:])
-        logits, state = self.network(frames[:, :, None], self.state)
+        logits, state = self.network(frames[:, :, None], self.state, donate=True)
         if self.memory is not None:
             state = states.fade(state, self.memory, self.network.architecture)
         self.state = state

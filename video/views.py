@@ -124,11 +124,7 @@ def look(path: str | Path, fps: float | None = None) -> VideoInfo:
 
 def _scale(info: VideoInfo, clip: "Clip") -> float:
     """Size of the resized picture over the file's."""
-    return (
-        resized_side(clip)
-        / min(clip.height, clip.width)
-        * max(clip.height / info.height, clip.width / info.width)
-    )
+    return resized_side(clip) / min(clip.height, clip.width) * max(clip.height / info.height, clip.width / info.width)
 
 
 def _read(path: str | Path, info: VideoInfo, clip: "Clip", numbers: NDArray[np.float64]) -> Frames:

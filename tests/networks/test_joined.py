@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import searchspace
-from networks import MoViNet, choices, formulations, fused, layers
+from networks import MoViNet, choices, formulations, joined, layers
 from networks.activations import ACTIVATIONS
 from networks.choices import TABLE, Choice, Shape, choose
 from networks.formulations import formulation
@@ -48,8 +48,8 @@ def test_pointwise_norm_act_is_the_three_in_turn(
     x = _map(shape, last)
     weight, gamma, beta = _normal(outputs, shape[1], seed=2), _normal(outputs, seed=3), _normal(outputs, seed=4)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fused, "PIECE", piece)
-        y, mean, var = fused.pointwise_norm_act(x, weight, gamma, beta, 1e-3, activation)
+        patch.setattr(joined, "PIECE", piece)
+        y, mean, var = joined.pointwise_norm_act(x, weight, gamma, beta, 1e-3, activation)
         z = F.conv3d(x, weight[:, :, None, None, None])
         expected = ACTIVATIONS[activation](layers.batch_norm(z, layers.NormWeights(gamma, beta), True))
         torch.testing.assert_close(y, expected)
@@ -64,7 +64,7 @@ def test_pointwise_norm_act_is_the_three_in_turn(
 @pytest.mark.parametrize("activation", ["swish", "hard_swish"])
 def test_pointwise_norm_act_has_the_gradient_of_its_values(activation: str) -> None:
     inputs = (_map((2, 3, 2, 3, 2), True), _normal(5, 3, seed=2), _normal(5, seed=3), _normal(5, seed=4))
-    assert torch.autograd.gradcheck(lambda *v: fused.pointwise_norm_act(*v, 1e-3, activation)[0], inputs)
+    assert torch.autograd.gradcheck(lambda *v: joined.pointwise_norm_act(*v, 1e-3, activation)[0], inputs)
 
 
 @given(
@@ -78,7 +78,7 @@ def test_gated_pointwise_is_a_convolution_of_the_gated_map(
 ) -> None:
     x, weight = _map(shape, last), _normal(outputs, shape[1], seed=2)
     gate = _normal(*(shape[0], shape[2]) if frames else shape[:1], shape[1], seed=3)
-    y = fused.gated_pointwise(x, gate, weight)
+    y = joined.gated_pointwise(x, gate, weight)
     expected = F.conv3d(formulations.gated(x, gate), weight[:, :, None, None, None])
     torch.testing.assert_close(y, expected)
     upstream = torch.cos(torch.arange(y.numel(), dtype=y.dtype)).view(y.shape)
@@ -89,7 +89,7 @@ def test_gated_pointwise_is_a_convolution_of_the_gated_map(
 
 def test_gated_pointwise_has_the_gradient_of_its_values() -> None:
     inputs = (_map((2, 3, 2, 3, 2), True), _normal(2, 3, seed=2), _normal(4, 3, seed=3))
-    assert torch.autograd.gradcheck(fused.gated_pointwise, inputs)
+    assert torch.autograd.gradcheck(joined.gated_pointwise, inputs)
 
 
 # Whole networks, every formulation of the table in turn
