@@ -92,7 +92,8 @@ class FusedMoViNet(InferenceOnly[Architecture]):
         x = self.stem(frames_NTHWC.flatten(0, 1))
         for layer in self.layers:
             x = layer.of_stream(x, streams, before, after, donate)
-        pooled = self._pooled(x).unflatten(0, (streams, -1))
+        pooled = self._pooled(x)
+        pooled = pooled.view(streams, -1, *pooled.shape[1:])
         if not self.answers_clips:
             return self._classify(pooled).movedim(-1, 1), after
         mean, new = temporal.running_mean(pooled, states.part(before, states.HEAD))
