@@ -26,8 +26,8 @@ def _step(network: MoViNet, checkpointing: bool, how: str, autocast: bool) -> di
     return {"logits": logits.detach(), **gradients, **dict(network.named_buffers())}
 
 
-@pytest.mark.parametrize("how", ["fast", "reference"])
-@pytest.mark.parametrize("autocast", [False, True])
+# Without the library's calls in bfloat16: its gradient of a depthwise temporal kernel is not the same twice (torch 2.13).
+@pytest.mark.parametrize(("how", "autocast"), [("fast", False), ("fast", True), ("reference", False)])
 @pytest.mark.parametrize("causal", [False, True])
 def test_a_step_is_the_same_bit_for_bit(how: str, autocast: bool, causal: bool) -> None:
     """Dropout and stochastic depth included; backward happens outside of `autocast` and `formulation`."""
