@@ -26,7 +26,7 @@ def _step(network: MoViNet, checkpointing: bool, how: str, autocast: bool) -> di
     return {"logits": logits.detach(), **gradients, **dict(network.named_buffers())}
 
 
-# Without the library's calls in bfloat16: its gradient of a depthwise temporal kernel is not the same twice (torch 2.13).
+# Not the library in bfloat16: its gradient of a depthwise temporal kernel is not the same twice (torch 2.13).
 @pytest.mark.parametrize(("how", "autocast"), [("fast", False), ("fast", True), ("reference", False)])
 @pytest.mark.parametrize("causal", [False, True])
 def test_a_step_is_the_same_bit_for_bit(how: str, autocast: bool, causal: bool) -> None:
