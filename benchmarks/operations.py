@@ -18,11 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.allocator import keep_freed_memory
 from networks import formulation, layers
 from networks.choices import TABLE
 from networks.depthwise import depthwise
 from networks.formulations import channels_last, pointwise, skip_pool, spatial_conv
-from training.allocator import keep_freed_memory
 
 Run = Callable[[], None]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

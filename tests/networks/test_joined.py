@@ -119,8 +119,9 @@ FORMS = [
 def _step(architecture: Architecture, how: str, dtype: torch.dtype, autocast: bool) -> dict[str, Tensor]:
     """Logits, gradients and moving statistics of one training step."""
     plain = dataclasses.replace(architecture, classes=5, dropout=0.0, drop_path=0.0)
-    network = MoViNet(plain, torch.Generator().manual_seed(0)).to(dtype).train()
+    network = MoViNet(plain, torch.Generator().manual_seed(0)).train()
     randomise_(network)
+    network.to(dtype)  # only now: other precisions draw other numbers
     with formulation(how), torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
         logits = network.logits(clips(4, 3, 32).to(dtype)).to(dtype)
     F.cross_entropy(logits, torch.arange(4)).backward()

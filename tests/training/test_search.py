@@ -167,3 +167,26 @@ def test_an_interrupt_before_training_says_how_to_go_on(tmp_path, monkeypatch):
     with pytest.raises(Interrupted, match="nas search --resume --name a") as error:
         search(settings(tmp_path), runs=tmp_path / "runs", name="a")
     assert error.value.exit_code == 130
+
+
+def test_a_search_in_bfloat16_goes_on_to_the_same_bits(tmp_path):
+    """With layers that are computed again, too; the run records both."""
+    given = settings(tmp_path, precision="bfloat16", checkpointing=True, steps=6, checkpoint_every=3)
+    search(given, runs=tmp_path / "straight", name="a")
+    with pytest.raises(Crash):
+        search(given, runs=tmp_path / "crashed", name="a", progress=CrashAfter(step=5))
+    search(given, runs=tmp_path / "crashed", name="a", resume=True)
+    assert_equal_runs(tmp_path / "straight" / "a", tmp_path / "crashed" / "a")
+    config = json.loads((tmp_path / "crashed" / "a" / "config.json").read_text())
+    assert (config["precision"], config["checkpointing"], config["formulation"]) == ("bfloat16", True, "fast")
+
+
+def test_a_search_by_plain_calls_learns_the_same(tmp_path):
+    """Not bit for bit: other formulations round in another order."""
+    first = {}
+    for name in ("fast", "reference"):
+        search(settings(tmp_path, steps=2, formulation=name), runs=tmp_path, name=name)
+        first[name] = [
+            float(row["loss"]) for row in csv.DictReader((tmp_path / name / "metrics.csv").read_text().splitlines())
+        ]
+    assert first["fast"] == pytest.approx(first["reference"], rel=1e-4)
