@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import statistics
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from typing import Any
 import searchspace
 from searchspace import Architecture, Clip, Kernel
 from training.ledger import Ledger, read_records
+from training.recipe import Recipe
 
 RESULTS = Path(__file__).parent / "results" / "retraining.jsonl"
 CLIP = "8x64x64@5"
@@ -34,7 +36,7 @@ class Row:
         text: of the table.
         settings: of `training.retrain`.
         architecture: from the searched one.
-        extra: what else to measure, from (run folder, record of this seed, all folders of the row).
+        extra: what else to measure, from the run's folder.
     """
 
     text: str
@@ -137,7 +139,8 @@ def train(name: str, seed: int, architecture: Architecture, arguments: argparse.
     if arguments.set:
         settings |= {key: json.loads(value) for key, _, value in (text.partition("=") for text in arguments.set)}
     chosen = row.architecture(architecture)
-    identity = {"row": name, "architecture": chosen.key(), "settings": settings}
+    recipe = hashlib.sha256(Recipe.load("demo").to_yaml().encode()).hexdigest()[:10]
+    identity = {"row": name, "architecture": chosen.key(), "settings": settings, "recipe": recipe}
     for record in read_records(RESULTS):
         if {key: record[key] for key in identity} == identity:
             return record

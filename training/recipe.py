@@ -128,6 +128,8 @@ class Network:
         drop_path: stochastic depth of the last layer, which grows linearly from the first; None for the architecture's.
         residual: where residual scalars start; the authors' 0 makes a short training slow to begin.
         average: decay of the moving average of weights that is evaluated and kept; 0 for none.
+        recalibrate: training clips that BatchNorm's statistics are taken from whenever the network is scored and kept;
+            0 for its moving averages, which lag behind in a training of a few hundred steps.
         freeze_epochs: epochs in which only the classifier learns, after `--init`.
     """
 
@@ -135,6 +137,7 @@ class Network:
     drop_path: float | None = None
     residual: float = 0.0
     average: float = 0.0
+    recalibrate: int = 0
     freeze_epochs: float = 0.0
 
     def __post_init__(self) -> None:
@@ -144,6 +147,7 @@ class Network:
                 fields.number(key, 0, 0.99)
         fields.number("residual", 0, 2)
         fields.number("average", 0, 0.999999)
+        fields.integer("recalibrate", 0, 1_000_000)
         fields.number("freeze_epochs", 0, 1e6)
 
 

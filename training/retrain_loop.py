@@ -15,7 +15,7 @@ import torch
 
 import networks
 import video
-from networks import Network
+from networks import MoViNet, Network
 from searchspace import Architecture
 from searchspace.schema import write_atomically
 from training import checkpoint
@@ -28,9 +28,11 @@ from training.ledger import Ledger, read_records
 from training.metrics import Scalars
 from training.order import Order
 from training.progress import Progress, Status
+from training.recalibration import recalibrated
 from training.recipe import Recipe
 from training.retrain_config import RetrainConfig
 from training.scores import Scores
+from training.seeds import generator
 from training.selection import TEST, TRAIN, WATCH, Selection
 from training.trainer import Outcome, Trainer
 
@@ -231,6 +233,18 @@ class RetrainLoop:
             )
         )
 
+    def _network(self) -> MoViNet:
+        """What is scored and kept after the steps so far."""
+        network, count = self.trainer.evaluated, self.recipe.network.recalibrate
+        if not count:
+            return network
+        order = generator(self.trainer.seed, "recalibration", self.trainer.done)
+        chosen, batch = order.permutation(self.source.parts[TRAIN])[:count], self.order.batch
+        pieces = [chosen[i : i + batch].tolist() for i in range(0, max(1, len(chosen) - batch + 1), batch)]
+        requests = [video.Request(TRAIN, piece, training=True) for piece in pieces]
+        loaded = video.batches(self.source, requests)
+        return recalibrated(network, (video.to_float(clips.to(self.config.device)) for clips, _ in loaded))
+
     def _evaluate(self, network: Network, part: str, title: str) -> Scores:
         """Scores a network; raises `Interrupted` where that is wished, which leaves nothing half done."""
         views = 1 if self.config.data is None else self.recipe.evaluation.views
@@ -250,8 +264,8 @@ class RetrainLoop:
 
     def _score(self, scalars: Scalars) -> None:
         """The end of an epoch: how good is it, and is it the best?"""
-        trainer, step = self.trainer, self.trainer.done
-        score = self._evaluate(trainer.evaluated, WATCH, "scoring on held-out clips")
+        step, network = self.trainer.done, self._network()
+        score = self._evaluate(network, WATCH, "scoring on held-out clips")
         self.accuracy = score.accuracy
         epoch = round(step / self.length.epoch_steps, 3)
         record = {"step": step, "epoch": epoch, "clips": score.clips, "correct": score.correct}
@@ -261,7 +275,7 @@ class RetrainLoop:
         measure = score.accuracy - min(1e3 if loss is None else loss, 1e3) * 1e-6  # of equals the one of lower loss
         if self.best is None or measure > self.best:
             self.best = measure
-            self._keep(BEST, score, trainer.evaluated, step)
+            self._keep(BEST, score, network, step)
 
     def _scored(self) -> bool:
         records = read_records(self.scores.path)
@@ -356,7 +370,7 @@ class RetrainLoop:
         """Scores the last and the best network on the test clips, and keeps both."""
         watched = {record["step"]: record for record in read_records(self.scores.path)}
         best = networks.load(self.checkpoints / BEST)
-        last: Network = self.trainer.evaluated
+        last: Network = self._network()
         results: dict[str, Any] = {}
         for which, network, step in ((LAST, last, self.length.steps), (BEST, best.network, best.step)):
             if which == LAST or step != self.length.steps:

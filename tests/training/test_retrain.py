@@ -29,6 +29,7 @@ SETTINGS = {
     "schedule.epoch_clips": 32,
     "optimizer.batch": 8,
     "evaluation.clips": 32,
+    "network.recalibrate": 16,
     "loss.mixup": 0.2,
     "network.dropout": 0.2,
     "network.drop_path": 0.2,

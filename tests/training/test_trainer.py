@@ -10,10 +10,12 @@ from torch import nn
 
 import video
 from networks import layers
+from networks.formulations import channels_last, spatial_conv
 from tests.training.networks_of_seconds import batch, network, recipe
 from training import losses
 from training.health import NotFinite, Watch
 from training.parameters import Average, kind, of_kinds
+from training.recalibration import recalibrated
 from training.recipe import GROUPS, Loss
 from training.schedule import learning_rate
 from training.trainer import Trainer
@@ -116,6 +118,24 @@ def test_the_average_starts_fast_and_ends_slow():
     assert values[-1] == pytest.approx(expected, rel=1e-5)
     assert float(average.network.stem.norm.running_mean[0]) == pytest.approx(expected, rel=1e-5)
     assert not average.network.training
+
+
+def test_recalibrated_statistics_are_those_of_the_clips():
+    net = network(dropout=0.5, drop_path=0.5)
+    batches = [video.to_float(batch(seed)[0]) for seed in range(3)]
+    before = weights(net).clone()
+    found = recalibrated(net, batches)
+    assert torch.equal(before, weights(net)) and not found.training and found.architecture == net.architecture
+    # the stem's input is the clips, so that its statistics have a closed form
+    stems = [spatial_conv(channels_last(clips), net.stem.weight, 2) for clips in batches]
+    var, mean = zip(*(torch.var_mean(x, (0, 2, 3, 4)) for x in stems), strict=True)
+    torch.testing.assert_close(found.stem.norm.running_mean, torch.stack(mean).mean(0).detach(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.stem.norm.running_var, torch.stack(var).mean(0).detach(), rtol=1e-4, atol=1e-5)
+    # on one batch, evaluation then equals training without its random parts
+    still_net = still()
+    one = recalibrated(still_net, batches[:1])
+    with torch.no_grad():
+        torch.testing.assert_close(one.logits(batches[0]), still_net.train().logits(batches[0]), rtol=5e-2, atol=5e-3)
 
 
 def test_accumulation_is_the_mean_of_its_pieces_gradients():

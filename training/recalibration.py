@@ -1,0 +1,37 @@
+"""BatchNorm statistics of a network as it is now, in place of moving averages that lag behind its weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from networks import MoViNet
+from networks.movinet import Norm
+
+
+@torch.no_grad()
+def recalibrated(network: MoViNet, clips: Iterable[Tensor]) -> MoViNet:
+    """A copy in evaluation mode whose BatchNorm statistics are those of some clips (Wu and Johnson, arXiv 2105.07576).
+
+    Each batch runs with its own statistics, as in training, but without dropout and stochastic depth; the result is
+    the mean of the batches' means and variances. Moving averages remember the last hundred steps, which in a training
+    of a few hundred are of other weights.
+
+    Args:
+        network: stays as it is.
+        clips: batches [N, 3, T, H, W] on the network's device, at least one, of the size that it is trained with.
+    """
+    architecture, device = network.architecture, network.stem.weight.device
+    still = MoViNet(dataclasses.replace(architecture, dropout=0.0, drop_path=0.0), torch.Generator()).to(device).train()
+    still.load_state_dict(network.state_dict())
+    norms = [module for module in still.modules() if isinstance(module, Norm)]
+    for i, batch in enumerate(clips):
+        for norm in norms:
+            norm.momentum = 1.0 / (i + 1)
+        still.compute(batch)
+    result = MoViNet(architecture, torch.Generator()).to(device).eval()
+    result.load_state_dict(still.state_dict())
+    return result
