@@ -33,6 +33,8 @@ def test_arrows_point_down_only() -> None:
         ("video", "import controller"),
         ("video", "import searchspace.space"),
         ("training", "import experiments"),
+        ("training", "import scaling"),
+        ("scaling", "import supernet"),
         ("searchspace", "import torch"),
         ("controller", "import torch"),
     ],
