@@ -1,0 +1,123 @@
+"""Jobs on Ray Tune, which brings them to its workers and back; it proposes, stops and restores nothing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+from scaling import jobs
+from scaling.engines import TRIES, Jobs
+from scaling.jobs import Job
+
+LOCAL = "local"
+
+
+def run_on_ray(work: Jobs, settings: Mapping[str, Any], workers: int, threads: int, address: str) -> None:
+    """Runs jobs as Tune trials on long-lived actors, at most `workers` at a time, each with `threads` CPUs.
+
+    A worker that is lost gives its job back to Ray, which begins it again twice.
+
+    Args:
+        work: what to do.
+        settings: of `jobs.run`.
+        workers: jobs at a time.
+        threads: CPUs that a job takes.
+        address: of a cluster, or `local` for one on this machine alone.
+
+    Raises:
+        ValueError: Ray cannot be reached, has too few CPUs, or lost a job three times.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    import ray
+    from ray import tune
+    from ray.tune.search import Searcher
+
+    class Feed(Searcher):
+        """Tune asks it for trials; it passes on what `work` hands out."""
+
+        def __init__(self) -> None:
+            super().__init__(metric="done", mode="max")
+            self.jobs: dict[str, Job] = {}
+            self.lost: Job | None = None
+
+        def suggest(self, trial_id: str) -> Any:
+            if self.lost is not None or (len(self.jobs) == 0 and work.finished):
+                return Searcher.FINISHED
+            job = work.take() if len(self.jobs) < workers else None
+            if job is None:
+                return Searcher.FINISHED if not self.jobs and work.finished else None
+            self.jobs[trial_id] = job
+            return {"job": job.to_dict()}
+
+        def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+            job = self.jobs.pop(trial_id)
+            if error or not result or "answer" not in result:
+                self.lost = job
+            else:
+                work.tell(job, result["answer"])
+
+        def save(self, checkpoint_path: str) -> None:
+            """Tune saves its searchers; the ledger holds all that this one knows."""
+
+        def restore(self, checkpoint_path: str) -> None:
+            """Never used: a resume reads the ledger."""
+
+    def trial(config: dict[str, Any]) -> None:
+        tune.report({"answer": jobs.run(config["job"], settings), "done": 1})
+
+    _connect(address, workers * threads)
+    try:
+        if max((node["Resources"].get("CPU", 0) for node in ray.nodes()), default=0) < threads:  # type: ignore[no-untyped-call]
+            raise ValueError(
+                f"no machine of Ray at {address!r} offers the {threads} CPUs of a training; lower --threads"
+            )
+        feed = Feed()
+        with tempfile.TemporaryDirectory(prefix="nas-ray-") as storage:
+            tune.Tuner(
+                tune.with_resources(trial, {"cpu": threads}),
+                tune_config=tune.TuneConfig(search_alg=feed, num_samples=-1, reuse_actors=True),
+                run_config=tune.RunConfig(
+                    name="scale",
+                    storage_path=storage,
+                    verbose=0,
+                    failure_config=tune.FailureConfig(max_failures=TRIES - 1),
+                ),
+            ).fit()
+        if feed.lost is not None:
+            raise ValueError(
+                f"Ray lost the worker of training {feed.lost.key!r} {TRIES} times (out of memory?); lower --workers or "
+                "--search-resolution, then go on with --resume"
+            )
+    finally:
+        ray.shutdown()
+
+
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours to answer
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+
+
+def _connect(address: str, cpus: int) -> None:
+    import ray
+
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        if address == LOCAL:
+            ray.init(num_cpus=cpus, include_dashboard=False, **options)
+        else:
+            ray.init(address=address, **options)
+    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise ValueError(
+            f"Ray at {address!r} cannot be reached ({reason}); start it with `ray start --head` and give its address, "
+            f"or `--ray local`, or leave --ray out and give --workers"
+        ) from None
