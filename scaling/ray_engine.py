@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import tempfile
@@ -58,7 +59,7 @@ def run_on_ray(work: Jobs, settings: Mapping[str, Any], workers: int, threads: i
             if error or not result or "answer" not in result:
                 self.lost = job
             else:
-                work.tell(job, result["answer"])
+                work.tell(job, json.loads(result["answer"]))
 
         def save(self, checkpoint_path: str) -> None:
             """Tune saves its searchers; the ledger holds all that this one knows."""
@@ -67,7 +68,8 @@ def run_on_ray(work: Jobs, settings: Mapping[str, Any], workers: int, threads: i
             """Never used: a resume reads the ledger."""
 
     def trial(config: dict[str, Any]) -> None:
-        tune.report({"answer": jobs.run(config["job"], settings), "done": 1})
+        answer = jobs.run(config["job"], settings)
+        tune.report({"answer": json.dumps(answer), "done": 1})  # as text: Tune takes mappings apart
 
     _connect(address, workers * threads)
     try:
