@@ -16,6 +16,7 @@ from experiments.errors import explain
 
 COMMANDS = {
     "search": "search for an architecture within a budget",
+    "scale": "from one network or space to a family A0 to A5, by compound coefficients",
     "space": "size, decisions and costs of a search space",
     "show": "an architecture, a published network or a run; two side by side",
     "import": "weights of other projects as a file of one of our networks",

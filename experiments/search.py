@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     given = settings(args)
     found = resume(args.runs, args.name, "search", given) if args.resume else None
     if found is None:
-        _check_new(args)
+        check_new(args)
         given = defaults(given)
         config = SearchConfig.resolve(**given)
     else:  # the run's own settings, the machine's included
@@ -183,7 +183,7 @@ def best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _check_new(args: argparse.Namespace) -> None:
+def check_new(args: argparse.Namespace) -> None:
     """The name of a new run, before anything heavy is imported."""
     name = args.name
     if name is None:

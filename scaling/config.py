@@ -12,6 +12,8 @@ from searchspace import Budget, Clip
 from searchspace.schema import Fields, nearest
 
 RANDOM = "random"
+TRIAL_EXPONENTS = (-1, 1)
+"""Of the spaces that a trial takes its networks from."""
 MEMBERS_BY = ("scaled", "search")
 
 
@@ -31,6 +33,8 @@ class ScaleConfig:
         clips: training clips of a network that reaches the last rung.
         first_clips: of the first rung.
         reduction: factor of clips from rung to rung, and one over the share of trials that goes on.
+        picture_clips: of the networks of the picture, all members and scalings of single dimensions; None for those of
+            the first rung, and no members larger than a trial's.
         architectures: networks that a trial takes from each of its two spaces.
         members_by: `scaled`, the base in each space, or `search`, a search in each.
         steps: of those searches.
@@ -55,8 +59,9 @@ class ScaleConfig:
     sampler: str = "random"
     asynchronous: bool = False
     clips: int = 4000
-    first_clips: int = 800
-    reduction: int = 5
+    first_clips: int = 1000
+    reduction: int = 4
+    picture_clips: int | None = None
     architectures: int = 1
     members_by: str = "scaled"
     steps: int = 1000
@@ -82,6 +87,8 @@ class ScaleConfig:
         fields.integer("clips", 2, 1_000_000_000)
         fields.integer("first_clips", 2, 1_000_000_000)
         fields.integer("reduction", 2, 100)
+        if self.picture_clips is not None:
+            fields.integer("picture_clips", 2, 1_000_000_000)
         fields.integer("architectures", 1, 100)
         fields.one_of("members_by", MEMBERS_BY)
         fields.integer("steps", 1, 100_000_000)
@@ -134,6 +141,18 @@ class ScaleConfig:
         while rungs[0] // self.reduction >= self.first_clips:
             rungs.insert(0, rungs[0] // self.reduction)
         return tuple(rungs)
+
+    @property
+    def drawn(self) -> tuple[int, tuple[int, ...]]:
+        """Clips and exponents of the members that are trained for the picture.
+
+        By default those beside the chosen trial's own: the base and what is smaller; larger ones would take longer than
+        the search.
+        """
+        if self.picture_clips is not None:
+            return self.picture_clips, tuple(sorted({0, *self.exponents}))
+        least = min(TRIAL_EXPONENTS)
+        return self.rungs[0], tuple(sorted({0, *(exponent for exponent in self.exponents if exponent < least)}))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for config.json."""

@@ -13,7 +13,7 @@ from scaling.config import ScaleConfig
 from searchspace import Architecture, Clip
 
 PART = "rescoring"
-HELD_OUT = 1024
+HELD_OUT = 512
 """Clips of the built-in data that a network is scored on."""
 
 

@@ -18,17 +18,16 @@ import video
 from scaling import engines, family
 from scaling.base import Base, find_base
 from scaling.coefficients import DIMENSIONS, Coefficients
-from scaling.config import ScaleConfig
+from scaling.config import TRIAL_EXPONENTS, ScaleConfig
 from scaling.family import Family
 from scaling.members import Member, members, targets
 from scaling.spaces import measure
 from scaling.verdict import judge
-from scaling.work import TRIAL_EXPONENTS, Work
+from scaling.work import Work
 from searchspace import Architecture
 from searchspace.schema import write_atomically
 from training import run as runs_module
 from training.interrupt import Interrupted
-from training.metrics import Logged
 from training.progress import Progress, Silent
 from training.run import SUMMARY, RunFolder
 from video.layout import find_videos
@@ -72,6 +71,8 @@ def scale(
         folder = runs_module.create(Path(runs), name, COMMAND, resolved.to_dict())
         write_atomically(folder.path / family.SPACE, base.space.to_yaml())
         base.architecture.save(folder.path / family.BASE)
+    from training.metrics import Logged
+
     with folder:
         if folder.finished:
             progress.line(f"{folder.path} is finished")
@@ -226,6 +227,7 @@ def _report(work: Work) -> dict[str, Any]:
         "chosen": work.best().trial,
         "trials": trials,
         "points": work.points(),
+        "picture_clips": work.config.drawn[0],
         "verdict": {
             **{key: value if value == value else None for key, value in dataclasses.asdict(verdict).items()},
             "supported": verdict.supported,

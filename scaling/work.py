@@ -11,7 +11,7 @@ from typing import Any
 from scaling import proposals
 from scaling.base import Base
 from scaling.coefficients import DIMENSIONS, Coefficients
-from scaling.config import ScaleConfig
+from scaling.config import TRIAL_EXPONENTS, ScaleConfig
 from scaling.jobs import Job
 from scaling.members import Member, bring, members
 from scaling.members import targets as member_targets
@@ -23,7 +23,6 @@ from training.progress import Progress
 
 LEDGER, DISCARDED = "trials.jsonl", "discarded.txt"
 COSTS = ("macs", "params", "state_bytes")
-TRIAL_EXPONENTS = (-1, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +134,7 @@ class Work:
 
     def points(self) -> list[dict[str, Any]]:
         """Every network that was trained: its task, exponent, costs at its own clip and accuracy, by task."""
-        wanted = ("number", "exponent", "network", "clips", "seed", "cost", "accuracy")
+        wanted = ("number", "exponent", "network", "clips", "seed", "cost", "accuracy", "held_out")
         found = [record for record in self._results.values() if "accuracy" in record]
         found.sort(key=lambda record: str(record["job"]))
         return [{"kind": record["task"], **{key: record[key] for key in wanted}} for record in found]
@@ -147,9 +146,9 @@ class Work:
             return tasks
         if not self.schedule.survivors(self.known):
             return []
-        first = self.config.rungs[0]
-        more = [*self.schedule.reruns(self.known), Task("member", self.best().trial, first)]
-        more += [Task("single", number, first) for number in range(len(DIMENSIONS))]
+        clips = self.config.drawn[0]
+        more = [*self.schedule.reruns(self.known), Task("member", self.best().trial, clips)]
+        more += [Task("single", number, clips) for number in range(len(DIMENSIONS))]
         return [task for task in more if task not in self.known and task not in running]
 
     def _begin(self, task: Task) -> None:
@@ -202,7 +201,7 @@ class Work:
             coefficients = proposal.coefficients
         exponents: Sequence[int] = TRIAL_EXPONENTS
         if task.kind == "member":
-            exponents = drawn_exponents(self.config)
+            exponents = self.config.drawn[1]
         jobs = []
         for member in self.family(coefficients, exponents):
             found = bring(self._networks, self.base.space, 0, member, coefficients)
@@ -272,22 +271,14 @@ def planned(config: ScaleConfig) -> list[tuple[int, int, tuple[int, ...]]]:
             alive = max(1, alive // config.reduction)
     again = min(RERUN, config.trials)
     found.append((again, max(clips for clips, count in best.items() if count >= again), TRIAL_EXPONENTS))
-    found.append((len(DIMENSIONS), config.rungs[0], TRIAL_EXPONENTS))
-    found.append((1, config.rungs[0], drawn_exponents(config)))
+    found.append((len(DIMENSIONS), config.drawn[0], TRIAL_EXPONENTS))
+    found.append((1, *config.drawn))
     return found
 
 
 def jobs_planned(config: ScaleConfig) -> int:
     """How many trainings that is."""
     return config.architectures * sum(count * len(exponents) for count, _, exponents in planned(config))
-
-
-def drawn_exponents(config: ScaleConfig) -> tuple[int, ...]:
-    """Members that are trained for the picture beside those of the chosen trial: the base and what is smaller.
-
-    Larger ones would take longer than the search.
-    """
-    return tuple(sorted({exponent for exponent in config.exponents if exponent < min(TRIAL_EXPONENTS)} | {0}))
 
 
 def proxy_clip(member: Member, base: Base, side: int) -> Clip:
