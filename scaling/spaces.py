@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from scaling.coefficients import Coefficients
@@ -19,6 +20,7 @@ MOST_CORRECTIONS = 8
 CLOSE = 0.005
 
 
+@functools.lru_cache(maxsize=32)  # a trial comes back to its spaces, whose cost tables take a while, on every rung
 def scale(space: Space, coefficients: Coefficients, exponent: float, name: str = "") -> Space:
     """The space at an exponent.
 
@@ -108,7 +110,7 @@ class Normalised:
     growth: float
 
 
-def normalise(space: Space, weights: Sequence[float], ratio: float, exponents: Sequence[int]) -> Normalised:
+def normalise(space: Space, weights: Sequence[float], ratio: float, exponents: Collection[int]) -> Normalised:
     """Coefficients in given proportions of which a step multiplies the expected cost by a ratio.
 
     The formula alone misses the ratio by what rounding does and by what does not scale (the classifier, the stem's
@@ -124,11 +126,16 @@ def normalise(space: Space, weights: Sequence[float], ratio: float, exponents: S
     Raises:
         ValueError: the scaled spaces leave what a space can hold.
     """
+    return _normalise(space, tuple(weights), ratio, min(exponents), max(exponents))
+
+
+@functools.lru_cache(maxsize=64)
+def _normalise(space: Space, weights: tuple[float, ...], ratio: float, low: int, high: int) -> Normalised:
     wanted = math.log(ratio)
     logarithm, best = wanted, None
     for _ in range(MOST_CORRECTIONS):
         coefficients = Coefficients.shared_out(weights, math.exp(logarithm))
-        found = measure(space, coefficients, exponents)
+        found = measure(space, coefficients, (low, high))
         if best is None or abs(math.log(found.growth) - wanted) < abs(math.log(best.growth) - wanted):
             best = found
         if abs(found.growth / ratio - 1) < CLOSE or found.growth <= 1:
@@ -138,7 +145,7 @@ def normalise(space: Space, weights: Sequence[float], ratio: float, exponents: S
     return best
 
 
-def measure(space: Space, coefficients: Coefficients, exponents: Sequence[int]) -> Normalised:
+def measure(space: Space, coefficients: Coefficients, exponents: Collection[int]) -> Normalised:
     """Measures what a step of given coefficients does; see `normalise`."""
     low, high = min(exponents), max(exponents)
     least, most = (expected_macs(scale(space, coefficients, exponent)) for exponent in (low, high))
