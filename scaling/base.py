@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 import searchspace
-from controller.policy import Policy
 from controller.repair import try_repair
 from controller.selection import ABOVE, BELOW
 from controller.start import largest_entropy
@@ -164,8 +163,10 @@ def _of_space(space: Space, budget: str) -> Base:
     if len(a2.blocks) == len(space.blocks):
         row, which = space.nearest(a2).choices, "nearest to the published A2"
     else:  # nothing published is like it
-        start = largest_entropy(space.decisions, space.costs(), "macs", target)
-        row, which = Policy.of(space.decisions, start.probabilities).argmax(), "of the likeliest choices at its cost"
+        row, which = (
+            space.decisions.canonical(((space.decisions.sizes - 1) // 2).astype(np.int8)),
+            "nearest to its middle",
+        )
     architecture = space.architecture(_repaired(space, row, target), f"{space.name}-base")
     note = f"base: the point of space {space.name!r} {which}, {_amount(target)} at clip {space.clip}"
     return Base(space, architecture, (note,))

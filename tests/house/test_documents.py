@@ -10,7 +10,7 @@ from experiments.cli import COMMANDS, module
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/controller.md"])
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/controller.md", "docs/scaling.md"])
 def test_every_path_exists(document: str) -> None:
     text = (ROOT / document).read_text()
     quoted = re.findall(r"`((?:[a-z]+/)+[a-z_]*(?:\.(?:py|yaml|md|html))?)`", text)
