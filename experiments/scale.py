@@ -114,7 +114,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--group", metavar="REGEX", help="its group names the person or recording of a file")
     data.add_argument("--seed", type=whole(0), metavar="N", help="of everything random (default: 0)")
     where = parser.add_argument_group("where")
-    where.add_argument("--workers", type=whole(1, 4096), metavar="N", help="trainings at a time (default: the cores)")
+    where.add_argument(
+        "--workers", type=whole(1, 4096), metavar="N", help="trainings at a time (default: as the cores allow)"
+    )
     where.add_argument("--threads", type=whole(1, 1024), metavar="N", help="of torch, a training (default: 1)")
     where.add_argument("--ray", metavar="ADDRESS", help="run trainings on this Ray cluster; `local` starts one here")
     where.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs")
@@ -146,11 +148,12 @@ def run(args: argparse.Namespace) -> int:
     coefficients, ratio = given_coefficients(config, base)
     for line in scale_text.understood(config, base, coefficients, ratio):
         say(line)
-    workers = args.workers or _cores() // config.threads or 1
+    local = args.ray in (None, "local")
+    workers = args.workers or (max(1, _cores() // config.threads) if local else None)
     if config.searched and not (found is not None and found.finished):
         from scaling.estimate import estimate
 
-        for line in scale_text.expected(config, base, workers, args.ray, estimate(config, base, workers)):
+        for line in scale_text.expected(config, base, workers, args.ray, estimate(config, base, workers or 1)):
             say(line)
     if args.dry_run:
         say("dry run: nothing was written")

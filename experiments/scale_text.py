@@ -32,11 +32,13 @@ def understood(config: ScaleConfig, base: Base, given: Coefficients | None, rati
     return lines
 
 
-def expected(config: ScaleConfig, base: Base, workers: int, ray: str | None, estimate: Estimate) -> list[str]:
+def expected(config: ScaleConfig, base: Base, workers: int | None, ray: str | None, estimate: Estimate) -> list[str]:
     """What the search will train, and for how long."""
     clip = base.space.clip.at(base.proxy_side(config.search_resolution))
     rungs = ", ".join(f"{clips:,}" for clips in config.rungs)
-    where = f"on Ray ({ray})" if ray else "in this process" if workers == 1 else f"in {workers} processes"
+    where = "in this process" if workers == 1 else f"in {workers} processes"
+    if ray is not None:
+        where = f"on Ray at {ray}, " + (f"{workers} at a time" if workers else "counted as one at a time")
     batches = "" if config.sampler == "random" else f", proposed by {config.sampler}"
     how = "as they come (ASHA)" if config.asynchronous else "rung by rung"
     return [

@@ -11,8 +11,8 @@ import networks
 import video
 from scaling.base import Base
 from scaling.config import ScaleConfig
-from scaling.jobs import HELD_OUT, PART
-from scaling.work import planned
+from scaling.jobs import PART
+from scaling.work import jobs_planned, work_planned
 from searchspace import cost
 from training.fit import FitConfig, fit
 
@@ -57,10 +57,5 @@ def estimate(config: ScaleConfig, base: Base, workers: int) -> Estimate:
             least = min(least, time.perf_counter() - begin)
     finally:
         torch.set_num_threads(before)
-    ratio = config.target_ratio or 2.0
-    work, trainings = 0.0, 0
-    for count, trained, exponents in planned(config):
-        work += count * (3 * trained + HELD_OUT) * macs * sum(ratio**exponent for exponent in exponents)
-        trainings += count * len(exponents)
-    a_mac = least / (macs * (3 * clips + config.batch))
-    return Estimate(config.architectures * trainings, config.architectures * work * a_mac / workers)
+    each = least / (macs * (3 * clips + config.batch))
+    return Estimate(jobs_planned(config), work_planned(config, macs) * each / workers)

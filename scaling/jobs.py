@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
+import socket
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -50,12 +52,17 @@ class Job:
 
     @property
     def work(self) -> float:
-        """Multiply-accumulates of its forward passes: training counts three times."""
-        return self.macs * (3.0 * self.clips + HELD_OUT)
+        """Multiply-accumulates, about; see `training_work`."""
+        return training_work(self.macs, self.clips)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for another process."""
         return dataclasses.asdict(self)
+
+
+def training_work(macs: int, clips: int) -> float:
+    """Multiply-accumulates of training on so many clips, a backward pass counted twice, and of scoring."""
+    return macs * (3.0 * clips + HELD_OUT)
 
 
 def run(job: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,7 +74,8 @@ def run(job: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
             videos, or None.
 
     Returns:
-        `accuracy` and `loss` on held-out clips, or `error` where the training failed; and `seconds`.
+        `accuracy` and `loss` on held-out clips, or `error` where the training failed; and `seconds`, `process` and
+        `machine`, which say what it took and where.
     """
     import torch
 
@@ -78,7 +86,8 @@ def run(job: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
         result = _train(Job(**job), config, settings["scan_cache"])
     except ValueError as error:  # the loss is not finite, or the clip is too small for the network
         result = {"error": str(error)}
-    return {**result, "seconds": round(time.perf_counter() - begin, 3)}
+    where = {"process": os.getpid(), "machine": socket.gethostname()}
+    return {**result, "seconds": round(time.perf_counter() - begin, 3), **where}
 
 
 def _train(job: Job, config: ScaleConfig, scan_cache: str | None) -> dict[str, Any]:

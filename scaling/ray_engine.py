@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import tempfile
 from collections.abc import Mapping
 from typing import Any
@@ -14,17 +15,18 @@ from scaling.engines import TRIES, Jobs
 from scaling.jobs import Job
 
 LOCAL = "local"
+CONNECT_SECONDS = 10.0
 
 
-def run_on_ray(work: Jobs, settings: Mapping[str, Any], workers: int, threads: int, address: str) -> None:
-    """Runs jobs as Tune trials on long-lived actors, at most `workers` at a time, each with `threads` CPUs.
+def run_on_ray(work: Jobs, settings: Mapping[str, Any], workers: int | None, threads: int, address: str) -> None:
+    """Runs jobs as Tune trials on long-lived actors, each with `threads` CPUs.
 
-    A worker that is lost gives its job back to Ray, which begins it again twice.
+    A job whose worker is lost is begun again, twice at most; Tune's own retries would want checkpoints.
 
     Args:
         work: what to do.
         settings: of `jobs.run`.
-        workers: jobs at a time.
+        workers: jobs at a time; None for as many as the cluster has CPUs for.
         threads: CPUs that a job takes.
         address: of a cluster, or `local` for one on this machine alone.
 
@@ -43,21 +45,30 @@ def run_on_ray(work: Jobs, settings: Mapping[str, Any], workers: int, threads: i
         def __init__(self) -> None:
             super().__init__(metric="done", mode="max")
             self.jobs: dict[str, Job] = {}
-            self.lost: Job | None = None
+            self.again: list[Job] = []
+            self.losses: dict[str, int] = {}
+
+        @property
+        def hopeless(self) -> list[str]:
+            """Jobs that were lost too often."""
+            return [key for key, count in self.losses.items() if count >= TRIES]
 
         def suggest(self, trial_id: str) -> Any:
-            if self.lost is not None or (len(self.jobs) == 0 and work.finished):
+            if self.hopeless:
                 return Searcher.FINISHED
-            job = work.take() if len(self.jobs) < workers else None
+            job = None
+            if len(self.jobs) < most:
+                job = self.again.pop() if self.again else work.take()
             if job is None:
-                return Searcher.FINISHED if not self.jobs and work.finished else None
+                return None if self.jobs or not work.finished else Searcher.FINISHED
             self.jobs[trial_id] = job
             return {"job": job.to_dict()}
 
         def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
             job = self.jobs.pop(trial_id)
             if error or not result or "answer" not in result:
-                self.lost = job
+                self.losses[job.key] = self.losses.get(job.key, 0) + 1
+                self.again.append(job)
             else:
                 work.tell(job, json.loads(result["answer"]))
 
@@ -71,9 +82,12 @@ def run_on_ray(work: Jobs, settings: Mapping[str, Any], workers: int, threads: i
         answer = jobs.run(config["job"], settings)
         tune.report({"answer": json.dumps(answer), "done": 1})  # as text: Tune takes mappings apart
 
-    _connect(address, workers * threads)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a lost worker is answered below
+    _connect(address, (workers or 1) * threads)
     try:
-        if max((node["Resources"].get("CPU", 0) for node in ray.nodes()), default=0) < threads:  # type: ignore[no-untyped-call]
+        cpus = [node["Resources"].get("CPU", 0) for node in ray.nodes()]  # type: ignore[no-untyped-call]
+        most = workers or sum(int(count // threads) for count in cpus)
+        if max(cpus, default=0) < threads:
             raise ValueError(
                 f"no machine of Ray at {address!r} offers the {threads} CPUs of a training; lower --threads"
             )
@@ -86,13 +100,12 @@ def run_on_ray(work: Jobs, settings: Mapping[str, Any], workers: int, threads: i
                     name="scale",
                     storage_path=storage,
                     verbose=0,
-                    failure_config=tune.FailureConfig(max_failures=TRIES - 1),
                 ),
             ).fit()
-        if feed.lost is not None:
+        if feed.hopeless:
             raise ValueError(
-                f"Ray lost the worker of training {feed.lost.key!r} {TRIES} times (out of memory?); lower --workers or "
-                "--search-resolution, then go on with --resume"
+                f"Ray lost the worker of training {feed.hopeless[0]!r} {TRIES} times (out of memory?); lower "
+                "--workers or --search-resolution, then go on with --resume"
             )
     finally:
         ray.shutdown()
@@ -113,6 +126,9 @@ def _connect(address: str, cpus: int) -> None:
 
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
+        host, colon, port = address.removeprefix("ray://").rpartition(":")
+        if colon and port.isdecimal():  # Ray itself would try for many minutes
+            socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
         if address == LOCAL:
             ray.init(num_cpus=cpus, include_dashboard=False, **options)
         else:

@@ -41,7 +41,7 @@ def scale(
     runs: str | os.PathLike[str] = "runs",
     name: str | None = None,
     resume: bool = False,
-    workers: int = 1,
+    workers: int | None = None,
     ray: str | None = None,
     progress: Progress | None = None,
 ) -> Family:
@@ -52,7 +52,7 @@ def scale(
         runs: folder of all runs.
         name: of the run; by default the first free `scale-<number>`.
         resume: go on with the run of this name, or the newest; where there is none yet, it starts.
-        workers: trainings at a time; 1 stays in this process, unless `ray` is given.
+        workers: trainings at a time; None for as many as Ray has CPUs for, or without Ray for 1, in this process.
         ray: address of a Ray cluster, or `local`.
         progress: where to report.
 
@@ -139,7 +139,7 @@ def given_coefficients(config: ScaleConfig, base: Base) -> tuple[Coefficients | 
 
 
 def _run(
-    config: ScaleConfig, base: Base, folder: RunFolder, workers: int, ray: str | None, progress: Progress
+    config: ScaleConfig, base: Base, folder: RunFolder, workers: int | None, ray: str | None, progress: Progress
 ) -> Family:
     found, ratio = given_coefficients(config, base)
     more: dict[str, Any] = {"ratio": ratio}
@@ -166,7 +166,7 @@ def _run(
 
 
 def _search(
-    config: ScaleConfig, base: Base, folder: RunFolder, workers: int, ray: str | None, progress: Progress
+    config: ScaleConfig, base: Base, folder: RunFolder, workers: int | None, ray: str | None, progress: Progress
 ) -> Work:
     work = Work(config, base, folder.path, progress)
     scan_cache = str(folder.path / "scan.json") if config.data else None
@@ -181,7 +181,7 @@ def _search(
         from scaling.ray_engine import run_on_ray
 
         run_on_ray(work, settings, workers, config.threads, ray)
-    elif workers > 1:
+    elif workers is not None and workers > 1:
         engines.run_in_processes(work, settings, workers)
     else:
         engines.run_here(work, settings)

@@ -133,14 +133,21 @@ def normalise(space: Space, weights: Sequence[float], ratio: float, exponents: C
 def _normalise(space: Space, weights: tuple[float, ...], ratio: float, low: int, high: int) -> Normalised:
     wanted = math.log(ratio)
     logarithm, best = wanted, None
+    below, above = 0.0, math.inf
     for _ in range(MOST_CORRECTIONS):
         coefficients = Coefficients.shared_out(weights, math.exp(logarithm))
         found = measure(space, coefficients, (low, high))
         if best is None or abs(math.log(found.growth) - wanted) < abs(math.log(best.growth) - wanted):
             best = found
-        if abs(found.growth / ratio - 1) < CLOSE or found.growth <= 1:
+        if abs(found.growth / ratio - 1) < CLOSE:
             break
-        logarithm *= wanted / math.log(found.growth)
+        if found.growth < ratio:
+            below = max(below, logarithm)
+        else:
+            above = min(above, logarithm)
+        logarithm *= wanted / max(math.log(found.growth), wanted / 2)
+        if not below < logarithm < above:  # rounding makes steps, over which the correction would jump to and fro
+            logarithm = (below + above) / 2
     assert best is not None
     return best
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from scaling import proposals
 from scaling.base import Base
 from scaling.coefficients import DIMENSIONS, Coefficients
 from scaling.config import TRIAL_EXPONENTS, ScaleConfig
-from scaling.jobs import Job
+from scaling.jobs import Job, training_work
 from scaling.members import Member, bring, members
 from scaling.members import targets as member_targets
 from scaling.schedule import RERUN, Outcome, Schedule, Task
@@ -75,6 +76,7 @@ class Work:
         self._queue: list[Job] = []
         self._networks: Choices = base.networks(config.architectures, config.seed)
         self._side = base.proxy_side(config.search_resolution)
+        self._begin_time, self._spent = time.monotonic(), 0.0
         for record in read_records(folder / LEDGER):
             if record["kind"] == "proposal":
                 self._remember(_proposal(record))
@@ -108,7 +110,10 @@ class Work:
         self.ledger.append_json(record)
         self._results[job.key] = record
         self._settle(Task(job.kind, job.number, job.clips, job.seed))
-        self.progress.phase("trainings", self.done, max(self.done, jobs_planned(self.config)))
+        self._spent += job.work
+        left = (time.monotonic() - self._begin_time) * self._left() / self._spent / 60
+        title = f"trainings, about {left:.0f} min left" if left >= 1 else "trainings"
+        self.progress.phase(title, self.done, max(self.done, jobs_planned(self.config)))
 
     def best(self) -> Proposal:
         """The chosen trial: the best of those that got furthest.
@@ -138,6 +143,12 @@ class Work:
         found = [record for record in self._results.values() if "accuracy" in record]
         found.sort(key=lambda record: str(record["job"]))
         return [{"kind": record["task"], **{key: record[key] for key in wanted}} for record in found]
+
+    def _left(self) -> float:
+        """Work that is still to come, about, where no trial fails."""
+        base = cost(self.base.architecture, self.base.space.clip.at(self._side)).macs
+        done = math.fsum(training_work(record["macs"], record["clips"]) for record in self._results.values())
+        return max(0.0, work_planned(self.config, base) - done)
 
     def _pending(self) -> list[Task]:
         running = set(self._running)
@@ -279,6 +290,20 @@ def planned(config: ScaleConfig) -> list[tuple[int, int, tuple[int, ...]]]:
 def jobs_planned(config: ScaleConfig) -> int:
     """How many trainings that is."""
     return config.architectures * sum(count * len(exponents) for count, _, exponents in planned(config))
+
+
+def work_planned(config: ScaleConfig, macs: int) -> float:
+    """How much that is, in the unit of `Job.work`.
+
+    Args:
+        config: of the search.
+        macs: of the base at the clip that it trains on; the others' follow from the ratio.
+    """
+    ratio = config.target_ratio or 2.0
+    return config.architectures * math.fsum(
+        count * training_work(1, clips) * macs * math.fsum(ratio**exponent for exponent in exponents)
+        for count, clips, exponents in planned(config)
+    )
 
 
 def proxy_clip(member: Member, base: Base, side: int) -> Clip:

@@ -49,6 +49,7 @@ def test_given_coefficients_from_the_command_line(nas: Nas, tmp_path: Path) -> N
     assert f"nas show {folder}/A1.json {folder}/A3.json" in answer.out
     assert nas("show", folder / "A1.json").code == 0
     assert nas("space", folder / "A3.yaml").code == 0
+    assert f"{folder} is a family; name one of its members" in nas("show", folder).err
     again = nas("scale", "--resume", "--runs", tmp_path, "--json")
     assert json.loads(again.out)["coefficients"]["depth"] == 1.2
     assert "is finished" in again.err

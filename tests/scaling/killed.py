@@ -1,15 +1,13 @@
 """Runs a scaling that is hurt at a named moment: `python killed.py SETTINGS.json RUNS ENGINE MOMENT COUNT`.
 
 Engines: `here`, `processes`, `ray`. Moments: `result` (the COUNT-th result is in the ledger), `line` (half of it is),
-`members` (a member is written, coefficients.json is not), each of which kills this process; `worker` (kills the workers
-once the COUNT-th result is there), `never`.
+`members` (a member is written, coefficients.json is not), each of which kills this process; `worker` (kills the one
+that the COUNT-th result came from), `never`.
 """
 
 import json
-import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -20,29 +18,17 @@ from scaling.scale import scale
 from training.ledger import Ledger
 
 
-def kill_workers(engine: str) -> None:
-    if engine == "processes":
-        pids = [child.pid for child in multiprocessing.active_children()]
-    else:
-        listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-        rows = [line.split(None, 1) for line in listed.splitlines()[1:]]
-        pids = [int(pid) for pid, words in rows if words.startswith("ray::") and "trial" in words.lower()]
-    assert pids, "no worker found"
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-
-
 def main() -> None:
     given, runs, engine, moment, count = sys.argv[1:]
     left = int(count)
     append, write = Ledger.append, family.write_member
 
-    def hurt() -> None:
+    def hurt(line: str = "") -> None:
         nonlocal left
         left -= 1
         if left == 0:
             if moment == "worker":
-                kill_workers(engine)
+                os.kill(json.loads(line)["process"], signal.SIGKILL)
             else:
                 os.kill(os.getpid(), signal.SIGKILL)
 
@@ -55,7 +41,7 @@ def main() -> None:
             hurt()
         append(self, line)
         if moment in ("result", "worker") and is_result:
-            hurt()
+            hurt(line)
 
     def write_and_hurt(*args):
         write(*args)

@@ -130,7 +130,6 @@ def test_a_lost_worker(straight, tmp_path, engine) -> None:
     assert table(tmp_path) == table(straight)
 
 
-@pytest.mark.slow
 def test_ray_that_is_not_there_is_an_error_of_one_line(tmp_path) -> None:
     from scaling.scale import scale
 

@@ -124,6 +124,16 @@ def test_bases(tmp_path) -> None:
     assert newest_search(tmp_path) is None
 
 
+def test_causal_networks_stay_causal(tmp_path) -> None:
+    path = tmp_path / "stream.json"
+    dataclasses.replace(searchspace.published("a2", stream=True), clip=Clip.parse("8x128x128@5")).save(path)
+    found = scale({"base": str(path), "coeffs": "1.2,1.1,1.1,1.2", "members": "A1:A3"}, runs=tmp_path)
+    states = [member.state_bytes for member in found.members]
+    assert all(member.architecture.causal for member in found.members)
+    assert 0 < states[0] < states[1] < states[2]
+    assert searchspace.load(found.folder / "A3.yaml").form.causal
+
+
 def test_the_scaled_members_train_on_clips_shrunk_alike(tmp_path) -> None:
     work = open_work(tmp_path, trials=1)
     sides = {}
