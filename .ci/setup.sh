@@ -58,7 +58,7 @@ need_room() { # MB, what for
     [ "$free" -ge "$1" ] ||
         fail "$2 needs $1 MB of free disk, $free MB are left on $(df -Pk "$(dirname "$venv")" | awk 'NR == 2 { print $6 }'): free some, or: make $goal VENV=/path/on/another/disk"
 }
-need_room 2048 "the installation"
+need_room 2560 "the installation"
 
 # 3. The environment.
 if ! new_enough "$venv/bin/python"; then
@@ -86,8 +86,8 @@ pip() {
     "$venv/bin/python" -m pip --disable-pip-version-check --retries 2 --log "$log" "$@" $flags 2>/dev/null || why
 }
 
-others="about 90 MB"
-[ -z "$extra" ] || others="about 180 MB"
+others="about 290 MB"
+[ -z "$extra" ] || others="about 380 MB"
 bar=""
 [ -t 1 ] || bar="--progress-bar off" # a log needs no bars; a terminal shows them even when quiet
 
@@ -101,7 +101,7 @@ print(json.load(open(sys.argv[1]))["install"][0]["metadata"]["version"])' "$repo
     rm -f "$report"
     case "$(uname -s) $build" in
     Linux*+cpu | Darwin* | *BSD*)
-        echo "set-up: about to download torch $build (CPU build, about 200 MB) and the other packages ($others); 1.5 GB on disk" ;;
+        echo "set-up: about to download torch $build (CPU build, about 200 MB) and the other packages ($others); 2 GB on disk" ;;
     *)
         echo "set-up: about to download torch $build with its GPU libraries (about 3 GB) and the other packages ($others); 8 GB on disk"
         echo "set-up: no NVIDIA card? Stop this (Ctrl-C) and take the CPU build, about 200 MB: make $goal PIP_FLAGS=\"--extra-index-url URL\""

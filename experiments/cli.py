@@ -16,6 +16,7 @@ from experiments.errors import explain
 
 COMMANDS = {
     "search": "search for an architecture within a budget",
+    "scale": "from one network or space to a family A0 to A5, by compound coefficients",
     "retrain": "train an architecture to its end, from scratch or from trained weights",
     "config": "recipes of nas retrain: list, show, change",
     "space": "size, decisions and costs of a search space",

@@ -54,7 +54,7 @@ def _is_memory(error: BaseException) -> bool:
 
 
 def _is_ours(module: str) -> bool:
-    rooms = ("searchspace", "networks", "supernet", "controller", "video", "training", "experiments")
+    rooms = ("searchspace", "networks", "supernet", "controller", "video", "training", "scaling", "experiments")
     return module.split(".")[0] in rooms
 
 

@@ -98,7 +98,10 @@ class Run:
         """Opens the run in a folder; raises `ValueError` where there is none."""
         if not (folder / "config.json").is_file():
             raise ValueError(f"{folder} is not a run (it has no config.json); give a folder that nas search made")
-        return cls(folder, read_json(folder / "config.json"))
+        config = read_json(folder / "config.json")
+        if config.get("command") == "scale":
+            raise ValueError(f"{folder} is a family; name one of its members, such as {folder / 'A2.json'}")
+        return cls(folder, config)
 
     @property
     def name(self) -> str:

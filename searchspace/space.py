@@ -27,7 +27,7 @@ from searchspace.architecture import (
     read_kernels,
     read_stem_kernel,
 )
-from searchspace.clip import Clip, Kernel
+from searchspace.clip import MAX_FRAMES, MAX_SIDE, Clip, Kernel
 from searchspace.decisions import Choices, Decision, Decisions
 from searchspace.form import Form
 from searchspace.schema import Fields, show
@@ -47,7 +47,7 @@ class BlockSpace:
     """What can be chosen in one block; widths and expansions are channels, rounded and merged.
 
     Attributes:
-        base: the unmultiplied width.
+        base: the unmultiplied width; a fraction in scaled spaces, which round once.
         stride: spatial stride of the first layer.
         widths: output widths.
         depths: numbers of layers, ascending.
@@ -56,7 +56,7 @@ class BlockSpace:
         squeezes: whether a layer has squeeze-excitation.
     """
 
-    base: int
+    base: float
     stride: int
     widths: tuple[int, ...]
     depths: tuple[int, ...]
@@ -68,6 +68,19 @@ class BlockSpace:
     def layer_choices(self) -> int:
         """Number of different layers."""
         return len(self.kernels) * len(self.expansions) * len(self.squeezes)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Grid:
+    """What the clips of scaled copies of a space are rounded to: multiples of these.
+
+    Attributes:
+        resolution: pixels of height and width.
+        frames: frames.
+    """
+
+    resolution: int = 8
+    frames: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +112,7 @@ class Space:
         hidden: width of the dense layer.
         dropout, drop_path: of the networks that come out.
         form: how they compute: causal or not, convolutions, squeeze-excitation, activations.
+        grid: of the clips of its scaled copies.
         source: the file's content, from which a copy can be saved.
     """
 
@@ -112,6 +126,7 @@ class Space:
     dropout: float
     drop_path: float
     form: Form
+    grid: Grid
     source: dict[str, Any] = dataclasses.field(repr=False, compare=False)
 
     @functools.cached_property
@@ -304,17 +319,36 @@ def read_space(data: object, where: str) -> Space:
         for b, item in enumerate(top.items("blocks", MAX_BLOCKS))
     )
     head = top.fields("head")
-    base = head.integer("width", 1, MAX_WIDTH)
+    base = _read_base(head)
     heads = _rounded(head, "multipliers", head.items("multipliers", MAX_CHOICES, [1]), head, base, MAX_WIDTH)
     hidden = head.integer("hidden", 1, MAX_EXPAND)
     head.done()
     dropout, drop_path = top.number("dropout", 0, MAX_RATE, 0.2), top.number("drop_path", 0, MAX_RATE, 0.2)
     form = Form.read(top)
+    grid = _read_grid(top)
     if not form.answers_clips:
         raise ValueError(f"{where}.head_pool is {form.head_pool!r}; allowed in a space: 3d, one answer a clip")
     top.done()
     assert isinstance(data, dict)
-    return Space(name, clip, classes, stem, blocks, heads, hidden, dropout, drop_path, form, data)
+    return Space(name, clip, classes, stem, blocks, heads, hidden, dropout, drop_path, form, grid, data)
+
+
+def _read_grid(top: Fields) -> Grid:
+    if not top.has("grid"):
+        return Grid()
+    fields = top.fields("grid")
+    grid = Grid(
+        fields.integer("resolution", 1, MAX_SIDE, Grid().resolution),
+        fields.integer("frames", 1, MAX_FRAMES, Grid().frames),
+    )
+    fields.done()
+    return grid
+
+
+def _read_base(fields: Fields) -> float:
+    """A base width: whole where people write it, with a fraction where a scaling did."""
+    width = fields.number("width", 1, MAX_WIDTH)
+    return int(width) if width.is_integer() else width
 
 
 def _read_block(fields: Fields, shared: Fields) -> BlockSpace:
@@ -324,7 +358,7 @@ def _read_block(fields: Fields, shared: Fields) -> BlockSpace:
         source = fields if fields.has(key) else shared
         return source, source.items(key, MAX_CHOICES)
 
-    base = fields.integer("width", 1, MAX_WIDTH)
+    base = _read_base(fields)
     stride = fields.integer("stride", 1, 2)
     multiplier_source, multipliers = offered("multipliers")
     source, depths = offered("depth")
@@ -355,12 +389,12 @@ def _read_block(fields: Fields, shared: Fields) -> BlockSpace:
     return result
 
 
-def _rounded(source: Fields, key: str, ratios: list[Any], owner: Fields, base: int, most: int) -> tuple[int, ...]:
+def _rounded(source: Fields, key: str, ratios: list[Any], owner: Fields, base: float, most: int) -> tuple[int, ...]:
     """Channels of each ratio of `source.key` times the width of `owner`, rounded, ascending, equal ones merged."""
     for ratio in ratios:
         if type(ratio) not in (int, float) or not 0 < ratio <= 64 or base * ratio > most:
             raise ValueError(
                 f"{source.where}.{key} holds {show(ratio)}; allowed: numbers above 0 and at most 64 "
-                f"that times the width {base} of {owner.where} are at most {most}"
+                f"that times the width {base:g} of {owner.where} are at most {most}"
             )
     return tuple(sorted({round_width(base * ratio) for ratio in ratios}))

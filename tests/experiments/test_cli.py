@@ -12,7 +12,7 @@ from experiments.errors import explain
 from tests.experiments.conftest import Nas
 from training.interrupt import Interrupted
 
-HEAVY = ("torch", "matplotlib", "pandas", "ray", "av")
+HEAVY = ("torch", "matplotlib", "pandas", "ray", "optuna", "av")
 
 
 def nas_process(*words: str) -> subprocess.CompletedProcess[str]:
@@ -128,6 +128,9 @@ def test_a_mistake_in_a_process_of_its_own() -> None:
         ["show", "a2"],
         ["cost", "a2"],
         ["benchmark", "--table", "none.csv"],
+        ["scale", "--help"],
+        ["scale", "movinet", "--coeffs", "1.2,1.2"],
+        ["scale", "movinet", "--targets", "1M"],
         ["serach"],
     ],
 )

@@ -10,9 +10,10 @@ from experiments.cli import COMMANDS, module
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(
-    "document", ["README.md", "CONTRIBUTING.md", "docs/controller.md", "docs/evaluation.md", "docs/training.md"]
-)
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_path_exists(document: str) -> None:
     text = (ROOT / document).read_text()
     quoted = re.findall(r"`((?:[a-z]+/)+[a-z_]*(?:\.(?:py|yaml|md|html))?)`", text)

@@ -108,7 +108,7 @@ def test_no_venv_module(clone: Clone) -> None:
 
 
 def test_little_disk(clone: Clone) -> None:
-    clone.fails("2048 MB of free disk, 97 MB are left", "VENV=", FREE_KB="100000")
+    clone.fails("2560 MB of free disk, 97 MB are left", "VENV=", FREE_KB="100000")
     assert not (clone.root / ".venv").exists()
 
 

@@ -82,7 +82,7 @@ def test_data_files_are_in_the_wheel_and_tests_are_not(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     for path in ("searchspace/spaces/movinet.yaml", "searchspace/published.yaml", "experiments/plots/front.html"):
         assert path in names
-    rooms = {"searchspace", "networks", "supernet", "controller", "video", "training", "experiments"}
+    rooms = {"searchspace", "networks", "supernet", "controller", "video", "training", "scaling", "experiments"}
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == rooms
     assert all(f"{room}/py.typed" in names for room in rooms)
     assert any(name.endswith("licenses/LICENSE") for name in names)

@@ -1,0 +1,176 @@
+"""Scaling measured: how long a search over coefficients takes, what two workers are worth, and whether members step up.
+
+Every result is appended to `benchmarks/results/scaling.jsonl`; give folders of runs that may be thrown away.
+
+    python -m benchmarks.scaling trials 12 --runs /tmp/runs    # minutes of `nas scale --coeffs random --trials 12`
+    python -m benchmarks.scaling trials 4 --runs /tmp/runs
+    python -m benchmarks.scaling parallel                      # trainings of one thread at once, or of two in turn
+    python -m benchmarks.scaling members /tmp/runs/scale-1     # A0, A1, A2 with three seeds each: does each step gain?
+    python -m benchmarks.scaling picture --runs /tmp/runs      # a family of the tiny space, all members drawn
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scaling import engines, family
+from scaling.config import ScaleConfig
+from scaling.jobs import Job
+from scaling.scale import open_base
+from scaling.work import proxy_clip
+from searchspace import cost
+from training.ledger import Ledger
+from training.run import read_json
+
+RESULTS = Path(__file__).parent / "results" / "scaling.jsonl"
+TINY = Path(__file__).parent / "spaces" / "tiny.yaml"
+
+
+class Listed:
+    """Trainings that are known from the start; `engines.Jobs`."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._waiting = sorted(jobs, key=lambda job: -job.work)
+        self.results: dict[str, dict[str, Any]] = {}
+
+    def take(self) -> Job | None:
+        """The dearest first."""
+        return self._waiting.pop(0) if self._waiting else None
+
+    @property
+    def finished(self) -> bool:
+        """Whether all were handed out."""
+        return not self._waiting
+
+    def tell(self, job: Job, result: Mapping[str, Any]) -> None:
+        """Keeps and prints a result."""
+        self.results[job.key] = dict(result)
+        print(job.key, result, flush=True)
+
+
+def record(kind: str, **values: Any) -> None:
+    """Prints a result and keeps it."""
+    print({"kind": kind, **values})
+    Ledger(RESULTS).append_json({"kind": kind, **values})
+
+
+def nas_scale(words: Sequence[str]) -> float:
+    """Minutes of a `nas scale`."""
+    begin = time.monotonic()
+    subprocess.run([sys.executable, "-m", "experiments.cli", "scale", *words], check=True)
+    return (time.monotonic() - begin) / 60
+
+
+def trials(arguments: argparse.Namespace) -> None:
+    """Minutes of a search over coefficients, from an empty folder."""
+    name = f"trials-{arguments.count}-{int(time.time())}"
+    words = ["movinet", "--coeffs", "random", "--trials", str(arguments.count), "--name", name]
+    minutes = nas_scale([*words, "--runs", str(arguments.runs), "--workers", str(arguments.workers)])
+    found = family.load(arguments.runs / name)
+    verdict = found.data["verdict"]["text"]
+    values = {"trials": arguments.count, "workers": arguments.workers, "minutes": round(minutes, 2)}
+    record("trials", **values, coefficients=found.coefficients.to_dict(), verdict=verdict)
+
+
+def parallel(arguments: argparse.Namespace) -> None:
+    """The same trainings by two processes of one thread each, and in one process with two threads."""
+    from scaling.coefficients import Coefficients
+    from scaling.members import bring, members
+
+    config = ScaleConfig.resolve(first_clips=arguments.clips, clips=arguments.clips)
+    base = open_base(config, Path("runs"))
+    coefficients = Coefficients(1.2, 1.1, 1.1, 1.2)
+    jobs = []
+    for member in members(base.space, coefficients, (-1, 1), (base.macs / 2, base.macs * 2)):
+        row = bring(base.choices[None], base.space, 0, member, coefficients).choices[0]
+        network, clip = member.space.architecture(row), proxy_clip(member, base, base.proxy_side())
+        macs = cost(network, clip).macs
+        one = Job("trial", 0, arguments.clips, 0, member.exponent, 0, str(clip), macs, {}, network.to_dict())
+        jobs += [dataclasses.replace(one, number=number) for number in range(2)]
+    seconds = {}
+    for name, threads in (("two at once, one thread each", 1), ("in turn, two threads", 2)):
+        settings = {"config": {**config.to_dict(), "threads": threads}, "scan_cache": None}
+        begin, work = time.monotonic(), Listed(jobs)
+        if threads == 1:
+            engines.run_in_processes(work, settings, 2)
+        else:
+            engines.run_here(work, settings)
+        seconds[name] = round(time.monotonic() - begin, 1)
+    once, turn = seconds.values()
+    record("parallel", clips=arguments.clips, seconds=seconds, ratio=round(turn / once, 2))
+
+
+def members_step_up(arguments: argparse.Namespace) -> None:
+    """Members trained alone with several seeds: each step's gain in mean accuracy beside its standard error."""
+    found = family.load(arguments.family)
+    stored = read_json(arguments.family / "config.json")
+    config = ScaleConfig.stored({key: value for key, value in stored.items() if key != "command"})
+    base = open_base(config, arguments.family.parent)
+    side = base.proxy_side(config.search_resolution)
+    jobs = []
+    for member in found.members:
+        if member.name not in arguments.members.split(","):
+            continue
+        clip = member.architecture.clip.at(round(side * member.architecture.clip.height / base.space.clip.height))
+        macs, exponent = cost(member.architecture, clip).macs, member.exponent
+        network = member.architecture.to_dict()
+        one = Job("member", exponent, arguments.clips, 0, exponent, 0, str(clip), macs, {}, network)
+        jobs += [dataclasses.replace(one, seed=seed) for seed in range(arguments.seeds)]
+    work = Listed(jobs)
+    engines.run_in_processes(work, {"config": config.to_dict(), "scan_cache": None}, arguments.workers)
+    accuracies = {
+        member.name: [work.results[job.key]["accuracy"] for job in jobs if job.exponent == member.exponent]
+        for member in found.members
+        if any(job.exponent == member.exponent for job in jobs)
+    }
+    for (small, first), (large, second) in itertools.pairwise(accuracies.items()):
+        gain = statistics.mean(second) - statistics.mean(first)
+        error = (statistics.variance(first) / len(first) + statistics.variance(second) / len(second)) ** 0.5
+        holds = "exceeds" if gain > error else "does not exceed"
+        print(f"{small} to {large}: {100 * gain:+.1f} points, which {holds} its standard error of {100 * error:.1f}")
+    record("members", family=str(arguments.family), clips=arguments.clips, accuracies=accuracies)
+
+
+def picture(arguments: argparse.Namespace) -> None:
+    """A family of the tiny space, whose networks learn in minutes, all members and single dimensions on 4,000 clips."""
+    words = [str(TINY), "--budget", "32M", "--trials", "8", "--search-resolution", "32", "--picture-clips", "4000"]
+    minutes = nas_scale([*words, "--runs", str(arguments.runs), "--name", "tiny", "--resume"])
+    record("picture", minutes=round(minutes, 2), family=str(arguments.runs / "tiny"))
+
+
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    for name, function in (
+        ("trials", trials),
+        ("parallel", parallel),
+        ("members", members_step_up),
+        ("picture", picture),
+    ):
+        command = commands.add_parser(name, help=function.__doc__)
+        command.set_defaults(function=function)
+        command.add_argument("--workers", type=int, default=2, help="trainings at a time")
+        command.add_argument("--runs", type=Path, default=Path("runs"))
+        if name == "trials":
+            command.add_argument("count", type=int)
+        if name == "members":
+            command.add_argument("family", type=Path)
+            command.add_argument("--members", default="A0,A1,A2")
+            command.add_argument("--seeds", type=int, default=3)
+        command.add_argument("--clips", type=int, default=8000 if name == "members" else 400)
+    arguments = parser.parse_args()
+    arguments.function(arguments)
+
+
+if __name__ == "__main__":
+    main()

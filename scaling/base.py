@@ -1,0 +1,191 @@
+"""What a family starts from: a network in its space, whose cost is the base of all members' targets."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import numpy as np
+
+import searchspace
+from controller.repair import try_repair
+from controller.selection import ABOVE, BELOW
+from controller.start import largest_entropy
+from controller.window import Window
+from searchspace import Architecture, Budget, Choices, Clip, Probabilities, Space, cost, format_quantity
+from training.ledger import read_records
+from training.run import SUMMARY, read_json
+from training.seeds import generator
+
+PROXY_MACS = 45e6
+PROXY_GRID, PROXY_LEAST = 8, 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Base:
+    """The member of exponent 0.
+
+    Attributes:
+        space: whose scalings are tried; its clip is the one at which costs are counted.
+        architecture: a point of it.
+        notes: how it was understood, for people.
+        policy: probabilities of a search in this space, or None.
+    """
+
+    space: Space
+    architecture: Architecture
+    notes: tuple[str, ...]
+    policy: Probabilities | None = None
+
+    @property
+    def choices(self) -> Choices:
+        """The architecture as a row of choices, int8 [D]."""
+        return self.space.choices(self.architecture)
+
+    @functools.cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates at the space's clip."""
+        return cost(self.architecture, self.space.clip).macs
+
+    def proxy_side(self, wanted: int | None = None) -> int:
+        """Shorter side at which its short trainings run: the largest multiple of 8 that costs at most 45 MMACs."""
+        clip = self.space.clip
+        most = min(clip.height, clip.width)
+        if wanted is not None:
+            if wanted > most:
+                raise ValueError(f"search resolution {wanted} is above the {most} pixels of clip {clip}; lower it")
+            return wanted
+        sides = range(most // PROXY_GRID * PROXY_GRID, PROXY_LEAST, -PROXY_GRID)
+        cheap = (side for side in sides if cost(self.architecture, clip.at(side)).macs <= PROXY_MACS)
+        return next(cheap, min(most, PROXY_LEAST))
+
+    def networks(self, count: int, seed: int) -> Choices:
+        """The base, and further networks of its cost: from the policy, or by largest entropy, int8 [count, D].
+
+        Raises:
+            ValueError: none could be brought to the cost.
+        """
+        decisions, costs = self.space.decisions, self.space.costs()
+        rows = self.choices[None]
+        if count > 1:
+            start = self.policy or largest_entropy(decisions, costs, "macs", self.macs).probabilities
+            drawn = decisions.sample(generator(seed, "networks of a trial"), count - 1, start)
+            found = try_repair(decisions, drawn, Window.around("macs", costs.macs, float(self.macs), BELOW, ABOVE))
+            if not found.inside.all():
+                raise ValueError(f"no {count} networks of {_amount(self.macs)} were found in {self.space.name!r}")
+            rows = np.concatenate([rows, found.choices])
+        return rows
+
+
+def newest_search(runs: Path) -> Path | None:
+    """The newest finished search run in a folder of runs, if there is one."""
+    found = [
+        path.parent
+        for path in runs.glob(f"*/{SUMMARY}")
+        if (path.parent / "config.json").is_file() and read_json(path.parent / "config.json").get("command") == "search"
+    ]
+    return max(found, key=lambda path: ((path / SUMMARY).stat().st_mtime_ns, path.name), default=None)
+
+
+def find_base(word: str, runs: Path, budget: str, clip: str | None, classes: int) -> Base:
+    """Reads what a family should start from.
+
+    Args:
+        word: a built-in space or its YAML file; a search run, by path or by name in `runs`; or an architecture: a
+            published name or the path of an arch.json.
+        runs: folder of all runs.
+        budget: cost of the base that is made of a space; not for runs and architectures, which have their own.
+        clip: shape at which costs are counted; None for the base's own.
+        classes: of a base that is made of a space.
+
+    Raises:
+        ValueError: nothing of that name, an unfinished run, an ensemble, or a budget outside the space.
+    """
+    wanted = None if clip is None else Clip.parse(clip)
+    if word in searchspace.names() or word.endswith((".yaml", ".yml")):
+        return _of_space(_at(searchspace.load(word).with_classes(classes), wanted), budget)
+    for folder in (Path(word), runs / word):
+        if (folder / "config.json").is_file():
+            return _of_run(folder, wanted)
+    found = searchspace.find(word)
+    if not isinstance(found, Architecture):
+        raise ValueError(f"{word!r} is an ensemble; give one of its members, or a run, a space or an architecture")
+    return _of_architecture(found, wanted)
+
+
+def _of_run(folder: Path, clip: Clip | None) -> Base:
+    command = read_json(folder / "config.json").get("command")
+    if command != "search":
+        raise ValueError(f"{folder} is a run of nas {command}, and only searches have a winner; give one of those")
+    if not (folder / SUMMARY).is_file():
+        raise ValueError(f"{folder} is not finished; go on with: nas search --resume --name {folder.name}")
+    architecture = Architecture.load(folder / "best" / "arch.json")
+    space = searchspace.load(folder / "space.yaml").with_classes(architecture.classes)
+    moments = read_records(folder / "policy.jsonl")
+    policy = None
+    if moments:
+        table = moments[-1]["probabilities"]
+        policy = [np.array(table[path], dtype=np.float64) for path in space.decisions.paths]
+    note = f"base: the winner of {folder}"
+    return _point(_at(space, clip or architecture.clip), architecture, note, policy)
+
+
+def _of_architecture(architecture: Architecture, clip: Clip | None) -> Base:
+    named = architecture.provenance.get("space")
+    space = searchspace.load(named if isinstance(named, str) and named in searchspace.names() else "movinet")
+    space = (space.streaming() if architecture.causal else space).with_classes(architecture.classes)
+    return _point(_at(space, clip or architecture.clip), architecture, f"base: {architecture.name}", None)
+
+
+def _point(space: Space, architecture: Architecture, note: str, policy: Probabilities | None) -> Base:
+    """An architecture in a space: itself, or the nearest point brought to its cost."""
+    found = space.nearest(architecture)
+    macs = cost(architecture, space.clip).macs
+    row, notes = found.choices, [f"{note}, {_amount(macs)} at clip {space.clip}"]
+    if found.changes:
+        shown = ", ".join(found.changes[:3]) + (" ..." if len(found.changes) > 3 else "")
+        notes.append(f"note: not a point of space {space.name!r}: {len(found.changes)} things differ ({shown})")
+        row = _repaired(space, row, macs)
+    name = architecture.name if not found.changes else f"{architecture.name} in {space.name}"
+    return Base(space, space.architecture(row, name[:200]), tuple(notes), policy)
+
+
+def _of_space(space: Space, budget: str) -> Base:
+    target = Budget.parse(budget).limit(space.clip)
+    low, high = space.costs().bounds("macs")
+    if not low <= target <= high:
+        raise ValueError(
+            f"budget {budget} is outside space {space.name!r} at clip {space.clip}, whose networks cost "
+            f"{_amount(low)} to {_amount(high)}; give one between them"
+        )
+    a2 = searchspace.published("a2")
+    if len(a2.blocks) == len(space.blocks):
+        row, which = space.nearest(a2).choices, "nearest to the published A2"
+    else:  # nothing published is like it
+        row, which = (
+            space.decisions.canonical(((space.decisions.sizes - 1) // 2).astype(np.int8)),
+            "nearest to its middle",
+        )
+    architecture = space.architecture(_repaired(space, row, target), f"{space.name}-base")
+    note = f"base: the point of space {space.name!r} {which}, {_amount(target)} at clip {space.clip}"
+    return Base(space, architecture, (note,))
+
+
+def _repaired(space: Space, row: Choices, macs: float) -> Choices:
+    window = Window.around("macs", space.costs().macs, float(macs), BELOW, ABOVE)
+    found = try_repair(space.decisions, row[None], window)
+    if not found.inside[0]:
+        raise ValueError(
+            f"no network of {_amount(macs)} was found in space {space.name!r}; give another base or budget"
+        )
+    repaired: Choices = found.choices[0]
+    return repaired
+
+
+def _at(space: Space, clip: Clip | None) -> Space:
+    return space if clip is None else dataclasses.replace(space, clip=clip, source={**space.source, "clip": str(clip)})
+
+
+def _amount(macs: float) -> str:
+    return format_quantity("macs", macs)

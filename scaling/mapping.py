@@ -1,0 +1,74 @@
+"""The same network in another scaling of its space."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from searchspace import Choices, Space
+
+_PER_LAYER = 3  # kernel, expansion, squeeze-excitation: the decisions of a layer, in the order of the walk
+
+
+def map_choices(choices: Choices, source: Space, target: Space, depth_ratio: float) -> Choices:
+    """Takes architectures of one scaling of a space into another one.
+
+    Widths and expansions go to the value of the same rank, or where rounding has merged some to the one nearest in
+    proportion to their block's base width, so that their order stays; depths to the one nearest to `depth_ratio` times
+    as many layers; kernels and squeeze-excitation stay. A block that shrinks keeps its first layers; one that grows
+    repeats its layers in order, but for the first, which carries the stride. Growing and shrinking back gives the same
+    network.
+
+    Args:
+        choices: of `source`, int8 [N, D].
+        source, target: scalings of one space.
+        depth_ratio: depth coefficient to the power of the difference of exponents.
+
+    Returns:
+        Canonical choices of `target`, int8 [N, D'].
+
+    Raises:
+        ValueError: the spaces have different numbers of blocks.
+    """
+    if len(source.blocks) != len(target.blocks):
+        raise ValueError(
+            f"spaces {source.name!r} and {target.name!r} have {len(source.blocks)} and {len(target.blocks)} blocks; "
+            "only scalings of one space can be mapped into each other"
+        )
+    rows = np.arange(len(choices))
+    columns: list[NDArray[Any]] = []
+    for b, (old, new) in enumerate(zip(source.blocks, target.blocks, strict=True)):
+        first = source.decisions.index(f"blocks/{b}/layers/0/kernel")
+        width, depth = choices[:, first - 2], choices[:, first - 1]
+        columns.append(_channels(old.widths, old.base, new.widths, new.base)[width])
+        deeper = _table(old.depths, new.depths, lambda value, other: abs(other - value * depth_ratio))[depth]
+        columns.append(deeper)
+        tables = (
+            _table(old.kernels, new.kernels, lambda value, other: value.distance(other)),
+            _channels(old.expansions, old.base, new.expansions, new.base),
+            _table(old.squeezes, new.squeezes, lambda value, other: value != other),
+        )
+        had = np.array(old.depths)[depth]
+        for index in range(new.depths[-1]):
+            origin = np.where(index < had, index, 1 + (index - 1) % np.maximum(1, had - 1))
+            origin = np.minimum(origin, had - 1)  # of a single layer every other is a copy
+            columns += [table[choices[rows, first + _PER_LAYER * origin + i]] for i, table in enumerate(tables)]
+    heads = _channels(source.heads, source.heads[0], target.heads, target.heads[0])
+    columns.append(heads[choices[:, -1]])
+    return target.decisions.canonical(np.stack(columns, axis=1).astype(np.int8))
+
+
+def _channels(old: Sequence[int], old_base: float, new: Sequence[int], new_base: float) -> NDArray[np.int64]:
+    """By rank where rounding merged nothing, else by proportion to the base width."""
+    if len(old) == len(new):
+        return np.arange(len(old))
+    return _table(old, new, lambda value, other: abs(math.log(value / old_base) - math.log(other / new_base)))
+
+
+def _table(old: Sequence[Any], new: Sequence[Any], distance: Callable[[Any, Any], float]) -> NDArray[np.int64]:
+    """For each old value the index of the nearest new one; ties go to the first."""
+    return np.array([int(np.argmin([distance(value, other) for other in new])) for value in old])

@@ -1,0 +1,247 @@
+"""From a base to a family: coefficients searched, given or reused, and members scaled or searched, in a run folder.
+
+A search is a function of its configuration (but for times, and unless it is asynchronous): killed and resumed, in one
+process, in several or on Ray, it ends with the same table. `trials.jsonl` is the truth of what was computed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import video
+from scaling import engines, family
+from scaling.base import Base, find_base
+from scaling.coefficients import DIMENSIONS, Coefficients
+from scaling.config import TRIAL_EXPONENTS, ScaleConfig
+from scaling.family import Family
+from scaling.members import Member, members, targets
+from scaling.spaces import measure
+from scaling.verdict import judge
+from scaling.work import Work
+from searchspace import Architecture
+from searchspace.schema import write_atomically
+from training import run as runs_module
+from training.interrupt import Interrupted
+from training.progress import Progress, Silent
+from training.run import SUMMARY, RunFolder
+from video.layout import find_videos
+
+COMMAND = "scale"
+
+
+def scale(
+    config: ScaleConfig | Mapping[str, Any] | None = None,
+    *,
+    runs: str | os.PathLike[str] = "runs",
+    name: str | None = None,
+    resume: bool = False,
+    workers: int | None = None,
+    ray: str | None = None,
+    progress: Progress | None = None,
+) -> Family:
+    """Scales a base to a family.
+
+    Args:
+        config: settings (`ScaleConfig`), or those that differ from the defaults.
+        runs: folder of all runs.
+        name: of the run; by default the first free `scale-<number>`.
+        resume: go on with the run of this name, or the newest; where there is none yet, it starts.
+        workers: trainings at a time; None for as many as Ray has CPUs for, or without Ray for 1, in this process.
+        ray: address of a Ray cluster, or `local`.
+        progress: where to report.
+
+    Raises:
+        ValueError: a mistake in the settings, targets that cannot be met, or no trial that succeeded; what was
+            computed is kept.
+        Interrupted: after Ctrl-C or SIGTERM; the run can be resumed.
+    """
+    progress = progress or Silent()
+    given = dict(config) if isinstance(config, Mapping) else {} if config is None else config.to_dict()
+    folder = runs_module.resume(Path(runs), name, COMMAND, given) if resume else None
+    resolved = ScaleConfig.resolve(**given) if folder is None else ScaleConfig.stored(folder.config)
+    base = open_base(resolved, Path(runs))
+    check(resolved, base)
+    if folder is None:
+        folder = runs_module.create(Path(runs), name, COMMAND, resolved.to_dict())
+        write_atomically(folder.path / family.SPACE, base.space.to_yaml())
+        base.architecture.save(folder.path / family.BASE)
+    from training.metrics import Logged
+
+    with folder:
+        if folder.finished:
+            progress.line(f"{folder.path} is finished")
+            return family.load(folder.path)
+        kept = Architecture.load(folder.path / family.BASE)
+        if kept.key() != base.architecture.key():
+            raise ValueError(
+                f"base {resolved.base!r} has changed since {folder.path} was started (its copy is "
+                f"{folder.path / family.BASE}); restore it, or start a new run"
+            )
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            _on_terminate(_terminated)
+            return _run(resolved, base, folder, workers, ray, Logged(progress, folder.path / "log.txt"))
+        except KeyboardInterrupt as stop:
+            code = stop.exit_code if isinstance(stop, Interrupted) else 130
+            message = f"stopped; finished trainings are kept, go on with: nas scale --resume --name {folder.path.name}"
+            raise Interrupted(code, message) from None
+        finally:
+            _on_terminate(before)
+
+
+def open_base(config: ScaleConfig, runs: Path) -> Base:
+    """The base of a configuration; raises `ValueError` as `find_base` does, or for a folder that is no data set."""
+    if config.data is None:
+        classes = len(video.MOTION_CLASSES)
+    else:
+        if not Path(config.data).is_dir():
+            raise ValueError(f"data folder {config.data!r} does not exist; give one with a sub-folder for each class")
+        classes = len(find_videos(Path(config.data)).classes)
+    base = find_base(config.base, runs, config.budget, config.clip, classes)
+    base.proxy_side(config.search_resolution)
+    return base
+
+
+def check(config: ScaleConfig, base: Base) -> None:
+    """Answers what can be answered before a folder is made.
+
+    Raises:
+        ValueError: coefficients or targets that cannot be, or members that the scaled spaces cannot hold.
+    """
+    found, ratio = given_coefficients(config, base)
+    every = config.exponents
+    if found is None:
+        found = Coefficients.shared_out([1] * len(DIMENSIONS), ratio)
+    for member in members(base.space, found, every, targets(config.targets, every, base.macs, ratio)):
+        member.check()
+
+
+def given_coefficients(config: ScaleConfig, base: Base) -> tuple[Coefficients | None, float]:
+    """Coefficients that are not searched, or None; and the factor of the members' targets a step.
+
+    Raises:
+        ValueError: unreadable coefficients, no such family, or one of another space.
+    """
+    if config.searched:
+        return None, config.target_ratio or 2.0
+    path = Path(config.coeffs)
+    if path.exists() or path.suffix == ".json":
+        found, ratio = family.reuse(path, base.space)
+        return found, config.target_ratio or ratio
+    found = Coefficients.parse(config.coeffs)
+    return found, config.target_ratio or found.product
+
+
+def _run(
+    config: ScaleConfig, base: Base, folder: RunFolder, workers: int | None, ray: str | None, progress: Progress
+) -> Family:
+    found, ratio = given_coefficients(config, base)
+    more: dict[str, Any] = {"ratio": ratio}
+    every = config.exponents
+    if found is None:
+        work = _search(config, base, folder, workers, ray, progress)
+        best = work.best()
+        found = best.coefficients
+        more |= {"growth": best.growth, **_report(work)}
+    else:
+        measured = measure(base.space, found, every if len(every) > 1 else TRIAL_EXPONENTS)
+        more |= {"growth": measured.growth, "trials": [], "points": [], "verdict": None}
+    described = []
+    for member in members(base.space, found, every, targets(config.targets, every, base.macs, ratio)):
+        if config.members_by == "search" and member.exponent:
+            architecture = _searched(config, base, member, folder.path, progress)
+        else:
+            architecture = family.mapped(base, member, found)
+        family.write_member(folder.path, member, architecture)
+        described.append(family.describe(base, member, architecture, found))
+    result = family.write(folder.path, base, found, described, more)
+    folder.write_json(SUMMARY, {"coefficients": found.to_dict(), "members": [one.to_dict() for one in described]})
+    return result
+
+
+def _search(
+    config: ScaleConfig, base: Base, folder: RunFolder, workers: int | None, ray: str | None, progress: Progress
+) -> Work:
+    work = Work(config, base, folder.path, progress)
+    scan_cache = str(folder.path / "scan.json") if config.data else None
+    settings = {"config": config.to_dict(), "scan_cache": scan_cache}
+    if config.data is not None:  # looked through once, before several workers would do it at a time
+        source = video.FolderSource(
+            config.data, base.space.clip, seed=config.seed, group=config.group, scan_cache=scan_cache
+        )
+        for line in source.notes:
+            progress.line(line)
+    if ray is not None:
+        from scaling.ray_engine import run_on_ray
+
+        run_on_ray(work, settings, workers, config.threads, ray)
+    elif workers is not None and workers > 1:
+        engines.run_in_processes(work, settings, workers)
+    else:
+        engines.run_here(work, settings)
+    return work
+
+
+def _searched(config: ScaleConfig, base: Base, member: Member, folder: Path, progress: Progress) -> Architecture:
+    """The winner of a search in the member's space; the search is a run within the family's folder."""
+    from training.search import search
+
+    write_atomically(folder / f"{member.name}.yaml", member.space.to_yaml())
+    side = round(base.proxy_side(config.search_resolution) * member.space.clip.height / base.space.clip.height)
+    settings = {
+        "space": str(folder / f"{member.name}.yaml"),
+        "clip": str(member.space.clip),
+        "budgets": [f"{member.target:.0f}FLOPs"],
+        "search_resolution": max(8, side),
+        "steps": config.steps,
+        "seed": config.seed,
+        "threads": config.threads,
+        **({"data": config.data, "group": config.group} if config.data else {}),
+    }
+    progress.line(f"searching {member.name} in {folder / 'searches' / member.name}")
+    found = search(settings, runs=folder / "searches", name=member.name, resume=True, progress=progress)
+    return dataclasses.replace(found.architecture, name=member.name)
+
+
+def _report(work: Work) -> dict[str, Any]:
+    """What was tried, for coefficients.json: every trial, the points of the picture, and the verdict."""
+    verdict = judge(work.schedule, work.known)
+    trials = []
+    for number, proposal in sorted(work.proposals.items()):
+        tasks = sorted(task for task in work.known if task.kind == "trial" and task.number == number)
+        rungs = []
+        for task in sorted(tasks, key=lambda task: (task.clips, task.seed)):
+            outcome = work.known[task]
+            shown = {"error": outcome.error} if outcome.failed else {"loss": outcome.loss}
+            values = {"accuracy": None if outcome.failed else outcome.objective, "accuracies": list(outcome.accuracies)}
+            rungs.append({"clips": task.clips, "seed": task.seed, **values, **shown})
+        record = dataclasses.asdict(proposal)
+        trials.append({**record, "weights": list(proposal.weights), "rungs": rungs})
+    return {
+        "chosen": work.best().trial,
+        "trials": trials,
+        "points": work.points(),
+        "picture_clips": work.config.drawn[0],
+        "verdict": {
+            **{key: value if value == value else None for key, value in dataclasses.asdict(verdict).items()},
+            "supported": verdict.supported,
+            "text": str(verdict),
+        },
+    }
+
+
+def _terminated(number: int, _: FrameType | None) -> None:
+    raise Interrupted(128 + number, "terminated")
+
+
+def _on_terminate(handler: Any) -> None:
+    import threading
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)

@@ -1,0 +1,61 @@
+"""Is the choice of coefficients supported by what the trials showed?"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+
+from scaling.schedule import Known, Schedule
+
+NOT_SUPPORTED = "choice not supported"
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """The spread of trials against that of seeds, on one rung.
+
+    Attributes:
+        clips: training clips of that rung.
+        trials: how many trials stand on it.
+        trial_spread: standard deviation of their mean accuracies; NaN for fewer than two.
+        seed_spread: standard deviation between two seeds of one trial, pooled over those run twice; NaN without any.
+    """
+
+    clips: int
+    trials: int
+    trial_spread: float
+    seed_spread: float
+
+    @property
+    def supported(self) -> bool:
+        """Whether trials differ by more than seeds do; where either is unknown they do not."""
+        return self.trial_spread > self.seed_spread
+
+    def __str__(self) -> str:
+        if math.isnan(self.trial_spread) or math.isnan(self.seed_spread):
+            return (
+                f"{NOT_SUPPORTED}: {self.trials} trial(s) of {self.clips:,} clips tell nothing about how trials differ"
+            )
+        numbers = (
+            f"the spread between trials is {100 * self.trial_spread:.1f} points, between seeds "
+            f"{100 * self.seed_spread:.1f} ({self.trials} trials of {self.clips:,} clips a network)"
+        )
+        if self.supported:
+            return f"choice supported: {numbers}"
+        return f"{NOT_SUPPORTED}: {numbers}; any of them may be as good: give more --clips, --architectures or --trials"
+
+
+def judge(schedule: Schedule, known: Known) -> Verdict:
+    """Compares the spreads on the rung of the trials that were run with a second seed."""
+    again = [task for task in schedule.reruns(known) if task in known and not known[task].failed]
+    clips = again[0].clips if again else schedule.rungs[0]
+    here = [task for task in schedule.survivors(known) if task.clips == clips]
+    first = [known[task].objective for task in here]
+    gaps = [known[task].objective - known[task._replace(seed=0)].objective for task in again]
+    return Verdict(
+        clips=clips,
+        trials=len(first),
+        trial_spread=statistics.stdev(first) if len(first) > 1 else math.nan,
+        seed_spread=math.sqrt(sum(gap**2 for gap in gaps) / (2 * len(gaps))) if gaps else math.nan,
+    )

@@ -1,0 +1,332 @@
+"""The trials of a search over coefficients: what is known, what to do next, and the ledger that both follow from."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scaling import proposals
+from scaling.base import Base
+from scaling.coefficients import DIMENSIONS, Coefficients
+from scaling.config import TRIAL_EXPONENTS, ScaleConfig
+from scaling.jobs import Job, training_work
+from scaling.members import Member, bring, members
+from scaling.members import targets as member_targets
+from scaling.schedule import RERUN, Outcome, Schedule, Task
+from scaling.spaces import normalise
+from searchspace import Choices, Clip, cost
+from training.ledger import Ledger, read_records
+from training.progress import Progress
+
+LEDGER, DISCARDED = "trials.jsonl", "discarded.txt"
+COSTS = ("macs", "params", "state_bytes")
+
+
+@dataclasses.dataclass(frozen=True)
+class Proposal:
+    """What a trial tries.
+
+    Attributes:
+        trial: its number.
+        weights: proportions of the dimensions.
+        coefficients: of one step.
+        growth: factor of the expected cost a step, measured.
+        error: why it cannot be tried, or empty.
+    """
+
+    trial: int
+    weights: tuple[float, ...]
+    coefficients: Coefficients
+    growth: float
+    error: str = ""
+
+
+class Work:
+    """Hands out jobs and takes their results, in whatever order they come.
+
+    Everything that was computed is a line of the ledger: a proposal, or the result of a job. A `Work` on an old ledger
+    hands out exactly the jobs that are missing.
+
+    Attributes:
+        proposals: by trial.
+        known: outcomes of finished tasks.
+        done: how many jobs have a result.
+    """
+
+    def __init__(self, config: ScaleConfig, base: Base, folder: Path, progress: Progress) -> None:
+        self.config, self.base, self.progress = config, base, progress
+        self.ledger = Ledger(folder / LEDGER)
+        self.ledger.rewind(self.ledger.lines, folder / DISCARDED)  # a line that a kill tore
+        self.schedule = Schedule(
+            config.trials,
+            proposals.batch_size(config.sampler, config.trials),
+            config.rungs,
+            config.reduction,
+            config.asynchronous,
+        )
+        self.ratio = config.target_ratio or 2.0
+        self.proposals: dict[int, Proposal] = {}
+        self.known: dict[Task, Outcome] = {}
+        self._results: dict[str, dict[str, Any]] = {}
+        self._running: dict[Task, list[Job]] = {}
+        self._queue: list[Job] = []
+        self._networks: Choices = base.networks(config.architectures, config.seed)
+        self._side = base.proxy_side(config.search_resolution)
+        self._begin_time, self._spent = time.monotonic(), 0.0
+        for record in read_records(folder / LEDGER):
+            if record["kind"] == "proposal":
+                self._remember(_proposal(record))
+            else:
+                self._results[record["job"]] = record
+
+    @property
+    def done(self) -> int:
+        """Results so far, those of earlier processes included."""
+        return len(self._results)
+
+    def take(self) -> Job | None:
+        """The next job, a task's dearest first; None where there is nothing to do now (see `finished`)."""
+        while not self._queue:
+            tasks = self._pending()
+            if not tasks:
+                return None
+            self._begin(tasks[0])
+            self._queue.sort(key=lambda job: -job.work)
+        return self._queue.pop(0)
+
+    @property
+    def finished(self) -> bool:
+        """Whether there will be no further job."""
+        return not self._queue and not self._running and not self._pending()
+
+    def tell(self, job: Job, result: Mapping[str, Any]) -> None:
+        """Takes the result of a job: `accuracy` and `loss`, or `error`, and `seconds`; ledger first."""
+        fields = {name: value for name, value in job.to_dict().items() if name not in ("kind", "architecture")}
+        record = {"kind": "result", "job": job.key, "task": job.kind, **fields, **result}
+        self.ledger.append_json(record)
+        self._results[job.key] = record
+        self._settle(Task(job.kind, job.number, job.clips, job.seed))
+        self._spent += job.work
+        left = (time.monotonic() - self._begin_time) * self._left() / self._spent / 60
+        title = f"trainings, about {left:.0f} min left" if left >= 1 else "trainings"
+        self.progress.phase(title, self.done, max(self.done, jobs_planned(self.config)))
+
+    def best(self) -> Proposal:
+        """The chosen trial: the best of those that got furthest.
+
+        Raises:
+            ValueError: every trial failed; says what the first one died of.
+        """
+        found = self.schedule.survivors(self.known)
+        if not found:
+            first = next(outcome.error for task, outcome in sorted(self.known.items()) if task.kind == "trial")
+            raise ValueError(
+                f"all {self.config.trials} trials failed, the first of: {first}; their results are kept in "
+                f"{self.ledger.path}; where losses are not finite, lower --learning-rate"
+            )
+        return self.proposals[found[0].number]
+
+    def family(self, coefficients: Coefficients, exponents: Sequence[int]) -> tuple[Member, ...]:
+        """Members of given exponents with their targets."""
+        every = self.config.exponents
+        known = dict(zip(every, member_targets(self.config.targets, every, self.base.macs, self.ratio), strict=True))
+        wanted = [known.get(exponent, self.base.macs * self.ratio**exponent) for exponent in exponents]
+        return members(self.base.space, coefficients, exponents, wanted)
+
+    def points(self) -> list[dict[str, Any]]:
+        """Every network that was trained: its task, exponent, costs at its own clip and accuracy, by task."""
+        wanted = ("number", "exponent", "network", "clips", "seed", "cost", "accuracy", "held_out")
+        found = [record for record in self._results.values() if "accuracy" in record]
+        found.sort(key=lambda record: str(record["job"]))
+        return [{"kind": record["task"], **{key: record[key] for key in wanted}} for record in found]
+
+    def _left(self) -> float:
+        """Work that is still to come, about, where no trial fails."""
+        base = cost(self.base.architecture, self.base.space.clip.at(self._side)).macs
+        done = math.fsum(training_work(record["macs"], record["clips"]) for record in self._results.values())
+        return max(0.0, work_planned(self.config, base) - done)
+
+    def _pending(self) -> list[Task]:
+        running = set(self._running)
+        tasks = self.schedule.pending(self.known, running)
+        if tasks or any(task.kind == "trial" and not task.seed for task in running):
+            return tasks
+        if not self.schedule.survivors(self.known):
+            return []
+        clips = self.config.drawn[0]
+        more = [*self.schedule.reruns(self.known), Task("member", self.best().trial, clips)]
+        more += [Task("single", number, clips) for number in range(len(DIMENSIONS))]
+        return [task for task in more if task not in self.known and task not in running]
+
+    def _begin(self, task: Task) -> None:
+        """Queues what a task lacks; a task that lacks nothing, or cannot be run, is settled at once."""
+        try:
+            jobs = self._jobs(task)
+        except ValueError as error:
+            self.known[task] = Outcome((), error=str(error))
+            return
+        self._running[task] = jobs
+        self._queue += [job for job in jobs if job.key not in self._results]
+        self._settle(task)
+
+    def _settle(self, task: Task) -> None:
+        jobs = self._running[task]
+        if any(job.key not in self._results for job in jobs):
+            return
+        del self._running[task]
+        results = [self._results[job.key] for job in jobs]
+        errors = [result["error"] for result in results if "error" in result]
+        if errors:
+            self.known[task] = Outcome((), error=errors[0])
+        else:
+            self.known[task] = Outcome(
+                tuple(_means([(job.exponent, r["accuracy"]) for job, r in zip(jobs, results, strict=True)])),
+                math.fsum(result["loss"] for result in results) / len(results),
+            )
+        if task.kind == "trial":
+            self._say(task)
+
+    def _say(self, task: Task) -> None:
+        outcome, proposal = self.known[task], self.proposals[task.number]
+        what = f"failed: {outcome.error}" if outcome.failed else f"{outcome.objective:.1%}"
+        seed = ", second seed" if task.seed else ""
+        self.progress.line(f"trial {task.number}, {task.clips:,} clips{seed}: {what} ({proposal.coefficients})")
+
+    def _jobs(self, task: Task) -> list[Job]:
+        """Every training of a task, in a fixed order.
+
+        Raises:
+            ValueError: the task's coefficients cannot be built, or no network of a member's cost was found.
+        """
+        if task.kind == "single":
+            weights = [float(number == task.number) for number in range(len(DIMENSIONS))]
+            coefficients = normalise(self.base.space, weights, self.ratio, TRIAL_EXPONENTS).coefficients
+        else:
+            proposal = self._proposed(task.number)
+            if proposal.error:
+                raise ValueError(proposal.error)
+            coefficients = proposal.coefficients
+        exponents: Sequence[int] = TRIAL_EXPONENTS
+        if task.kind == "member":
+            exponents = self.config.drawn[1]
+        jobs = []
+        for member in self.family(coefficients, exponents):
+            found = bring(self._networks, self.base.space, 0, member, coefficients)
+            if not found.inside.all():
+                member.check()
+                raise ValueError(f"no network of member {member.name} was found at its target")
+            clip = proxy_clip(member, self.base, self._side)
+            for number, row in enumerate(found.choices):
+                architecture = member.space.architecture(row, f"{member.name}-{task.kind}-{task.number}")
+                whole = cost(architecture)
+                jobs.append(
+                    Job(
+                        *task,
+                        exponent=member.exponent,
+                        network=number,
+                        clip=str(clip),
+                        macs=cost(architecture, clip).macs,
+                        cost={name: getattr(whole, name) for name in COSTS},
+                        architecture=architecture.to_dict(),
+                    )
+                )
+        return jobs
+
+    def _proposed(self, trial: int) -> Proposal:
+        """The trial's proposal, made (and written down) when it is first needed."""
+        if trial not in self.proposals:
+            self._remember(self._propose(trial))
+            proposal = self.proposals[trial]
+            record = {"kind": "proposal", **dataclasses.asdict(proposal)}
+            self.ledger.append_json({**record, "weights": list(proposal.weights)})
+        return self.proposals[trial]
+
+    def _propose(self, trial: int) -> Proposal:
+        config = self.config
+        before = trial if config.asynchronous else trial // self.schedule.batch * self.schedule.batch
+        history = []
+        for number in range(before):
+            tasks = [task for task in self.known if task[:2] == ("trial", number) and not task.seed]
+            done = [task for task in tasks if not self.known[task].failed]
+            if done:
+                outcome = self.known[max(done, key=lambda task: task.clips)]
+                history.append(proposals.Observation(self.proposals[number].weights, outcome.accuracies))
+        weights = proposals.propose(config.sampler, config.seed, trial, history)
+        try:
+            found = normalise(self.base.space, weights, self.ratio, (*TRIAL_EXPONENTS, *config.exponents))
+            for member in self.family(found.coefficients, config.exponents):
+                member.check()
+        except ValueError as error:
+            formula = Coefficients.shared_out(weights, self.ratio)
+            return Proposal(trial, weights, formula, self.ratio, str(error))
+        return Proposal(trial, weights, found.coefficients, found.growth)
+
+    def _remember(self, proposal: Proposal) -> None:
+        self.proposals[proposal.trial] = proposal
+
+
+def planned(config: ScaleConfig) -> list[tuple[int, int, tuple[int, ...]]]:
+    """What a search will train where no trial fails: (tasks, clips, exponents of their networks)."""
+    batch = proposals.batch_size(config.sampler, config.trials)
+    found: list[tuple[int, int, tuple[int, ...]]] = []
+    best: dict[int, int] = {}
+    for begin in range(0, config.trials, batch):
+        alive = min(batch, config.trials - begin)
+        for clips in config.rungs:
+            found.append((alive, clips, TRIAL_EXPONENTS))
+            best[clips] = best.get(clips, 0) + alive
+            alive = max(1, alive // config.reduction)
+    again = min(RERUN, config.trials)
+    found.append((again, max(clips for clips, count in best.items() if count >= again), TRIAL_EXPONENTS))
+    found.append((len(DIMENSIONS), config.drawn[0], TRIAL_EXPONENTS))
+    found.append((1, *config.drawn))
+    return found
+
+
+def jobs_planned(config: ScaleConfig) -> int:
+    """How many trainings that is."""
+    return config.architectures * sum(count * len(exponents) for count, _, exponents in planned(config))
+
+
+def work_planned(config: ScaleConfig, macs: int) -> float:
+    """How much that is, in the unit of `Job.work`.
+
+    Args:
+        config: of the search.
+        macs: of the base at the clip that it trains on; the others' follow from the ratio.
+    """
+    ratio = config.target_ratio or 2.0
+    return config.architectures * math.fsum(
+        count * training_work(1, clips) * macs * math.fsum(ratio**exponent for exponent in exponents)
+        for count, clips, exponents in planned(config)
+    )
+
+
+def proxy_clip(member: Member, base: Base, side: int) -> Clip:
+    """The clip that a member's short training runs at: its own, shrunk as the base's is; at least 8 pixels."""
+    clip, whole = member.space.clip, base.space.clip
+    share = side / min(whole.height, whole.width)
+    return clip.at(max(8, round(min(clip.height, clip.width) * share)))
+
+
+def _proposal(record: Mapping[str, Any]) -> Proposal:
+    return Proposal(
+        int(record["trial"]),
+        tuple(record["weights"]),
+        Coefficients.read(record["coefficients"], "ledger"),
+        float(record["growth"]),
+        str(record["error"]),
+    )
+
+
+def _means(pairs: Sequence[tuple[int, float]]) -> list[float]:
+    """Mean for each exponent, ascending."""
+    result = []
+    for exponent in sorted({exponent for exponent, _ in pairs}):
+        values = [value for e, value in pairs if e == exponent]
+        result.append(math.fsum(values) / len(values))
+    return result

@@ -1,0 +1,97 @@
+"""Which trials go on: successive halving by hand, in any order of results, and as results come."""
+
+import math
+import random
+
+import pytest
+
+from scaling.schedule import Outcome, Schedule, Task
+from scaling.verdict import NOT_SUPPORTED, judge
+
+RUNGS = (10, 40)
+
+
+def quality(task: Task) -> Outcome:
+    """Trial 7 is best, then 6, ...; trial 3 fails."""
+    if task.number == 3:
+        return Outcome((), error="diverged")
+    accuracy = 0.1 * task.number + 0.001 * task.clips + 0.01 * task.seed
+    return Outcome((accuracy, accuracy), 1 - accuracy)
+
+
+def play(schedule: Schedule, workers: int, seed: int) -> tuple[dict[Task, Outcome], list[Task]]:
+    """Runs a schedule whose tasks end in random order; returns what is known, and the order of beginnings."""
+    known: dict[Task, Outcome] = {}
+    running: list[Task] = []
+    begun: list[Task] = []
+    draw = random.Random(seed)
+    while True:
+        while len(running) < workers and (ready := schedule.pending(known, running)):
+            running.append(ready[0])
+            begun.append(ready[0])
+        if not running:
+            return known, begun
+        task = running.pop(draw.randrange(len(running)))
+        known[task] = quality(task)
+
+
+def test_rung_by_rung_by_hand() -> None:
+    schedule = Schedule(trials=8, batch=8, rungs=RUNGS, reduction=4)
+    known, _ = play(schedule, 1, 0)
+    assert {task.number for task in known if task.clips == 10} == set(range(8))
+    assert {task.number for task in known if task.clips == 40} == {6, 7}
+    assert [task.number for task in schedule.survivors(known)][:2] == [7, 6]
+    assert [task.number for task in schedule.reruns(known)] == [7, 6, 5, 4]
+    assert {(task.clips, task.seed) for task in schedule.reruns(known)} == {(10, 1)}
+
+
+@pytest.mark.parametrize("workers", [2, 5])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_order_of_results_changes_nothing(workers, seed) -> None:
+    schedule = Schedule(trials=9, batch=4, rungs=(5, 10, 40), reduction=2)
+    assert play(schedule, workers, seed)[0] == play(schedule, 1, 0)[0]
+
+
+def test_a_batch_waits_for_the_one_before() -> None:
+    _, begun = play(Schedule(trials=8, batch=4, rungs=RUNGS, reduction=4), 8, 3)
+    first = [begun.index(Task("trial", number, 10)) for number in range(8)]
+    last = [i for i, task in enumerate(begun) if task.clips == 40]
+    assert max(first[:4]) < last[0] < min(first[4:])
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_asynchronous_trials_are_neither_lost_nor_repeated(seed) -> None:
+    schedule = Schedule(trials=8, batch=8, rungs=RUNGS, reduction=4, asynchronous=True)
+    known, begun = play(schedule, 3, seed)
+    assert len(begun) == len(set(begun)) == len(known)
+    assert {task.number for task in known if task.clips == 10} == set(range(8))
+    assert 7 in {task.number for task in known if task.clips == 40}
+
+
+def test_few_trials_still_reach_the_last_rung() -> None:
+    for asynchronous in (False, True):
+        known, _ = play(Schedule(2, 2, (5, 10, 40), 4, asynchronous), 2, 0)
+        assert max(task.clips for task in known) == 40
+
+
+def test_failures_rank_last_and_all_failures_end() -> None:
+    schedule = Schedule(trials=1, batch=1, rungs=RUNGS, reduction=4)
+    failed = {Task("trial", 0, 10): Outcome((), error="x")}
+    assert schedule.pending(failed, []) == []
+    assert schedule.survivors(failed) == schedule.reruns(failed) == []
+    both = {Task("trial", 3, 10): quality(Task("trial", 3, 10)), Task("trial", 1, 10): quality(Task("trial", 1, 10))}
+    assert [task.number for task in schedule.survivors(both)] == [1]
+
+
+def test_the_verdict_compares_trials_with_seeds() -> None:
+    schedule = Schedule(trials=4, batch=4, rungs=(10,), reduction=4)
+    first = {Task("trial", i, 10): Outcome((a, a), 1.0) for i, a in enumerate([0.2, 0.3, 0.4, 0.5])}
+    for gap, supported in ((0.01, True), (0.4, False)):
+        again = {task._replace(seed=1): Outcome((one.objective + gap,) * 2, 1.0) for task, one in first.items()}
+        found = judge(schedule, first | again)
+        assert found.trial_spread == pytest.approx(math.sqrt(0.05 / 3))  # of 0.2, 0.3, 0.4, 0.5
+        assert found.seed_spread == pytest.approx(gap / math.sqrt(2))  # of two values that differ by the gap
+        assert found.supported == supported
+        assert (NOT_SUPPORTED in str(found)) == (not supported)
+    alone = judge(Schedule(1, 1, (10,), 4), {Task("trial", 0, 10): Outcome((0.2,), 1.0)})
+    assert NOT_SUPPORTED in str(alone)
