@@ -15,26 +15,26 @@ class Status:
         step, steps: optimiser steps done, and in all.
         loss: training loss, moving average.
         accuracy: held-out, in [0, 1]: of a search the moving average of its looks, of a training the last epoch's.
-        rate: learning rate.
         reward: of the looks of a search, moving average.
         cost_ratio: mean cost of the sampled architectures over the target, moving average.
         entropy: of the policy, in nats.
         data_ms: waiting for clips, a step.
         step_ms: everything, a step.
         eta_seconds: until the end of training.
+        rate: learning rate.
     """
 
     step: int
     steps: int
     loss: float
     accuracy: float = math.nan
-    rate: float = math.nan
     reward: float = math.nan
     cost_ratio: float = math.nan
     entropy: float = math.nan
     data_ms: float = math.nan
     step_ms: float = math.nan
     eta_seconds: float = math.nan
+    rate: float = math.nan
 
 
 class Progress(Protocol):

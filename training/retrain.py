@@ -216,16 +216,18 @@ class _Run:
 
     def _described(self, architecture: Architecture) -> Architecture:
         """With where it comes from now, and where its layers came from."""
+        provenance = {**architecture.provenance, **self._origin()}
+        return dataclasses.replace(architecture, provenance=provenance)
+
+    def _origin(self) -> dict[str, Any]:
         config = self.config
-        provenance = {
-            **architecture.provenance,
+        return {
             "data": config.data or "motion",
             "group": config.group,
             "recipe": config.recipe_name,
             "retrained": self.folder.path.name,
             "retraining_seed": config.seed,
         }
-        return dataclasses.replace(architecture, provenance=provenance)
 
     def _teacher(self) -> Network | None:
         if self.config.teacher is None:
@@ -249,8 +251,7 @@ class _Run:
             for member, one in zip(self.ensemble.members, trained, strict=True)
             if isinstance(one.network.architecture, Architecture)
         ]
-        provenance = {"data": self.config.data or "motion", "recipe": self.config.recipe_name}
-        ensemble = Ensemble(self.ensemble.name, self.ensemble.clip, tuple(members), provenance)
+        ensemble = Ensemble(self.ensemble.name, self.ensemble.clip, tuple(members), self._origin())
         network = TemporalEnsemble(ensemble)
         for module, one in zip(network.networks(), trained, strict=True):
             module.load_state_dict(one.network.state_dict())
