@@ -11,6 +11,7 @@ import keyword
 import os
 import sys
 
+from experiments import allocator
 from experiments.arguments import Parser, UsageError, nearest
 from experiments.errors import explain
 
@@ -52,7 +53,9 @@ def main(words: list[str] | None = None) -> int:
     """Runs `nas` with these words, by default the process's own; returns the exit code."""
     # Worker processes must not find a user's own package `video` or `training` in the working directory.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
-    words = sys.argv[1:] if words is None else words
+    if words is None:
+        words = sys.argv[1:]
+        allocator.keep_pages()  # this process is ours
     try:
         code = _run(words)
         sys.stdout.flush()

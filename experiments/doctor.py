@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from experiments import tables
+from experiments import allocator, tables
 
 EXAMPLE = """  nas doctor
   nas doctor --json > machine.json"""
@@ -97,6 +97,7 @@ def system() -> dict[str, Any]:
         "memory GB": None if total is None else round(total / 1e9, 1),
         "memory free GB": None if free is None else round(free / 1e9, 1),
         "disk free GB": round(here.free / 1e9, 1),
+        "allocator": allocator.described(),
     }
 
 
@@ -144,6 +145,13 @@ def remarks(machine: dict[str, Any]) -> list[str]:
         lines.append(f"{free} GB of memory are free: lower --search-resolution if a search runs out of it")
     if machine["disk free GB"] * 1e9 < LITTLE_DISK:
         lines.append(f"{machine['disk free GB']} GB of disk are free: the checkpoints of a search take some 0.5 GB")
+    threads = machine.get("torch threads")
+    if threads is not None and threads != machine["cores"]:
+        lines.append(f"torch computes on {threads} threads, {machine['cores']} cores are free to use: OMP_NUM_THREADS")
+    if machine.get("bfloat16 on the CPU", "").startswith("fast"):
+        lines.append("this CPU computes bfloat16: network.fuse(torch.bfloat16) is the fastest form for inference")
+    if allocator.is_glibc() and allocator.chosen() is None:
+        lines.append(f"programs of your own run faster with GLIBC_TUNABLES={allocator.TUNABLES}")
     return lines
 
 

@@ -2,8 +2,9 @@
 
 from networks.create import create
 from networks.create import names as list
-from networks.ensemble import Network, TemporalEnsemble
+from networks.ensemble import FusedEnsemble, Network, TemporalEnsemble
 from networks.formulations import formulation
+from networks.fused import FusedMoViNet
 from networks.importing import Imported, import_weights
 from networks.movinet import MoViNet
 from networks.states import gather, reset, scatter
@@ -13,6 +14,8 @@ from networks.trained import Trained, load, save_trained
 from networks.weights import load_weights, save_weights
 
 __all__ = [
+    "FusedEnsemble",
+    "FusedMoViNet",
     "Imported",
     "MoViNet",
     "Network",

@@ -127,3 +127,6 @@ class FusedEnsemble(_Turns, InferenceOnly[Ensemble]):
 
 Network: TypeAlias = MoViNet | TemporalEnsemble
 """What `networks.create` gives: the network of an architecture or of an ensemble."""
+
+Fused: TypeAlias = FusedMoViNet | FusedEnsemble
+"""What `fuse` of a network gives."""
