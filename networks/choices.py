@@ -14,6 +14,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from searchspace.cost import GATED_POSITIONS
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Shape:
@@ -122,8 +124,8 @@ TABLE = (
     Choice(
         "gated pointwise",
         "weights",
-        "256 positions or more a gate",
-        lambda s: s.rows // s.groups >= 256,
+        f"{GATED_POSITIONS} positions or more a gate",
+        lambda s: s.rows // s.groups >= GATED_POSITIONS,
         "gates scale the few weights, not the wide map: a pass less forward, three less backward",
         "120 -> 40, 8 x 2048 rows: 9.9 ms, map 17.3; bfloat16 4.0, map 5.5",
     ),

@@ -23,6 +23,9 @@ from searchspace.form import BASE, Form
 
 FLOAT_BYTES = 4
 RGB = 3
+GATED_POSITIONS = 256
+"""Positions of a gate from which on it scales the projection's few weights instead of the wide map: that is faster, and
+saves a copy of the map (`networks.choices` has the measurement)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -150,8 +153,8 @@ def layer_cost(
     params += 2 * expand + 2 * expand * (1 + split) + 2 * out_width + 1  # BatchNorms and the residual scalar
     buffer = expand * (kernel.t - 1) * (out_area if split else area) if form.causal else 0
     state = buffer + (kernel.shifted(expand) * area if form.causal else 0)
+    gates = clip.frames if form.causal or form.squeeze_kind != "3d" else 1
     if squeeze:
-        gates = clip.frames if form.causal or form.squeeze_kind != "3d" else 1
         weights = (form.pooled + 1) * expand * squeeze
         macs += gates * weights
         params += weights + squeeze + expand + form.position_encoding
@@ -159,7 +162,8 @@ def layer_cost(
     if layer.stride != 1 or in_width != out_width:
         macs += after * in_width * out_width
         params += in_width * out_width + 2 * out_width
-    peak = _layer_activation(layer, in_width, out_width, before, after, buffer, split)
+    gated_map = squeeze > 0 and after // gates < GATED_POSITIONS
+    peak = _layer_activation(layer, in_width, out_width, before, after, buffer, split, gated_map)
     return Cost(
         macs=macs,
         params=params,
@@ -171,7 +175,7 @@ def layer_cost(
 
 
 def _layer_activation(
-    layer: Layer, in_width: int, out_width: int, before: int, after: int, buffer: int, split: bool
+    layer: Layer, in_width: int, out_width: int, before: int, after: int, buffer: int, split: bool, gated_map: bool
 ) -> int:
     """Peak of live floats in a bottleneck: the layer's input (kept for the skip), and the step's own.
 
@@ -181,8 +185,8 @@ def _layer_activation(
     - depthwise, BatchNorm, activation: the expanded input, and two of `expand` channels at output size; where the
       convolution in time stands alone, its input too; in causal networks its input with the buffer in front; and the
       shifted copy of the expanded input where there is a temporal shift;
-    - squeeze-excitation: two of `expand` channels at output size, the plain and the gated one, of which the plain one
-      lives to the end of the layer;
+    - squeeze-excitation: one of `expand` channels at output size, which lives to the end of the layer; on small maps
+      the gated one too;
     - projection and BatchNorm: its input and two of `out_width` channels;
     - sum: the plain `expand` channels, branch, skip and their sum (the identity skip is the input), and the pooled
       input where the layer is strided.
@@ -190,7 +194,7 @@ def _layer_activation(
     The pooled vectors of squeeze-excitation are left out.
     """
     wide_in, wide_out, narrow = layer.expand * before, layer.expand * after, out_width * after
-    gated = 2 * wide_out if layer.squeeze else wide_out
+    gated = (1 + gated_map) * wide_out
     joined = wide_out + 2 * narrow
     if layer.stride != 1 or in_width != out_width:
         joined += narrow + (in_width * after if layer.stride != 1 else 0)

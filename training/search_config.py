@@ -187,6 +187,11 @@ class SearchConfig:
         fields.one_of("device", ["cpu", "cuda"])
         fields.one_of("precision", ["float32", "bfloat16"])
         fields.one_of("formulation", ["fast", "reference"])
+        if (self.device, self.precision, self.formulation) == ("cpu", "bfloat16", "reference"):
+            raise ValueError(
+                "formulation reference in precision bfloat16: on a CPU torch's own bfloat16 gradient of temporal "
+                "depthwise kernels is not the same twice (torch 2.13); use precision float32, or formulation fast"
+            )
         if self.delay < self.warmup_fraction:
             raise ValueError(
                 f"delay {self.delay} is shorter than warm-up {self.warmup_fraction}: the controller would be paid for "
