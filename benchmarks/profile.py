@@ -31,6 +31,7 @@ from experiments.plots.front_data import COLOURS
 PICTURE = Path(__file__).with_name("profile.png")
 ROWS = ("train-a2-64", "clip-a2", "frame-a0")
 PRODUCT = 1024  # rows and columns of the matrices whose product is the ceiling
+MORE_COLOURS = ("#9aa3ad", "#d08fb0", "#7fb3c8", "#c9ced4")
 LARGE, CACHED = 64 << 20, 1 << 20  # bytes of a copy
 
 
@@ -127,16 +128,15 @@ def draw(profiles: list[Profile], path: Path) -> None:
     figure = Figure(figsize=(12, 1.3 * len(profiles) + 1.9), layout="constrained")
     axes = figure.subplots()
     tidy(axes)
-    colours = {kind: (*COLOURS, *(["#9aa3ad", "#d08fb0", "#7fb3c8", "#c9ced4"]))[i] for i, kind in enumerate(KINDS)}
-    seen = set()
+    colours = {kind: colour for kind, colour in zip(KINDS, (*COLOURS, *MORE_COLOURS), strict=True)}
+    for kind in KINDS:
+        axes.barh(0, 0, color=colours[kind], label=kind)  # the legend in the order of the layers
     for y, found in enumerate(profiles):
         left, total = 0.0, sum(part.ms for part in found.parts)
         for part in found.parts:
             share, colour = part.ms / total, colours[part.kind]
-            label = "" if part.kind in seen else part.kind
-            seen.add(part.kind)
             axes.barh(y, share, 0.6, left, color=colour, alpha=0.35, edgecolor="white", linewidth=1.2)
-            axes.barh(y, min(part.least / total, share), 0.6, left, color=colour, label=label)
+            axes.barh(y, min(part.least / total, share), 0.6, left, color=colour)
             if share > 0.035:
                 text = f"{part.ms:.0f}" if part.ms >= 10 else f"{part.ms:.1f}"
                 axes.text(left + share / 2, y + 0.34, text, ha="center", va="top", fontsize=8, color=INK)
@@ -144,6 +144,7 @@ def draw(profiles: list[Profile], path: Path) -> None:
     axes.set_yticks(range(len(profiles)), [f"{found.row}\n{found.ms:.1f} ms" for found in profiles], color=INK)
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
+    axes.grid(False, axis="y")
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
     axes.set_xlabel("of the time; numbers are ms; full colour: what the roofline would take", color=SOFT)
     figure.legend(loc="outside upper center", ncols=6, fontsize=9, frameon=False)
