@@ -106,23 +106,29 @@ def live(architecture: Architecture) -> networks.MoViNet:
 
 def side(row: Row, name: str) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
     """What is compared, which returns logits, and what is timed, of one side of a row."""
+    return runs(row, network(row, name), row.dtype if name == "ours" else torch.float32)
+
+
+def network(row: Row, name: str) -> torch.nn.Module:
+    """The network of one side of a row, fused if it is ours and not trained."""
     architecture = searchspace.published(row.network, stream=row.kind == "frame")
     if row.kind == "train":  # without dropout and stochastic depth: both sides then compute the same
         architecture = dataclasses.replace(architecture, dropout=0.0, drop_path=0.0)
+    ours = live(architecture)
+    if name == "port":
+        port = Port(architecture)
+        port.load_ours(ours)
+        return port.train(row.kind == "train")
+    return ours if row.kind == "train" else ours.eval().fuse(row.dtype)
+
+
+def runs(row: Row, network: torch.nn.Module, dtype: torch.dtype) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
+    """What is compared and what is timed of a network on random clips, trained in `dtype`."""
     generator = torch.Generator().manual_seed(1)
     frames = 17 if row.kind == "frame" else row.size.frames
     clip = torch.rand(row.clips, 3, frames, row.size.height, row.size.width, generator=generator)
-    ours = live(architecture)
-    network: torch.nn.Module = ours
-    if name == "port":
-        network = Port(architecture)
-        network.load_ours(ours)
     if row.kind == "train":
-        return _training(network, clip, row.dtype if name == "ours" else torch.float32)
-    network.eval()
-    if name == "ours":
-        network = ours.fuse(row.dtype)
-    del ours
+        return _training(network, clip, dtype)
     return _clip(network, clip) if row.kind == "clip" else _stream(network, clip)
 
 
