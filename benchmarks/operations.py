@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.allocator import keep_freed_memory
+from experiments.allocator import keep_pages
 from networks import formulation, layers
 from networks.choices import TABLE
 from networks.depthwise import depthwise
@@ -174,7 +174,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9, help="measured runs of each (default 9)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1], help="threads (default 1)")
     arguments = parser.parse_args()
-    keep_freed_memory()
+    keep_pages()
     for threads in arguments.threads:
         torch.set_num_threads(threads)
         print(f"\n{threads} thread{'s' * (threads > 1)}, torch {torch.__version__}")
