@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, NoReturn
 
 
@@ -123,3 +125,29 @@ def _value(text: str) -> Any:
         except ValueError:
             continue
     return {"true": True, "false": False, "null": None}.get(text.lower(), text)
+
+
+def add_run_flags(group: argparse._ArgumentGroup, command: str) -> None:
+    """Flags of every command that fills a run folder: where and which it is, whether to go on, what to print."""
+    group.add_argument(
+        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs (default: runs)"
+    )
+    group.add_argument("--name", metavar="NAME", help=f"of the run (default: the next free {command}-N)")
+    group.add_argument("--resume", action="store_true", help="go on with the run of this name, or with the newest")
+    group.add_argument("--dry-run", action="store_true", help="say what would be done, and touch nothing")
+    group.add_argument("--json", action="store_true", help="the result for scripts; remarks go to standard error")
+
+
+def add_machine_flags(group: argparse._ArgumentGroup) -> None:
+    """Flags of every command that trains in its own process."""
+    group.add_argument("--device", **one_of("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
+    group.add_argument("--threads", type=whole(1, 1024), metavar="N", help="of torch on the CPU (default: the cores)")
+
+
+def speaker(args: argparse.Namespace) -> Callable[[str], None]:
+    """Prints remarks at once: to standard error where `--json` leaves standard output to the result."""
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr if args.json else sys.stdout, flush=True)
+
+    return say

@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 from pathlib import Path
 from typing import Any
 
 from experiments import retrain_text, tables
-from experiments.arguments import one_of, read_by, regular_expression, set_by, whole
+from experiments.arguments import (
+    add_machine_flags,
+    add_run_flags,
+    read_by,
+    regular_expression,
+    set_by,
+    speaker,
+    whole,
+)
 from experiments.machine import best_device, machine_defaults
 from experiments.targets import STREAM_HELP, resolve_architecture
 from searchspace import Clip
@@ -64,21 +71,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="any value of the recipe, such as optimizer.lr=0.1 (nas config --print lists them)",
     )
     where = parser.add_argument_group("where")
-    where.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of runs (default: runs)")
-    where.add_argument("--name", metavar="NAME", help="of the run (default: the next free retrain-N)")
-    where.add_argument("--resume", action="store_true", help="go on with the run of this name, or with the newest")
-    where.add_argument("--device", **one_of("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
-    where.add_argument("--threads", type=whole(1, 1024), metavar="N", help="of torch on the CPU (default: the cores)")
-    where.add_argument("--dry-run", action="store_true", help="say what would be done, and touch nothing")
-    where.add_argument("--json", action="store_true", help="the result for scripts; remarks go to standard error")
+    add_machine_flags(where)
+    add_run_flags(where, "retrain")
 
 
 def run(args: argparse.Namespace) -> int:
     """Checks everything that can be checked without torch, then trains and draws."""
-
-    def say(text: str) -> None:
-        print(text, file=sys.stderr if args.json else sys.stdout, flush=True)
-
+    say = speaker(args)
     given = settings(args)
     stored = {"recipe_name" if key == "recipe" else key: value for key, value in given.items()}
     found = resume(args.runs, args.name, "retrain", stored) if args.resume else None

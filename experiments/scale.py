@@ -9,13 +9,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from experiments import scale_text, tables
-from experiments.arguments import one_of, read_by, whole
+from experiments.arguments import add_run_flags, one_of, read_by, speaker, whole
 from scaling import family
 from scaling.base import newest_search
 from scaling.config import MEMBERS_BY, ScaleConfig
@@ -118,20 +117,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     where.add_argument("--threads", type=whole(1, 1024), metavar="N", help="of torch, a training (default: 1)")
     where.add_argument("--ray", metavar="ADDRESS", help="run trainings on this Ray cluster; `local` starts one here")
-    where.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs")
-    where.add_argument("--name", metavar="NAME", help="of the run (default: the next free scale-N)")
-    where.add_argument("--resume", action="store_true", help="go on with the run of this name, or with the newest")
     where.add_argument("--axis", action="append", default=[], **one_of(*AXES), help="draw a picture over this too")
-    where.add_argument("--dry-run", action="store_true", help="say what would be done, and touch nothing")
-    where.add_argument("--json", action="store_true", help="the result for scripts; remarks go to standard error")
+    add_run_flags(where, COMMAND)
 
 
 def run(args: argparse.Namespace) -> int:
     """Checks everything that can be checked without torch, then scales and draws."""
-
-    def say(text: str) -> None:
-        print(text, file=sys.stderr if args.json else sys.stdout, flush=True)
-
+    say = speaker(args)
     given = _given(args)
     found = resume(args.runs, args.name, COMMAND, given) if args.resume else None
     if found is None:

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Any
 
 from experiments import search_text, tables
-from experiments.arguments import Parser, one_of, read_by, regular_expression, set_by, whole
+from experiments.arguments import (
+    Parser,
+    add_machine_flags,
+    add_run_flags,
+    one_of,
+    read_by,
+    regular_expression,
+    set_by,
+    speaker,
+    whole,
+)
 from experiments.machine import best_device, machine_defaults
 from experiments.run_files import Run
 from searchspace import Budget, Clip
@@ -99,23 +108,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="any further setting, such as beta=-0.07 or learning_rate=0.05",
     )
     where = parser.add_argument_group("where")
-    where.add_argument(
-        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs (default: runs)"
-    )
-    where.add_argument("--name", metavar="NAME", help="of the run (default: the next free search-N)")
-    where.add_argument("--resume", action="store_true", help="go on with the run of this name, or with the newest")
-    where.add_argument("--device", **one_of("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
-    where.add_argument("--threads", type=whole(1, 1024), metavar="N", help="of torch on the CPU (default: the cores)")
-    where.add_argument("--dry-run", action="store_true", help="say what would be done, and touch nothing")
-    where.add_argument("--json", action="store_true", help="the result for scripts; remarks go to standard error")
+    add_machine_flags(where)
+    add_run_flags(where, "search")
 
 
 def run(args: argparse.Namespace) -> int:
     """Checks everything that can be checked without torch, then searches and draws."""
-
-    def say(text: str) -> None:
-        print(text, file=sys.stderr if args.json else sys.stdout, flush=True)
-
+    say = speaker(args)
     given = settings(args)
     found = resume(args.runs, args.name, "search", given) if args.resume else None
     if found is None:
