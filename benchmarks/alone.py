@@ -49,7 +49,8 @@ def train(architecture_json: str, seed: int, clips: int, clip: str) -> dict[str,
     # So short a training needs no regularisation; with it, and with AdamW, seeds differ more than architectures.
     network = networks.create(dataclasses.replace(architecture, dropout=0.0, drop_path=0.0))
     source = MotionSource(seed=0, clip=Clip.parse(clip))
-    scores = fit(network, source, FitConfig(clips=clips, seed=seed), part="val")
+    config = FitConfig(clips=clips, seed=seed)
+    scores = fit(network, source, config, part="val")
     families = sorted({c.speed for c in MOTION_CLASSES})
     accuracies = scores.accuracies([families.index(c.speed) for c in MOTION_CLASSES])
     return {
@@ -57,6 +58,7 @@ def train(architecture_json: str, seed: int, clips: int, clip: str) -> dict[str,
         "seed": seed,
         "clips": clips,
         "clip": clip,
+        "recalibrate": config.recalibrating,
         "accuracy": scores.accuracy,
         "loss": scores.loss,
         "families": {family: round(float(value), 4) for family, value in zip(families, accuracies, strict=True)},
@@ -68,7 +70,9 @@ def train_all(jobs: list[tuple[Architecture, int]], arguments: argparse.Namespac
     """Results of all jobs, each on one thread; what is in the ledger is not trained again."""
     clips, clip = arguments.clips, arguments.clip
     RESULTS.parent.mkdir(exist_ok=True)
-    known = {(r["architecture"], r["seed"], r["clips"], r["clip"]): r for r in read_records(RESULTS)}
+    # Records from before statistics were recalibrated say nothing of it; they are other measurements.
+    records = [record for record in read_records(RESULTS) if "recalibrate" in record]
+    known = {(r["architecture"], r["seed"], r["clips"], r["clip"]): r for r in records}
     ledger = Ledger(RESULTS)
     keys = [(architecture.key(), seed, clips, clip) for architecture, seed in jobs]
     context = multiprocessing.get_context("spawn")

@@ -49,7 +49,7 @@ def estimate(config: ScaleConfig, base: Base, workers: int) -> Estimate:
         source = video.MotionSource(config.seed, clip, sizes={PART: config.batch})
         architecture = dataclasses.replace(base.architecture, classes=len(source.classes))
         source.batch("weights", range(2 * clips))
-        recipe, least = SHORT.changed({"optimizer.batch": config.batch}), float("inf")
+        recipe, least = SHORT.changed({"optimizer.batch": config.batch, "network.recalibrate": 0}), float("inf")
         for _ in range(2):
             network = networks.MoViNet(architecture, torch.Generator().manual_seed(0))
             begin = time.perf_counter()

@@ -10,19 +10,24 @@ from training.evaluation import evaluate
 from training.health import Watch
 from training.order import Order
 from training.progress import Progress, Silent, Status
+from training.recalibration import recalibrated, training_clips
 from training.recipe import Recipe
 from training.scores import Scores
+from training.seeds import generator
 from training.trainer import Trainer, prepare_scratch
 
 SHORT = Recipe.from_dict(
     {
         "schedule": {"warmup_epochs": 0.05, "floor": 0.02},
         "optimizer": {"lr": 0.04, "weight_decay": 5e-4, "clip_all": 5.0},
-        "network": {"residual": 0.5},
+        "network": {"residual": 0.5, "recalibrate": 256},
     },
     "short",
 )
 """Of a short training; an epoch is all of it."""
+
+PART = "weights"
+"""Of the data, what is trained on."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,6 +44,11 @@ class FitConfig:
     seed: int = 0
     recipe: Recipe = SHORT
 
+    @property
+    def recalibrating(self) -> int:
+        """Clips that BatchNorm's statistics are taken from at the end, no more than were trained on; see `Recipe`."""
+        return min(self.recipe.network.recalibrate, self.clips)
+
 
 def fit(
     network: MoViNet,
@@ -51,29 +61,34 @@ def fit(
     """Trains a network on the weights' part of a data set and scores it on another.
 
     Args:
-        network: clips [N, C, T, H, W] in [0, 1] -> logits [N, classes]; trained in place, left in evaluation mode.
+        network: clips [N, C, T, H, W] in [0, 1] -> logits [N, classes]; trained in place, left as it was scored.
         source: the data.
         config: settings.
         part: what to score on.
         progress: where to report.
 
     Returns:
-        The scores with the network's own running BatchNorm statistics.
+        The scores with BatchNorm's statistics of training clips, the same for every network of a seed.
 
     Raises:
         ValueError: the loss is not finite in several steps in a row.
     """
     config, progress = config or FitConfig(), progress or Silent()
-    order = Order("weights", source.parts["weights"], config.recipe.optimizer.batch, config.seed)
+    order = Order(PART, source.parts[PART], config.recipe.optimizer.batch, config.seed)
     steps = max(1, config.clips // order.batch)
     prepare_scratch(network, config.recipe)
     trainer = Trainer(network, config.recipe, steps, epoch_steps=steps, seed=config.seed)
     watch = Watch(trainer)
-    requests = (video.Request("weights", items, epoch, training=True) for epoch, items in map(order.at, range(steps)))
+    requests = (video.Request(PART, items, epoch, training=True) for epoch, items in map(order.at, range(steps)))
     mean: float | None = None
     for clips, labels in video.batches(source, requests):
         outcome = trainer.step(clips, labels)
         watch(outcome, clips)
         mean = outcome.loss if mean is None else mean + 0.05 * (outcome.loss - mean)
         progress.status(Status(trainer.done, steps, mean))
-    return evaluate(trainer.evaluated.logits, source, part)
+    scored = trainer.evaluated
+    if config.recalibrating:
+        draw = generator(config.seed, "recalibration")
+        scored = recalibrated(scored, training_clips(source, PART, config.recalibrating, order.batch, draw))
+    network.load_state_dict(scored.state_dict())
+    return evaluate(network.eval().logits, source, part)

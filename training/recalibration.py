@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
+import video
 from networks import MoViNet
 from networks.movinet import Norm
 
@@ -35,3 +37,22 @@ def recalibrated(network: MoViNet, clips: Iterable[Tensor]) -> MoViNet:
     result = MoViNet(architecture, torch.Generator()).to(device).eval()
     result.load_state_dict(still.state_dict())
     return result
+
+
+def training_clips(
+    source: video.Source, part: str, count: int, batch: int, draw: np.random.Generator, device: str = "cpu"
+) -> Iterator[Tensor]:
+    """Clips for `recalibrated`, as training sees them in its first epoch: float [batch, 3, T, H, W] on a device.
+
+    Args:
+        source: the data.
+        part: that is trained on.
+        count: clips in all, of which whole batches are taken; of a part with fewer than a batch, all of them.
+        batch: clips at once.
+        draw: who chooses the clips.
+        device: where they go.
+    """
+    chosen = draw.permutation(source.parts[part])[:count]
+    pieces = [chosen[i : i + batch].tolist() for i in range(0, max(1, len(chosen) - batch + 1), batch)]
+    for clips, _ in video.batches(source, [video.Request(part, piece, training=True) for piece in pieces]):
+        yield video.to_float(clips.to(device))

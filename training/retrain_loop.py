@@ -28,7 +28,7 @@ from training.ledger import Ledger, read_records
 from training.metrics import Scalars
 from training.order import Order
 from training.progress import Progress, Status
-from training.recalibration import recalibrated
+from training.recalibration import recalibrated, training_clips
 from training.recipe import Recipe
 from training.retrain_config import RetrainConfig
 from training.scores import Scores
@@ -238,12 +238,9 @@ class RetrainLoop:
         network, count = self.trainer.evaluated, self.recipe.network.recalibrate
         if not count:
             return network
-        order = generator(self.trainer.seed, "recalibration", self.trainer.done)
-        chosen, batch = order.permutation(self.source.parts[TRAIN])[:count], self.order.batch
-        pieces = [chosen[i : i + batch].tolist() for i in range(0, max(1, len(chosen) - batch + 1), batch)]
-        requests = [video.Request(TRAIN, piece, training=True) for piece in pieces]
-        loaded = video.batches(self.source, requests)
-        return recalibrated(network, (video.to_float(clips.to(self.config.device)) for clips, _ in loaded))
+        draw = generator(self.trainer.seed, "recalibration", self.trainer.done)
+        clips = training_clips(self.source, TRAIN, count, self.order.batch, draw, self.config.device)
+        return recalibrated(network, clips)
 
     def _evaluate(self, network: Network, part: str, title: str) -> Scores:
         """Scores a network; raises `Interrupted` where that is wished, which leaves nothing half done."""
