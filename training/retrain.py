@@ -22,6 +22,7 @@ from networks import Network, TemporalEnsemble
 from searchspace import Architecture, Buildable, Clip, Ensemble, load_architecture
 from searchspace.schema import write_atomically
 from searchspace.trained import ARCHITECTURE
+from training import initial
 from training import run as runs_module
 from training.data import differences, open_source
 from training.evaluation import evaluate
@@ -97,6 +98,10 @@ def retrain(
         resolved = resolve(buildable, given)
         for line in resolved.remarks:
             progress.line(line)
+        if resolved.config.init is not None:
+            initial.check(resolved.config.init, resolved.members)
+        if resolved.config.teacher is not None:
+            networks.load(resolved.config.teacher)
         folder = runs_module.create(Path(runs), name, COMMAND, resolved.config.to_dict())
         buildable.save(folder.path / ARCHITECTURE)
     else:
@@ -162,6 +167,7 @@ class _Run:
                     self.source if alone else Selection(self.source.source.at(architecture.clip), self.source.chosen),
                     seed=config.seed if alone else derived(config.seed, "member", i),
                     member=i,
+                    members=len(self.members),
                     teacher=self.teacher,
                     progress=self.progress,
                     interrupt=interrupt,
@@ -225,6 +231,8 @@ class _Run:
             "data": config.data or "motion",
             "group": config.group,
             "recipe": config.recipe_name,
+            "init": config.init,
+            "teacher": config.teacher,
             "retrained": self.folder.path.name,
             "retraining_seed": config.seed,
         }

@@ -78,7 +78,8 @@ class RetrainLoop:
         architecture: with the data's number of classes, at the clip to train on.
         source: the data at that clip, parts "train", "watch", "test".
         seed: of the weights, the order and all draws.
-        member: which one of an ensemble.
+        member: which one of the run's networks.
+        members: how many these are.
         teacher: or None.
         progress: where to report.
         interrupt: the wish to stop.
@@ -99,6 +100,7 @@ class RetrainLoop:
         *,
         seed: int,
         member: int,
+        members: int,
         teacher: Network | None,
         progress: Progress,
         interrupt: Interrupt,
@@ -116,7 +118,7 @@ class RetrainLoop:
             progress.line(f"damaged checkpoint passed over: {text}")
         # Of a run that goes on, weights are read back anyway; where they came from may be gone by now.
         init = None if self.found is not None else config.init
-        network, text = start(architecture, self.recipe, init, source, seed, member)
+        network, text = start(architecture, self.recipe, init, source, seed, member, members)
         if self.found is None:
             progress.line(text)
         self.trainer = Trainer(

@@ -1,6 +1,7 @@
 """A retraining from end to end: what it leaves, where it starts from, and going on as if nothing had happened."""
 
 import csv
+import dataclasses
 import json
 import os
 import re
@@ -229,6 +230,23 @@ def test_weights_of_a_trained_network_stay_and_a_classifier_of_other_classes_is_
     assert after["classifier.weight"].shape == (18, 32)
     assert torch.equal(after["dense.weight"], other.dense.weight)
     assert any("a new classifier (5 classes: 0, 1, ... before, 18 classes: " in line for line in heard.lines)
+
+
+def test_weights_of_an_ensemble_go_member_by_member_and_those_of_one_to_all(finished, tmp_path):
+    still = {**SETTINGS, "optimizer.lr": 0.0, "network.average": 0.0, "schedule.epochs": 1}
+    half = dataclasses.replace(architecture(), clip=Clip(2, 16, 16, 2.5))
+    pair = Ensemble.interleave([half, half])
+    network = networks.create(pair)
+    names = networks.load(finished[0].folder).classes
+    networks.save_trained(tmp_path / "pair", network, classes=names, recipe={}, data={}, metrics={}, step=1)
+    result = retrain(pair, {**still, "init": str(tmp_path / "pair")}, runs=tmp_path)
+    after = networks.load(result.folder).network.networks()
+    assert not torch.equal(after[0].stem.weight, after[1].stem.weight)
+    for given, found in zip(network.networks(), after, strict=True):
+        assert all(torch.equal(found.get_parameter(name), p) for name, p in given.named_parameters())
+    alone = networks.load(finished[0].folder).network
+    after = networks.load(retrain(pair, {**still, "init": str(finished[0].folder)}, runs=tmp_path).folder).network
+    assert all(torch.equal(one.stem.weight, alone.stem.weight) for one in after.networks())
 
 
 def test_classes_of_other_names_get_a_new_classifier_though_they_are_as_many(finished, tmp_path):
