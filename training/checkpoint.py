@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-KEEP = 2
+from training.footprint import KEPT
+
 Tensors = dict[str, torch.Tensor]
 
 
@@ -78,7 +79,7 @@ def save(folder: Path, step: int, tensors: Mapping[str, Tensors], data: Mapping[
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    for old in names(folder)[:-KEEP]:
+    for old in names(folder)[:-KEPT]:
         shutil.rmtree(folder / old, ignore_errors=True)
     return final
 

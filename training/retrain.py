@@ -102,6 +102,7 @@ def retrain(
             initial.check(resolved.config.init, resolved.members)
         if resolved.config.teacher is not None:
             networks.load(resolved.config.teacher)
+        progress.line(runs_module.check_disk(Path(runs), resolved.checkpoint_bytes))
         folder = runs_module.create(Path(runs), name, COMMAND, resolved.config.to_dict())
         buildable.save(folder.path / ARCHITECTURE)
     else:
@@ -111,6 +112,9 @@ def retrain(
         if folder.finished:
             progress.line(f"{folder.path} is finished")
             return load_result(folder.path)
+        if found is not None:
+            held = sum(file.stat().st_size for file in folder.path.rglob(f"{CHECKPOINTS}/*/*.safetensors"))
+            progress.line(runs_module.check_disk(folder.path, resolved.checkpoint_bytes, held))
         try:
             _Run(resolved.config, folder, buildable, progress).run()
         except Interrupted:

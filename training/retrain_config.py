@@ -11,8 +11,10 @@ from searchspace import Architecture, Buildable, Clip, Ensemble, load_architectu
 from searchspace.schema import Fields, nearest
 from searchspace.trained import ARCHITECTURE
 from training import recipe as recipes
+from training.footprint import checkpoint_bytes
 from training.recipe import Recipe
 from training.run import RunFolder
+from video.recipe import MOTION_CLASSES
 
 MOTION_CLIP = "8x64x64@5"
 """Of the built-in data, for networks that were not searched on it: what a CPU trains on in minutes."""
@@ -102,6 +104,14 @@ class Resolved:
     members: tuple[Architecture, ...]
     ensemble: Ensemble | None
     remarks: tuple[str, ...]
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """Disk that the checkpoints take; of a folder of videos with the classes of the architecture, about."""
+        members = self.members
+        if self.config.data is None:
+            members = tuple(dataclasses.replace(member, classes=len(MOTION_CLASSES)) for member in members)
+        return checkpoint_bytes(members, self.config.recipe)
 
 
 def resolve(architecture: Buildable, given: Mapping[str, Any]) -> Resolved:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,6 @@ from searchspace import Architecture
 from searchspace.schema import write_atomically
 from training import checkpoint
 from training.evaluation import evaluate
-from training.footprint import OPTIMIZER_SLOTS
 from training.health import NotFinite, Watch
 from training.initial import start
 from training.interrupt import Interrupt, Interrupted
@@ -148,7 +146,6 @@ class RetrainLoop:
             ValueError: a checkpoint of another training, a training that came apart, memory that ended.
         """
         self._restore()
-        self._check_disk()
         scalars = Scalars(self.folder / "tensorboard", self.trainer.done)
         self.begun = time.perf_counter()
         try:
@@ -324,14 +321,6 @@ class RetrainLoop:
                 + (f"; {moved} lines written after the checkpoint moved to discarded/" if moved else "")
             )
 
-    def _check_disk(self) -> None:
-        needed, free = disk_bytes(self.trainer), shutil.disk_usage(self.folder).free
-        if needed > free:
-            raise ValueError(
-                f"{self.folder}: checkpoints take {needed / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free; free some "
-                "room, or choose another --runs folder"
-            )
-
     def _seconds(self) -> float:
         """Of this training so far, in all processes that took part."""
         return self.spent + time.perf_counter() - self.begun
@@ -397,14 +386,6 @@ def metrics_of(scores: Scores) -> dict[str, float]:
         "clips": scores.clips,
     }
     return {name: value for name, value in found.items() if math.isfinite(value)}
-
-
-def disk_bytes(trainer: Trainer) -> int:
-    """What checkpoints will take: those that are kept, one being written, and the two trained networks."""
-    weights = sum(tensor.nbytes for tensor in trainer.network.state_dict().values())
-    slots = OPTIMIZER_SLOTS[trainer.recipe.optimizer.name]
-    whole = weights * (1 + slots + bool(trainer.recipe.network.average))
-    return int((checkpoint.KEEP + 1) * whole + 3 * weights)
 
 
 def _is_memory(error: BaseException) -> bool:

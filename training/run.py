@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import platform
+import shutil
 import socket
 import sys
 from collections.abc import Mapping
@@ -86,6 +87,28 @@ def check_new(runs: Path, name: str | None) -> None:
         raise ValueError(f"run name {name!r}: must be a single folder name, such as first-try")
     if (runs / name).exists():
         raise ValueError(f"{runs / name} exists; go on with it by --resume, or choose another --name")
+
+
+def check_disk(place: Path, needed: int, held: int = 0) -> str:
+    """What checkpoints will take, and what is free, as a line for the user.
+
+    Args:
+        place: the folder of runs, or a run; may be missing still.
+        needed: bytes in all.
+        held: bytes of them that are there already.
+
+    Raises:
+        ValueError: they do not fit.
+    """
+    there = next(path for path in (place.absolute(), *place.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    more = max(0, needed - held)
+    if more > free:
+        raise ValueError(
+            f"{place}: checkpoints take {more / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free; free some room, or choose "
+            "another --runs folder"
+        )
+    return f"checkpoints will take about {max(1, more / 1e6):,.0f} MB, {free / 1e6:,.0f} MB are free"
 
 
 def create(runs: Path, name: str | None, prefix: str, config: Mapping[str, Any]) -> RunFolder:

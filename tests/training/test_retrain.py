@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -18,11 +19,13 @@ from tests.training.networks_of_seconds import architecture
 from tests.training.small import settings as search_settings
 from tests.training.small import without_clock
 from training import checkpoint, losses
+from training.footprint import KEPT
 from training.interrupt import Interrupted
 from training.progress import Silent
 from training.retrain import retrain
 from training.retrain_config import RetrainConfig, resolve
 from training.search import search
+from training.trainer import Trainer
 
 SETTINGS = {
     "clip": "4x16x16@5",
@@ -81,7 +84,7 @@ def assert_equal_trainings(one: Path, two: Path) -> None:
         ours, theirs = ((run / name).read_text() for run in (one, two))
         assert without_clock(name, ours) == without_clock(name, theirs), name
     names = [checkpoint.names(run / "checkpoints") for run in (one, two)]
-    assert names[0] == names[1] and len(names[0]) == checkpoint.KEEP
+    assert names[0] == names[1] and len(names[0]) == KEPT
     for name in [*names[0], "best", "last"]:
         files = sorted(path.name for path in (one / "checkpoints" / name).glob("*.safetensors"))
         assert files == sorted(path.name for path in (two / "checkpoints" / name).glob("*.safetensors"))
@@ -387,16 +390,24 @@ def test_a_training_that_comes_apart_keeps_its_last_good_checkpoint(tmp_path, mo
     assert len(layers) == 3 and all(layer["output"] is not None for layer in layers)
 
 
-def test_too_little_memory_and_disk_say_what_to_do(tmp_path, monkeypatch):
-    from training import retrain_loop
-
+def test_too_little_memory_says_what_to_do(tmp_path, monkeypatch):
     def full(*_):
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(retrain_loop.Trainer, "step", full)
-        with pytest.raises(ValueError, match=r"out of memory.*compute.accumulate=2.*checkpointing.*smaller --clip"):
-            retrain(architecture(), SETTINGS, runs=tmp_path)
-    monkeypatch.setattr(retrain_loop.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
-    with pytest.raises(ValueError, match=r"checkpoints take .* free some room"):
+    monkeypatch.setattr(Trainer, "step", full)
+    with pytest.raises(ValueError, match=r"out of memory.*compute.accumulate=2.*checkpointing.*smaller --clip"):
         retrain(architecture(), SETTINGS, runs=tmp_path)
+
+
+def test_checkpoints_that_do_not_fit_on_the_disk_are_refused_before_anything_is_made(finished, tmp_path, monkeypatch):
+    said = re.compile(r"checkpoints will take about 1 MB, [\d,]+ MB are free")
+    assert sum(bool(said.fullmatch(line)) for line in finished[1].lines) == 1
+    half = _cut(tmp_path)
+    before = sorted(half.rglob("*"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
+    with pytest.raises(ValueError, match=r"checkpoints take .* free some room"):
+        retrain(architecture(), SETTINGS, runs=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    with pytest.raises(ValueError, match=r"checkpoints take .* free some room"):
+        retrain(None, runs=tmp_path, name="a", resume=True)
+    assert sorted(half.rglob("*")) == before
