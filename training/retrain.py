@@ -103,8 +103,8 @@ def retrain(
         if resolved.config.teacher is not None:
             networks.load(resolved.config.teacher)
         progress.line(runs_module.check_disk(Path(runs), resolved.checkpoint_bytes))
-        folder = runs_module.create(Path(runs), name, COMMAND, resolved.config.to_dict())
-        buildable.save(folder.path / ARCHITECTURE)
+        files = {ARCHITECTURE: buildable.to_json()}
+        folder = runs_module.create(Path(runs), name, COMMAND, resolved.config.to_dict(), files)
     else:
         folder = found
         buildable, resolved = load_architecture(folder.path / ARCHITECTURE), restored(folder)
