@@ -25,7 +25,7 @@ from searchspace.trained import ARCHITECTURE
 from training import initial
 from training import run as runs_module
 from training.data import differences, open_source
-from training.evaluation import evaluate
+from training.evaluation import evaluate, for_inference
 from training.interrupt import Interrupt, Interrupted
 from training.metrics import Logged
 from training.progress import Progress, Silent
@@ -180,7 +180,7 @@ class _Run:
                 tested = loop.tested
                 if not alone:
                     folder.write_json(str(kept.relative_to(folder.path)), summaries[-1])
-            together = self._together() if self.ensemble is not None else None
+            together = self._together(interrupt) if self.ensemble is not None else None
         final = together or tested
         assert final is not None
         self._write_confusion(final)
@@ -253,7 +253,7 @@ class _Run:
             )
         return trained.network
 
-    def _together(self) -> Scores:
+    def _together(self, interrupt: Interrupt) -> Scores:
         """The ensemble of the best members, scored at its own frame rate and kept as the run's network."""
         assert self.ensemble is not None
         path = self.folder.path
@@ -268,10 +268,24 @@ class _Run:
         for module, one in zip(network.networks(), trained, strict=True):
             module.load_state_dict(one.network.state_dict())
         network.eval().to(self.config.device)
-        self.progress.phase("scoring the ensemble on the test clips", 0, self.source.parts[TEST])
-        views = 1 if self.config.data is None else self.config.recipe.evaluation.views
+
+        def told(done: int, total: int) -> None:
+            if interrupt.exit_code:
+                raise Interrupted(
+                    interrupt.exit_code,
+                    f"stopped while the ensemble was scored, its members are trained; go on with: nas retrain --resume "
+                    f"--name {path.name}",
+                )
+            self.progress.phase("scoring the ensemble on the test clips", done, total)
+
         score = evaluate(
-            network.logits, self.source, TEST, views=views, batch=EVALUATION_BATCH, device=self.config.device
+            for_inference(network).logits,
+            self.source,
+            TEST,
+            views=self.config.views,
+            batch=EVALUATION_BATCH,
+            device=self.config.device,
+            told=told,
         )
         for which in (BEST, LAST):
             networks.save_trained(

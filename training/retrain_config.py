@@ -66,6 +66,11 @@ class RetrainConfig:
         fields.one_of("device", ["cpu", "cuda"])
         Clip.parse(self.clip)
 
+    @property
+    def views(self) -> int:
+        """Temporal crops that a clip is scored by; the built-in data has one."""
+        return 1 if self.data is None else self.recipe.evaluation.views
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data of one level, the recipe's by dotted names; for config.json."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "recipe"}

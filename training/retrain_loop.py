@@ -10,15 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import networks
 import video
-from networks import MoViNet, Network
+from networks import MoViNet
+from networks.ensemble import Fused, Network
 from searchspace import Architecture
 from searchspace.schema import write_atomically
 from training import checkpoint
-from training.evaluation import evaluate
+from training.evaluation import evaluate, for_inference
 from training.health import NotFinite, Watch
 from training.initial import start
 from training.interrupt import Interrupt, Interrupted
@@ -241,22 +240,23 @@ class RetrainLoop:
         clips = training_clips(self.source, TRAIN, count, self.order.batch, draw, self.config.device)
         return recalibrated(network, clips)
 
-    def _evaluate(self, network: Network, part: str, title: str) -> Scores:
-        """Scores a network; raises `Interrupted` where that is wished, which leaves nothing half done."""
-        views = 1 if self.config.data is None else self.recipe.evaluation.views
-        done, total = 0, views * self.source.parts[part]
+    def _evaluate(self, network: Network | Fused, part: str, title: str) -> Scores:
+        config = self.config
+        return evaluate(
+            network.logits,
+            self.source,
+            part,
+            views=config.views,
+            batch=EVALUATION_BATCH,
+            device=config.device,
+            told=lambda done, total: self._told(title, done, total),
+        )
 
-        def forward(clips: torch.Tensor) -> torch.Tensor:
-            nonlocal done
-            if self.interrupt.exit_code:
-                raise self._stopped()
-            logits = network.logits(clips)
-            done += len(clips)
-            self.progress.phase(title, done, total)
-            return logits
-
-        device = self.config.device
-        return evaluate(forward, self.source, part, views=views, batch=EVALUATION_BATCH, device=device)
+    def _told(self, title: str, done: int, total: int) -> None:
+        """Says how far a scoring is; raises `Interrupted` where that is wished, which leaves nothing half done."""
+        if self.interrupt.exit_code:
+            raise self._stopped()
+        self.progress.phase(title, done, total)
 
     def _score(self, scalars: Scalars) -> None:
         """The end of an epoch: how good is it, and is it the best?"""
@@ -363,7 +363,7 @@ class RetrainLoop:
         for which, network, step in ((LAST, last, self.length.steps), (BEST, best.network, best.step)):
             if which == LAST or step != self.length.steps:
                 title = f"scoring the {which} network on the test clips"
-                self.tested = self._evaluate(network.to(self.config.device), TEST, title)
+                self.tested = self._evaluate(for_inference(network.to(self.config.device)), TEST, title)
             self._keep(which, self.tested, network, step)
             results[which] = {"step": step, **metrics_of(self.tested), "watched": watched.get(step)}
         return {
