@@ -9,6 +9,7 @@ from scaling import side_by_side
 from scaling.scale import scale
 from tests.experiments.conftest import Nas
 from tests.scaling.small import settings
+from tests.training.tiny import trained_run
 
 SHORT = ["--clip", "4x16x16", "--epochs", "2", "--batch", "8", "--threads", "1", "--device", "cpu"]
 SHORT += ["--set", "schedule.epoch_clips=16", "--set", "evaluation.clips=16"]
@@ -71,3 +72,35 @@ def test_mistakes(nas: Nas, family: Path, words: list[str], said: str) -> None:
     assert answer.code == 2, answer.out
     last = answer.err.splitlines()[-1]
     assert last.startswith("nas: error: ") and said in last
+
+
+def test_the_front_of_a_family(nas: Nas, family: Path) -> None:
+    none = nas("report", "family")
+    assert none.code == 2 and f"train them with: nas retrain {family} --seeds 3" in none.err
+    for name, seeds in (("A1", (0.5, 0.6, 0.55)), ("A2", (0.7, 0.8)), ("A3", (0.72, 0.74, 0.7))):
+        for seed, accuracy in enumerate(seeds):
+            run = trained_run(
+                family / "retrained-1" / f"{name}-seed{seed}", seed=seed, architecture=int(name[1]), accuracy=accuracy
+            )
+            (run / "summary.json").write_text(json.dumps({"accuracy": accuracy}))
+    from scaling import family as families
+    from scaling.retraining import plan
+
+    config = plan(families.load(family), {"threads": 1}, "A1:A3", 3).config
+    (family / "retrained-1" / "config.json").write_text(json.dumps({"command": "retrained", **config}))
+    for word in ("family", family / "retrained-1"):
+        answer = nas("report", word, "-o", f"front-{Path(word).name}")
+        assert answer.code == 0, answer.err
+        assert "step A1 -> A2: +20.0 points, standard error 5.8: shown" in answer.out
+        assert "step A2 -> A3: -3.0 points, standard error 5.1: not shown, because A3 is not better" in answer.out
+        assert "A2: 1 of 3 trainings are not finished" in answer.out
+    page = Path("front-family.html").read_text()
+    assert "step A1 -&gt; A2: +20.0 points" in page and "standard error" in page and "<!--" not in page
+    data = json.loads(nas("report", "family", "--json").out)
+    assert [(step["from"], step["to"], step["shown"]) for step in data["steps"]] == [
+        ("A1", "A2", True),
+        ("A2", "A3", False),
+    ]
+    assert [group["name"] for group in data["groups"]] == ["A1", "A2", "A3"]
+    mixed = nas("report", "family", family / "retrained-1" / "A1-seed0", "--json")
+    assert len(json.loads(mixed.out)["groups"]) == 3 and json.loads(mixed.out)["steps"] == []
