@@ -1,21 +1,29 @@
-"""Compare trained runs on one page: accuracy against cost, with error bars over the runs that differ in their seed."""
+"""Compare trained runs on one page: accuracy against cost, with error bars over the runs that differ in their seed.
+
+Of a family that `nas retrain FAMILY` trained it shows the front: each member, and what each step up gains.
+"""
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import math
 from pathlib import Path
 
 from experiments import tables
 
 EXAMPLE = """  nas report runs/a runs/b runs/c
-  nas report retrain-1 retrain-2 -o both      into both.html and both.png"""
+  nas report retrain-1 retrain-2 -o both      into both.html and both.png
+  nas report runs/scale-1                     the members of a family"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `nas report`."""
     parser.add_argument(
-        "trained", metavar="RUN", nargs="+", help="runs that trained a network, by path or name, or checkpoint folders"
+        "trained",
+        metavar="RUN",
+        nargs="+",
+        help="runs that trained a network, by path or name, checkpoint folders, or a family",
     )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="NAME", help="NAME.html and NAME.png (default: report, or report-N)"
@@ -26,9 +34,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Reads, compares, draws and prints."""
-    from experiments.report_data import compare, read_entry
+    from experiments.report_data import Entry, compare, read_entry
+    from experiments.report_family import entries_of, find_trained_family, front
 
-    comparison = compare([read_entry(word, args.runs) for word in args.trained])
+    families = {word: find_trained_family(word, args.runs) for word in args.trained}
+    alone = families[args.trained[0]] if len(args.trained) == 1 else None
+    if alone is not None:
+        comparison = front(alone)
+    else:
+        entries: list[Entry] = []
+        for word, family in families.items():
+            entries += [read_entry(word, args.runs)] if family is None else entries_of(family).values()
+        comparison = compare(entries)
     if args.json:
         tables.print_json(
             {
@@ -46,6 +63,17 @@ def run(args: argparse.Namespace) -> int:
                     }
                     for group in comparison.groups
                 ],
+                "steps": [
+                    {
+                        "from": step.small.name,
+                        "to": step.large.name,
+                        "gain": step.gain,
+                        "standard_error": None if math.isnan(step.error) else step.error,
+                        "shown": step.shown,
+                        "text": str(step),
+                    }
+                    for step in comparison.steps
+                ],
             }
         )
         return 0
@@ -55,8 +83,11 @@ def run(args: argparse.Namespace) -> int:
     png, html = _free(args.output)
     picture.draw(comparison, png)
     page.draw(comparison, png, html)
-    rows = [(i, *page.cells(group)) for i, group in enumerate(comparison.groups, 1)]
-    tables.show(tables.grid(page.HEADERS, rows, right=(2, 3, 4, 5, 6, 7)), "trained networks, best first")
+    rows = [(i, *page.cells(group, comparison.family)) for i, group in enumerate(comparison.groups, 1)]
+    title = "a family, cheapest member first" if comparison.family else "trained networks, best first"
+    tables.show(tables.grid(page.headers(comparison.family), rows, right=(2, 3, 4, 5, 6, 7)), title)
+    for step in comparison.steps:
+        print(step)
     for note in comparison.notes:
         print(f"note: {note}")
     for file in (png, html):

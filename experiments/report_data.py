@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from scaling.steps import Step
 from searchspace import Buildable, Cost, cost, published
 from searchspace.published_accuracy import KINETICS_600, published_accuracy
 from searchspace.trained import Record, find_trained, load_trained_architecture
@@ -93,6 +94,11 @@ class Group:
         return statistics.stdev(values) if len(values) > 1 else math.nan
 
     @property
+    def error(self) -> float:
+        """Standard error of the mean over the seeds; NaN for one."""
+        return self.deviation / math.sqrt(len(self.entries))
+
+    @property
     def bar(self) -> tuple[float, float]:
         """Length of the error bar below and above: the deviation over seeds, or the 95 % interval of a single one."""
         if len(self.entries) > 1:
@@ -128,11 +134,15 @@ class Comparison:
         groups: best first.
         references: published networks, where the data is theirs.
         notes: what a reader must know before comparing, one line each.
+        family: whether the groups are the members of one family, cheapest first.
+        steps: from each member of a family to the next.
     """
 
     groups: tuple[Group, ...]
     references: tuple[Reference, ...]
     notes: tuple[str, ...]
+    family: bool = False
+    steps: tuple[Step, ...] = ()
 
 
 def read_entry(word: str, runs: Path) -> Entry:

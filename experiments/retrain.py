@@ -11,7 +11,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from experiments import retrain_text, tables
+from experiments import retrain_family, retrain_text, tables
 from experiments.arguments import (
     add_machine_flags,
     add_run_flags,
@@ -31,7 +31,8 @@ EXAMPLE = """  nas retrain runs/search-1
   nas retrain a0 --stream --clip 8x64x64 --set optimizer.lr=0.02
   nas retrain a0.safetensors --init a0.safetensors --data my-videos --recipe finetune
   nas retrain runs/search-1 --init runs/search-1 --ensemble 2 --name pair
-  nas retrain --resume --name pair"""
+  nas retrain --resume --name pair
+  nas retrain runs/scale-1 --members A0:A2 --seeds 3 --parallel 2"""
 
 FLAGS = {"epochs": "schedule.epochs", "batch": "optimizer.batch", "freeze_epochs": "network.freeze_epochs"}
 """Flags that stand for a value of the recipe."""
@@ -41,7 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `nas retrain`. What is not given follows from where the architecture came from."""
     what = parser.add_argument_group("what to train")
     what.add_argument(
-        "arch", nargs="?", metavar="ARCH", help="a run, an arch.json, a trained network, a published name"
+        "arch",
+        nargs="?",
+        metavar="ARCH",
+        help="a run, an arch.json, a trained network, a published name; or a family that nas scale made",
     )
     what.add_argument("--stream", action="store_const", const=True, help=STREAM_HELP)
     what.add_argument("--ensemble", type=whole(1, 16), metavar="N", help="N members that take turns at the frames")
@@ -73,12 +77,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where = parser.add_argument_group("where")
     add_machine_flags(where)
     add_run_flags(where, "retrain")
+    retrain_family.add_arguments(parser.add_argument_group("of a family"))
 
 
 def run(args: argparse.Namespace) -> int:
     """Checks everything that can be checked without torch, then trains and draws."""
     say = speaker(args)
     given = settings(args)
+    family = None if args.arch is None else retrain_family.find(args.arch, args.runs)
+    if family is not None:
+        return retrain_family.run(args, family, given, say)
+    retrain_family.refuse_flags(args)
     stored = {"recipe_name" if key == "recipe" else key: value for key, value in given.items()}
     found = resume(args.runs, args.name, "retrain", stored) if args.resume else None
     architecture = None
@@ -129,7 +138,8 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
     return given
 
 
-def _finish(args: argparse.Namespace, folder: Path, say: Any) -> int:
+def draw(folder: Path) -> dict[str, Any]:
+    """Draws what a finished run lacks: its curves and its confusion matrix; returns its summary."""
     from experiments.plots import confusion, curves
     from training.retrain import CONFUSION
 
@@ -140,6 +150,11 @@ def _finish(args: argparse.Namespace, folder: Path, say: Any) -> int:
             classes, *counts = csv.reader(file)
         title = f"{folder.name}: {summary['accuracy']:.1%} of {summary['clips']:,} test clips"
         confusion.draw([[int(cell) for cell in row] for row in counts], classes, folder / "confusion.png", title)
+    return summary
+
+
+def _finish(args: argparse.Namespace, folder: Path, say: Any) -> int:
+    summary = draw(folder)
     if args.json:
         tables.print_json({"run": str(folder), **summary})
     for line in retrain_text.result(folder, summary):

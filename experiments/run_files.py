@@ -101,6 +101,8 @@ class Run:
         config = read_json(folder / "config.json")
         if config.get("command") == "scale":
             raise ValueError(f"{folder} is a family; name one of its members, such as {folder / 'A2.json'}")
+        if config.get("command") == "retrained":
+            raise ValueError(f"{folder} holds the trainings of a family; name one of the runs in it")
         return cls(folder, config)
 
     @property

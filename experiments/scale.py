@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     trials.add_argument("--trials", type=whole(1, 10_000), metavar="N", help="coefficient vectors (default: 32)")
     trials.add_argument("--sampler", **one_of(*SAMPLERS), help="who proposes them (default: random)")
     trials.add_argument("--clips", type=whole(2), metavar="N", help="training clips on the last rung (default: 4000)")
-    trials.add_argument("--first-clips", type=whole(2), metavar="N", help="on the first, at least (default: 1000)")
+    trials.add_argument("--first-clips", type=whole(2), metavar="N", help="on the first, at least (default: 2000)")
     trials.add_argument("--reduction", type=whole(2, 100), metavar="N", help="one in so many goes on (default: 4)")
     trials.add_argument(
         "--picture-clips",

@@ -14,6 +14,8 @@ from searchspace.schema import Fields, nearest
 RANDOM = "random"
 TRIAL_EXPONENTS = (-1, 1)
 """Of the spaces that a trial takes its networks from."""
+RUNG_GROWTH = 2
+"""Factor of clips from rung to rung: after 1,000 clips of the built-in data networks are at chance still."""
 MEMBERS_BY = ("scaled", "search")
 
 
@@ -31,8 +33,8 @@ class ScaleConfig:
         sampler: of the proportions: `random`, `tpe` or `nsga2`.
         asynchronous: trials are promoted as they come (ASHA) and not rung by rung.
         clips: training clips of a network that reaches the last rung.
-        first_clips: of the first rung.
-        reduction: factor of clips from rung to rung, and one over the share of trials that goes on.
+        first_clips: of the first rung, at least; clips double from rung to rung.
+        reduction: one over the share of trials that goes on from a rung to the next.
         picture_clips: of the networks of the picture, all members and scalings of single dimensions; None for those of
             the first rung, and no members larger than a trial's.
         architectures: networks that a trial takes from each of its two spaces.
@@ -59,7 +61,7 @@ class ScaleConfig:
     sampler: str = "random"
     asynchronous: bool = False
     clips: int = 4000
-    first_clips: int = 1000
+    first_clips: int = 2000
     reduction: int = 4
     picture_clips: int | None = None
     architectures: int = 1
@@ -138,8 +140,8 @@ class ScaleConfig:
     def rungs(self) -> tuple[int, ...]:
         """Training clips of each rung, ascending; the last is `clips`."""
         rungs = [self.clips]
-        while rungs[0] // self.reduction >= self.first_clips:
-            rungs.insert(0, rungs[0] // self.reduction)
+        while rungs[0] // RUNG_GROWTH >= self.first_clips:
+            rungs.insert(0, rungs[0] // RUNG_GROWTH)
         return tuple(rungs)
 
     @property

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import socket
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from scaling import jobs
@@ -33,9 +34,7 @@ def run_on_ray(work: Jobs, settings: Mapping[str, Any], workers: int | None, thr
     Raises:
         ValueError: Ray cannot be reached, has too few CPUs, or lost a job three times.
     """
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
-    import ray
+    _quieten()
     from ray import tune
     from ray.tune.search import Searcher
 
@@ -83,14 +82,8 @@ def run_on_ray(work: Jobs, settings: Mapping[str, Any], workers: int | None, thr
         tune.report({"answer": json.dumps(answer), "done": 1})  # as text: Tune takes mappings apart
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a lost worker is answered below
-    _connect(address, (workers or 1) * threads)
-    try:
-        cpus = [node["Resources"].get("CPU", 0) for node in ray.nodes()]  # type: ignore[no-untyped-call]
-        most = workers or sum(int(count // threads) for count in cpus)
-        if max(cpus, default=0) < threads:
-            raise ValueError(
-                f"no machine of Ray at {address!r} offers the {threads} CPUs of a training; lower --threads"
-            )
+    with connected(address, (workers or 1) * threads, threads) as ray:
+        most = workers or sum(int(count // threads) for count in _cpus(ray))
         feed = Feed()
         with tempfile.TemporaryDirectory(prefix="nas-ray-") as storage:
             tune.Tuner(
@@ -107,8 +100,6 @@ def run_on_ray(work: Jobs, settings: Mapping[str, Any], workers: int | None, thr
                 f"Ray lost the worker of training {feed.hopeless[0]!r} {TRIES} times (out of memory?); lower "
                 "--workers or --search-resolution, then go on with --resume"
             )
-    finally:
-        ray.shutdown()
 
 
 _QUIET = {
@@ -119,6 +110,41 @@ _QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
+
+
+def _quieten() -> None:
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+
+
+def _cpus(ray: Any) -> list[float]:
+    return [node["Resources"].get("CPU", 0) for node in ray.nodes()]
+
+
+@contextlib.contextmanager
+def connected(address: str, cpus: int, threads: int) -> Iterator[Any]:
+    """Gives the module `ray`, connected for the length of the block.
+
+    Args:
+        address: of a cluster, or `local` for one on this machine alone, with so many CPUs.
+        cpus: of a local one.
+        threads: CPUs that one piece of work takes.
+
+    Raises:
+        ValueError: Ray cannot be reached, or no machine of it has so many CPUs.
+    """
+    _quieten()
+    import ray
+
+    _connect(address, cpus)
+    try:
+        if max(_cpus(ray), default=0) < threads:
+            raise ValueError(
+                f"no machine of Ray at {address!r} offers the {threads} CPUs of a training; lower --threads"
+            )
+        yield ray
+    finally:
+        ray.shutdown()
 
 
 def _connect(address: str, cpus: int) -> None:

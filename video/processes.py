@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -95,3 +96,21 @@ def _end_with_parent() -> None:
     assert parent is not None
     parent.join()
     os._exit(1)
+
+
+def start_process(function: Callable[..., None], *arguments: Any) -> BaseProcess:
+    """Starts one process for one call, as those of `worker_pool` are; it ends with the call, or when this process dies.
+
+    Args:
+        function: of a module, not of the program itself.
+        arguments: what to call it with; pickled.
+    """
+    process = multiprocessing.get_context("spawn").Process(target=_call, args=(function, arguments))
+    with worker_environment():
+        process.start()
+    return process
+
+
+def _call(function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    _prepare(None, ())
+    function(*arguments)

@@ -30,10 +30,11 @@ def draw(comparison: Comparison, path: Path) -> None:
     panels = figure.subplots(1, len(axes), sharey=True, squeeze=False)[0]
     for panel, axis in zip(panels, axes, strict=True):
         _panel(panel, comparison, axis)
-    panels[0].set_ylabel("accuracy", color=INK)
+    panels[0].set_ylabel("mean accuracy over seeds" if comparison.family else "accuracy", color=INK)
     panels[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), fontsize=9, frameon=False)
+    if labels:
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), fontsize=9, frameon=False)
     save(figure, path)
 
 
@@ -56,21 +57,25 @@ def _panel(panel: Axes, comparison: Comparison, axis: Axis) -> None:
                 name.removesuffix("-stream") + "s" * right, (x, y), (5 if right else -5, -8 if right else 1),
                 textcoords="offset points", fontsize=7.5, color=SOFT, ha="left" if right else "right",
             )  # fmt: skip
+    if comparison.family:
+        line = [of(group.first.cost) for group in comparison.groups], [group.accuracy for group in comparison.groups]
+        panel.plot(*line, color=COLOURS[0], linewidth=1.5, alpha=0.5, zorder=2)
     for i, group in enumerate(comparison.groups):
         x = of(group.first.cost)
         if not x:
             continue
-        colour = COLOURS[i % len(COLOURS)]
-        low, high = group.bar
+        colour = COLOURS[0 if comparison.family else i % len(COLOURS)]
+        low, high = (group.error,) * 2 if comparison.family and len(group.entries) > 1 else group.bar
         panel.errorbar(
             [x], [group.accuracy], yerr=[[low], [high]], fmt="o", markersize=7, color=colour, markeredgecolor="white",
-            elinewidth=1.4, capsize=3, zorder=4, label=f"{i + 1}  {label(group)}",
+            elinewidth=1.4, capsize=3, zorder=4, label=None if comparison.family else f"{i + 1}  {label(group)}",
         )  # fmt: skip
         for entry in group.entries if len(group.entries) > 1 else ():
             panel.plot([x], [entry.accuracy], "_", color=colour, markersize=9, alpha=0.6, zorder=3)
         panel.annotate(
-            str(i + 1), (x, group.accuracy), (7, 5), textcoords="offset points", fontsize=9, color=colour, zorder=5
-        )
+            group.name if comparison.family else str(i + 1), (x, group.accuracy), (7, 5), textcoords="offset points",
+            fontsize=9, fontweight="bold" if comparison.family else "normal", color=colour, zorder=5,
+        )  # fmt: skip
     panel.set_xscale("log")
     values = [value for value in [of(group.first.cost) for group in comparison.groups] if value]
     values += [x for _, x, _ in points]

@@ -14,9 +14,21 @@ from experiments.report_data import Comparison, Entry, Group
 from searchspace import Architecture
 from searchspace.schema import write_atomically
 
-HEADERS = (
-    "", "network", "accuracy", "+-", "seeds", "MACs", "parameters", "state", "clip", "measured",
-)  # fmt: skip
+BARS = (
+    "A point is an architecture trained by one recipe, numbered as in the table. Bars are the standard deviation over "
+    "seeds where there are several, else the 95 % interval of the videos that it was measured on, where their number "
+    "is known."
+)
+FAMILY_BARS = (
+    "A point is a member of one family, at the mean accuracy over its seeds (the small dashes). Bars are the standard "
+    "error of the mean, or for a single seed the 95 % interval of the videos that it was measured on."
+)
+
+
+def headers(family: bool) -> tuple[str, ...]:
+    """Of the table; of a family the spread is the standard error of the mean, else the deviation over seeds."""
+    spread = "std. error" if family else "+-"
+    return "", "network", "accuracy", spread, "seeds", "MACs", "parameters", "state", "clip", "measured"
 
 
 def draw(comparison: Comparison, picture: Path, path: Path) -> None:
@@ -24,10 +36,13 @@ def draw(comparison: Comparison, picture: Path, path: Path) -> None:
     page = resources.files("experiments.plots").joinpath("comparison.html").read_text(encoding="utf-8")
     encoded = base64.b64encode(picture.read_bytes()).decode()
     parts = {
+        "TITLE": "A family, step by step" if comparison.family else "Trained networks compared",
+        "BARS": html.escape(FAMILY_BARS if comparison.family else BARS),
+        "STEPS": "".join(f"<p class='step'>{html.escape(str(step))}</p>" for step in comparison.steps),
         "NOTES": "".join(f"<p class='note'>{html.escape(note)}</p>" for note in comparison.notes),
         "PICTURE": f"<img alt='accuracy against cost' src='data:image/png;base64,{encoded}'>",
-        "HEAD": "".join(f"<th>{html.escape(text)}</th>" for text in HEADERS),
-        "ROWS": "".join(_row(i, group) for i, group in enumerate(comparison.groups)),
+        "HEAD": "".join(f"<th>{html.escape(text)}</th>" for text in headers(comparison.family)),
+        "ROWS": "".join(_row(i, group, comparison.family) for i, group in enumerate(comparison.groups)),
         "REFERENCES": _references(comparison),
         "DETAILS": "".join(_details(i, group) for i, group in enumerate(comparison.groups)),
     }
@@ -38,10 +53,10 @@ def draw(comparison: Comparison, picture: Path, path: Path) -> None:
     write_atomically(path, page)
 
 
-def cells(group: Group) -> tuple[str, ...]:
+def cells(group: Group, family: bool) -> tuple[str, ...]:
     """A group by the headers from the second on."""
     counted, clip = group.first.cost, group.first.architecture.clip
-    spread = f"{100 * group.deviation:.1f}" if len(group.entries) > 1 else "-"
+    spread = f"{100 * (group.error if family else group.deviation):.1f}" if len(group.entries) > 1 else "-"
     state = tables.megabytes(counted.state_bytes) if counted.state_bytes else "-"
     return (
         group.name, f"{group.accuracy:.1%}", spread, str(len(group.entries)), tables.millions(counted.macs),
@@ -49,9 +64,9 @@ def cells(group: Group) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _row(index: int, group: Group) -> str:
-    colour = COLOURS[index % len(COLOURS)]
-    numbers = "".join(f"<td>{html.escape(text)}</td>" for text in cells(group))
+def _row(index: int, group: Group, family: bool) -> str:
+    colour = COLOURS[0 if family else index % len(COLOURS)]
+    numbers = "".join(f"<td>{html.escape(text)}</td>" for text in cells(group, family))
     return f"<tr><td><b style='color:{colour}'>{index + 1}</b></td>{numbers}</tr>"
 
 

@@ -71,7 +71,7 @@ def test_a_search_says_how_long_it_will_take(nas: Nas, tmp_path: Path) -> None:
     assert answer.code == 0, answer.err
     # Three trials and one of them further, three second seeds, four single dimensions, of two networks each; A0 and A2.
     assert "estimate: 24 trainings in 2 processes, 1 thread(s) each: about" in answer.out
-    assert "rungs of 1,000, 4,000 training clips" in answer.out
+    assert "rungs of 2,000, 4,000 training clips" in answer.out
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_mistakes(nas: Nas, tmp_path: Path, words: list[str], said: str) -> None
 
 def test_the_estimate_of_the_whole_matches_what_is_planned() -> None:
     config = ScaleConfig()
-    assert config.rungs == (1000, 4000)
+    assert config.rungs == (2000, 4000)
     base = open_base(config, Path("runs"))
     from scaling.estimate import Estimate
 

@@ -1,0 +1,200 @@
+"""`nas retrain FAMILY`: all members that `nas scale` made, each with several seeds, side by side."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments import tables
+from experiments.arguments import read_by, whole
+from experiments.machine import best_device, machine_defaults
+
+if TYPE_CHECKING:
+    from scaling.retraining import FamilyTraining, Plan
+
+CHECKPOINT_COPIES = 15
+"""Copies of the weights that a finished run has written, its state to resume from included."""
+FAILED = 2
+FLAGS = ("members", "seeds", "parallel", "ray")
+
+
+def add_arguments(group: argparse._ArgumentGroup) -> None:
+    """Adds the flags that only families have."""
+    group.add_argument(
+        "--members",
+        type=read_by(_members),
+        metavar="A0:A5",
+        help="which (default: all; on the built-in data those that take minutes)",
+    )
+    group.add_argument("--seeds", type=whole(1, 100), metavar="N", help="trainings of each member (default: 1)")
+    group.add_argument("--parallel", type=whole(1, 256), metavar="N", help="trainings at a time (default: 1)")
+    group.add_argument(
+        "--ray", metavar="ADDRESS", nargs="?", const="local", help="train on this Ray cluster; alone, starts one here"
+    )
+
+
+def find(word: str, runs: Path) -> Path | None:
+    """The family's folder that a word means, by path or by its name in `runs`; None where it means none.
+
+    Raises:
+        ValueError: a family that is not finished.
+    """
+    from scaling.family import COEFFICIENTS
+    from training.run import read_json
+
+    for folder in (Path(word), runs / word):
+        if (folder / COEFFICIENTS).is_file():
+            return folder
+        if (folder / "config.json").is_file() and read_json(folder / "config.json").get("command") == "scale":
+            raise ValueError(f"{folder} is not finished; go on with: nas scale --resume --name {folder.name}")
+    return None
+
+
+def refuse_flags(args: argparse.Namespace) -> None:
+    """Refuses flags of families for what is none (raises `ValueError`)."""
+    for name in FLAGS:
+        if getattr(args, name) is not None:
+            raise ValueError(f"--{name} is for families; give the folder of one that nas scale made, or leave it out")
+
+
+def run(args: argparse.Namespace, folder: Path, given: dict[str, Any], say: Callable[[str], None]) -> int:
+    """Checks everything that can be checked without torch, then trains, draws and compares."""
+    from scaling import family
+    from scaling.retraining import comparable, find_group, plan, restore
+    from training.run import check_new
+
+    del given["arch"]
+    group = find_group(folder, args.name, comparable(given, args.members, args.seeds)) if args.resume else None
+    found = family.load(folder)
+    if group is None:
+        check_new(folder, args.name)
+        given = machine_defaults(given)
+        if args.threads is None:
+            given["threads"] = 1 if args.ray else max(1, given["threads"] // (args.parallel or 1))
+        planned = plan(found, given, args.members, args.seeds)
+    else:
+        planned = restore(found, group.config)
+        say(f"going on with {group.path}")
+    data = planned.config["data"]
+    if data is not None and not Path(str(data)).exists():
+        raise ValueError(f"data {data!r} does not exist; give a folder with one sub-folder for each class with --data")
+    for line in planned.remarks if group is None else ():
+        say(line)
+    if not args.json:
+        tables.show(_table(planned))
+    if args.dry_run or group is None:
+        for line in _expected(planned, 1 if args.ray else args.parallel or 1, args.ray):
+            say(line)
+    if args.dry_run:
+        if args.json:
+            tables.print_json({"family": str(folder), "trainings": [one.name for one in planned.trainings]})
+        say("dry run: nothing was written")
+        return 0
+    from experiments.plots.live import Live
+    from scaling.retraining import retrain_family
+
+    if group is None and args.device == "auto":
+        given["device"] = best_device()
+    with Live() as progress:
+        result = retrain_family(
+            folder,
+            given,
+            members=args.members,
+            seeds=args.seeds,
+            name=args.name,
+            resume=args.resume,
+            workers=args.parallel or 1,
+            ray=args.ray,
+            progress=progress,
+        )
+    return _finish(args, folder, result, say)
+
+
+def _finish(args: argparse.Namespace, folder: Path, result: FamilyTraining, say: Callable[[str], None]) -> int:
+    from experiments.retrain import draw
+    from scaling.steps import steps
+
+    measured = result.measured()
+    for row in result.rows:
+        if row.accuracy is not None:
+            draw(row.path)
+    if args.json:
+        rows = [
+            {"run": str(row.path), "member": row.member, "accuracy": row.accuracy, "error": row.error or None}
+            for row in result.rows
+        ]
+        tables.print_json({"family": str(folder), "folder": str(result.folder), "trainings": rows})
+    else:
+        cells = [
+            (row.name, "-" if row.accuracy is None else f"{row.accuracy:.1%}", row.error or str(row.path))
+            for row in result.rows
+        ]
+        tables.show(tables.grid(["training", "accuracy", "run"], cells, [1]))
+    for step in steps(measured):
+        say(str(step))
+    if result.failed:
+        say(f"{len(result.failed)} of {len(result.rows)} trainings have no network; the others are kept")
+        say(f"next: nas retrain {folder} --resume --name {result.folder.name}")
+    else:
+        say(f"next: nas report {folder}")
+    if measured:
+        example = next(row.path for row in result.rows if row.accuracy is not None)
+        say(f"      nas evaluate {example}")
+    return FAILED if result.failed else 0
+
+
+def _table(planned: Plan) -> Any:
+    rows: dict[str, tuple[Any, ...]] = {}
+    for one in planned.trainings:
+        config, architecture = one.resolved.config, one.resolved.members[0]
+        clips = "-" if planned.clips is None else f"{planned.clips:,}"
+        amount = f"{tables.millions(one.macs)} at {architecture.clip}"
+        seeds = [t.seed for t in planned.trainings if t.member.name == one.member.name]
+        shown = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
+        parameters = tables.millions(one.member.params)
+        rows[one.member.name] = (
+            one.member.name,
+            amount,
+            parameters,
+            shown,
+            f"{config.recipe.schedule.epochs:g}",
+            clips,
+        )
+    return tables.grid(["member", "MACs a clip", "parameters", "seeds", "epochs", "clips"], rows.values(), [2, 4, 5])
+
+
+def _expected(planned: Plan, parallel: int, ray: str | None) -> list[str]:
+    """Time by a few measured steps, and disk."""
+    from experiments.plots.live import duration
+    from scaling.estimate import seconds_per_mac
+    from searchspace import cost
+    from searchspace.cost import FLOAT_BYTES
+
+    config = planned.trainings[0].resolved.config
+    size = sum(CHECKPOINT_COPIES * FLOAT_BYTES * cost(one.resolved.members[0]).params for one in planned.trainings)
+    free = shutil.disk_usage(planned.family.folder).free
+    lines = [f"disk: about {size / 1e6:,.0f} MB of {free / 1e6:,.0f} MB free"]
+    if size > free:
+        raise ValueError(f"{lines[0]}: too little; free some room, or train fewer --members or --seeds")
+    where = f"{parallel} at a time, {config.threads} thread(s) each" if ray is None else "counted as one at a time"
+    if planned.clips is None:
+        return [f"time: not estimated, because the length of {config.data} is not known", *lines]
+    cheapest = planned.trainings[0].resolved.members[0]
+    each = seconds_per_mac(cheapest, cheapest.clip, config.threads, config.recipe.optimizer.batch)
+    work = [one.work(planned.clips) for one in planned.trainings]
+    seconds = max(sum(work) / parallel, max(work)) * each
+    decoding = "" if config.data is None else ", decoding aside"
+    return [
+        f"time: {len(work)} trainings, {where}: about {duration(seconds)}{decoding}, by a few steps measured just now",
+        *lines,
+    ]
+
+
+def _members(text: str) -> str:
+    from scaling.members import parse_members
+
+    parse_members(text)
+    return text

@@ -1,0 +1,92 @@
+"""Does each member of a family gain on the one before it? Means over seeds, beside what chance does to them."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import statistics
+from collections.abc import Sequence
+
+CEILING = 0.98
+"""Above this accuracy a step has little left to gain."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """A trained member.
+
+    Attributes:
+        name: of the member.
+        accuracies: one a seed, in [0, 1].
+        losses: training loss at the end, one a seed, in nats; empty where it is not known.
+    """
+
+    name: str
+    accuracies: tuple[float, ...]
+    losses: tuple[float, ...] = ()
+
+    @property
+    def mean(self) -> float:
+        """Of the accuracies."""
+        return statistics.fmean(self.accuracies)
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean over seeds; NaN for one seed."""
+        count = len(self.accuracies)
+        return statistics.stdev(self.accuracies) / math.sqrt(count) if count > 1 else math.nan
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """From a member to the next larger one.
+
+    Attributes:
+        small, large: the two.
+    """
+
+    small: Measured
+    large: Measured
+
+    @property
+    def gain(self) -> float:
+        """Difference of the means, in [-1, 1]."""
+        return self.large.mean - self.small.mean
+
+    @property
+    def error(self) -> float:
+        """Standard error of the gain, of independent means; NaN where either has one seed."""
+        return math.hypot(self.small.error, self.large.error)
+
+    @property
+    def shown(self) -> bool:
+        """Whether the gain exceeds its standard error."""
+        return self.gain > self.error
+
+    def __str__(self) -> str:
+        error = "unknown" if math.isnan(self.error) else f"{100 * self.error:.1f}"
+        head = f"step {self.small.name} -> {self.large.name}: {100 * self.gain:+.1f} points, standard error {error}: "
+        return head + ("shown" if self.shown else f"not shown, because {self._why()}")
+
+    def _why(self) -> str:
+        if math.isnan(self.error):
+            return "one seed tells nothing about chance; train with --seeds 3"
+        if self.small.mean > CEILING:
+            left = 100 * (1 - self.small.mean)
+            return f"{self.small.name} leaves only {left:.1f} points to gain; harder data tells more"
+        if self.gain > 0:
+            return "the gain is within its standard error; more --seeds or longer training would tell"
+        text = f"{self.large.name} is not better than {self.small.name} after this training"
+        if not (self.small.losses and self.large.losses):
+            return text
+        small, large = statistics.fmean(self.small.losses), statistics.fmean(self.large.losses)
+        losses = f"its training loss ended at {large:.2f}, the other's at {small:.2f}"
+        if large >= small:
+            return f"{text}: {losses}, so it needs longer training"
+        return f"{text}: {losses}, so it fits its clips better and needs more of them, or more augmentation"
+
+
+def steps(measured: Sequence[Measured]) -> list[Step]:
+    """The steps between neighbours, in the order given."""
+    return [Step(small, large) for small, large in itertools.pairwise(measured)]

@@ -1,0 +1,206 @@
+"""Families trained: what is planned, what is done side by side, and what a resume adds."""
+
+import json
+import math
+import multiprocessing
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+from scaling import retraining, side_by_side
+from scaling.retraining import load_trained, plan, retrain_family, training_clip
+from scaling.scale import scale
+from scaling.steps import Measured, steps
+from searchspace import Clip, cost
+from tests.scaling.small import settings
+from training.interrupt import Interrupt, Interrupted
+
+SHORT = {
+    "clip": "4x16x16@5",
+    "schedule.epochs": 2,
+    "schedule.epoch_clips": 32,
+    "optimizer.batch": 8,
+    "evaluation.clips": 16,
+    "network.recalibrate": 16,
+    "threads": 1,
+}
+
+
+@pytest.fixture
+def found(tmp_path, monkeypatch):
+    """A1 to A3 of the small space, in a folder of their own."""
+    monkeypatch.setitem(__import__("video.motion").motion.DEFAULT_SIZES, "val", 32)
+    return scale(settings(tmp_path, coeffs="1.2,1.1,1.1,1.2"), runs=tmp_path, name="family")
+
+
+def test_what_is_planned(found) -> None:
+    planned = plan(found, SHORT, "A1,A3", 2)
+    assert [one.name for one in planned.trainings] == ["A1-seed0", "A1-seed1", "A3-seed0", "A3-seed1"]
+    assert planned.clips == 64 and planned.config["members"] == "A1,A3" and planned.config["seeds"] == 2
+    for one in planned.trainings:
+        own, clip = one.member.architecture.clip, one.resolved.members[0].clip
+        assert (clip.height, clip.frames) == (round(own.height / 2), own.frames)  # the base's 32 pixels are 16 here
+        assert clip.seconds == pytest.approx(4 / 5, rel=1e-4)
+        assert one.macs == cost(one.resolved.members[0]).macs
+    assert any("built-in motion, on which the family was made" in line for line in planned.remarks)
+    given = plan(found, {**SHORT, "seed": 7}, "A1", 2)
+    assert [one.seed for one in given.trainings] == [7, 8]
+
+
+def test_dear_members_are_left_out_on_the_built_in_data_only(found, monkeypatch) -> None:
+    monkeypatch.setattr(retraining, "DEMO_MACS", plan(found, SHORT, "A2").trainings[0].macs)
+    planned = plan(found, SHORT)
+    assert [one.member.name for one in planned.trainings] == ["A1", "A2"]
+    assert any("--members A1:A3 trains all" in line for line in planned.remarks)
+    assert len(plan(found, SHORT, "A1:A3").trainings) == 3
+    (found.folder / "videos").mkdir()
+    assert len(plan(found, {**SHORT, "data": str(found.folder / "videos")}).trainings) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "members", "said"),
+    [
+        ({}, "A0:A2", "has no member A0; it has A1, A2, A3"),
+        ({"init": "weights"}, None, "'init' is not for families"),
+        ({"ensemble": 2}, None, "'ensemble' is not for families"),
+        ({"optimizer.lrr": 1}, None, "did you mean 'optimizer.lr'"),
+    ],
+)
+def test_mistakes_leave_no_folder(found, given, members, said) -> None:
+    with pytest.raises(ValueError, match=said):
+        retrain_family(found.folder, {**SHORT, **given}, members=members)
+    assert not list(found.folder.glob("retrained*"))
+
+
+def test_clips_shrink_alike() -> None:
+    base, member = Clip(8, 128, 128, 5.0), Clip(12, 160, 200, 7.5)
+    assert training_clip(member, base, None) == member
+    assert training_clip(member, base, Clip(8, 64, 64, 5.0)) == Clip(12, 80, 100, 7.5)
+    assert training_clip(member, base, Clip(4, 8, 8, 5.0)) == Clip(6, 10, 12, 7.5)
+
+
+def test_a_resume_trains_exactly_what_is_missing(found, monkeypatch) -> None:
+    real, begun = side_by_side.train, []
+
+    def train(task, progress):
+        begun.append(task.name)
+        return {"error": "came apart"} if task.name == "A2-seed0" and len(begun) < 5 else real(task, progress)
+
+    monkeypatch.setattr(side_by_side, "train", train)
+    first = retrain_family(found.folder, SHORT, members="A1:A2", seeds=2)
+    assert first.folder.name == "retrained-1" and begun == ["A1-seed0", "A1-seed1", "A2-seed0", "A2-seed1"]
+    assert [(row.name, row.error) for row in first.failed] == [("A2-seed0", "came apart")]
+    assert not (first.folder / "summary.json").exists()
+    again = retrain_family(found.folder, SHORT, members="A1:A2", seeds=2, resume=True)
+    assert begun[4:] == ["A2-seed0"] and not again.failed
+    assert json.loads((again.folder / "summary.json").read_text())["accuracy"] == {
+        row.name: row.accuracy for row in again.rows
+    }
+    assert load_trained(again.folder) == again
+    assert [measured.name for measured in again.measured()] == ["A1", "A2"]
+    assert all(len(measured.losses) == 2 for measured in again.measured())
+    kept = (again.folder / "trainings.jsonl").read_text().splitlines()
+    assert len(kept) == 5
+    assert retrain_family(found.folder, resume=True) == again and len(begun) == 5
+    with pytest.raises(ValueError, match="seeds: 2 in the run, 3 now"):
+        retrain_family(found.folder, seeds=3, resume=True)
+    # Each is an ordinary run: the same training alone gives the same network.
+    from searchspace import Architecture
+    from training.retrain import retrain
+
+    one = plan(found, SHORT, "A1", 1).trainings[0]
+    alone = retrain(Architecture.load(found.folder / "A1.json"), one.settings, runs=found.folder.parent, name="alone")
+    assert alone.accuracy == again.rows[0].accuracy
+    assert weights(alone.folder) == weights(again.rows[0].path)
+
+
+def weights(run: Path) -> dict[str, bytes]:
+    return {k: v.tobytes() for k, v in load_file(run / "checkpoints" / "last" / "model.safetensors").items()}
+
+
+def test_side_by_side_in_processes_and_a_dead_one(found, monkeypatch) -> None:
+    start = side_by_side.start_process
+
+    def start_and_kill(function, *arguments):
+        process = start(function, *arguments)
+        if arguments[1].name == "A2-seed0":
+            process.kill()
+        return process
+
+    monkeypatch.setattr(side_by_side, "start_process", start_and_kill)
+    result = retrain_family(found.folder, SHORT, members="A1:A2", workers=2)
+    assert [row.name for row in result.failed] == ["A2-seed0"] and "ended with code -9" in result.failed[0].error
+    monkeypatch.undo()
+    assert not retrain_family(found.folder, resume=True, workers=2).failed
+    assert multiprocessing.active_children() == []
+
+
+def test_a_wish_to_stop_begins_nothing_more(found, monkeypatch) -> None:
+    def train(task, progress):
+        signal.raise_signal(signal.SIGTERM)
+        return {"accuracy": 0.5}
+
+    monkeypatch.setattr(side_by_side, "train", train)
+    with pytest.raises(Interrupted, match=r"nas retrain .*family --resume --name retrained-1") as stop:
+        retrain_family(found.folder, SHORT, members="A1:A3")
+    assert stop.value.exit_code == 143
+    assert len((found.folder / "retrained-1" / "trainings.jsonl").read_text().splitlines()) == 1
+    with Interrupt() as wish:
+        wish.exit_code = 130
+        side_by_side.run_in_processes([None], None, None, wish, 1)  # type: ignore[list-item, arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["workers=2", "ray='local'"])
+def test_a_killed_family_goes_on_to_the_same_networks(found, engine) -> None:
+    long = {**SHORT, "schedule.epoch_clips": 512}
+    folder, script = found.folder, "from scaling.retraining import retrain_family as r\n"
+    call = f"r({str(folder)!r}, {long!r}, members='A1:A2', seeds=1, name='a', resume=True, {engine})"
+    process = subprocess.Popen([sys.executable, "-c", script + call])
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("a/A1-seed0/checkpoints/step*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    assert not (folder / "a" / "summary.json").exists()
+    while any(_locked(lock) for lock in folder.glob("a/*/lock")):  # workers end when their parent has
+        time.sleep(0.1)
+    subprocess.run([sys.executable, "-c", script + call], check=True)
+    straight = retrain_family(folder, long, members="A1:A2", seeds=1, name="b")
+    for row in straight.rows:
+        assert weights(row.path) == weights(folder / "a" / row.name)
+
+
+def _locked(path: Path) -> bool:
+    import fcntl
+
+    with open(path) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_steps_say_whether_they_are_shown_and_why_not() -> None:
+    low, high = Measured("A0", (0.60, 0.62, 0.61), (1.2,) * 3), Measured("A1", (0.64, 0.63, 0.65), (1.1,) * 3)
+    (step,) = steps([low, high])
+    error = math.sqrt(statistics.variance(low.accuracies) / 3 + statistics.variance(high.accuracies) / 3)
+    assert step.error == pytest.approx(error) and step.gain == pytest.approx(0.03) and step.shown
+    assert str(step) == "step A0 -> A1: +3.0 points, standard error 0.8: shown"
+    for small, large, why in (
+        (low, Measured("A1", (0.7,)), "one seed tells nothing"),
+        (low, Measured("A1", (0.5, 0.75)), "within its standard error"),
+        (high, Measured("A2", (0.6, 0.6), (1.4, 1.4)), "ended at 1.40, the other's at 1.10, so it needs longer"),
+        (high, Measured("A2", (0.6, 0.6), (0.9, 0.9)), "needs more of them"),
+        (Measured("A0", (0.99, 0.99)), Measured("A1", (0.99, 0.99)), "only 1.0 points to gain"),
+    ):
+        (step,) = steps([small, large])
+        assert not step.shown and "not shown, because" in str(step) and why in str(step)
+    assert [f"{s.small.name}{s.large.name}" for s in steps([low, high, low])] == ["A0A1", "A1A0"]
