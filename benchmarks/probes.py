@@ -18,7 +18,7 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from networks import fused, fused_layers, inference, joined, layers
+from networks import frame, fused, fused_layers, inference, joined, layers
 from networks.activations import ACTIVATIONS
 from networks.fused import FusedMoViNet
 from networks.movinet import MoViNet
@@ -240,6 +240,7 @@ def _fused(network: FusedMoViNet) -> list[Probe]:
         return _linear(result, args[0].dense.weight, args[0].classifier.weight)
 
     return [
+        *_frame(),
         Probe(inference.Stem, "__call__", STEM, _own),
         Probe(inference.Pointwise, "__call__", lambda one, _: HEAD if one is network.head else EXPAND, _own),
         Probe(inference.Spatial, "__call__", SPACE, _own),
@@ -256,4 +257,33 @@ def _fused(network: FusedMoViNet) -> list[Probe]:
         Probe(fused_layers, "projected", SKIP, transposed),
         Probe(fused, "frame_means", HEAD, _none),
         Probe(FusedMoViNet, "_classify", HEAD, classify),
+    ]
+
+
+def _frame() -> list[Probe]:
+    """Of the steps of a prepared frame; activations count as what they follow."""
+
+    def transposed(args: tuple[Any, ...], result: Tensor) -> Weights:
+        return [(args[0].weight, result.numel() // args[0].weight.shape[1])]
+
+    def gates(args: tuple[Any, ...], result: Tensor) -> Weights:
+        return _linear(result, args[0].reduce, args[0].expand)
+
+    def classify(args: tuple[Any, ...], result: Tensor) -> Weights:
+        return _linear(result, args[0].classifier.weight)
+
+    def head(args: tuple[Any, ...], result: Tensor) -> Weights:
+        step = args[0]
+        return [(step.conv.weight, len(step.maps.rows)), *_linear(result, step.dense)]
+
+    return [
+        Probe(frame.StemStep, "__call__", STEM, _own),
+        Probe(frame.PointwiseStep, "__call__", EXPAND, _own),
+        Probe(frame.SpaceStep, "__call__", SPACE, _own),
+        Probe(frame.TimeStep, "__call__", TIME, _own),
+        Probe(frame.SqueezeStep, "__call__", SQUEEZE, gates),
+        Probe(frame.ProjectStep, "__call__", PROJECT, transposed),
+        Probe(frame.SkipStep, "__call__", SKIP, transposed),
+        Probe(frame.HeadStep, "__call__", HEAD, head),
+        Probe(frame.FrameProgram, "classify", HEAD, classify),
     ]

@@ -3,7 +3,7 @@
 The first row of an operation that applies is taken. Formulations are equal but for rounding; "library" is the plain
 call, which every row is measured against, and which `formulation("reference")` and other devices than the CPU always
 take. What the names mean stands where the operation is: `networks.formulations`, `networks.joined`,
-`networks.depthwise`.
+`networks.depthwise`, `networks.frame`.
 
 Measured: float32 unless said, forward and backward, one thread of a Zen 4 core (AVX-512, 1 MiB of second-level cache),
 torch 2.13; `python -m benchmarks.operations` measures it again.
@@ -246,6 +246,22 @@ TABLE = (
         _always,
         "a 2-D gradient kh x 3 over the map for each of kt frames and each 3 columns: what the library does fast",
         "3x3x3, 80 channels, 16x16 map: 1.7 ms; 1x5x5 stride 2, 24 channels, 64x64 map: 10.4",
+    ),
+    Choice(
+        "streamed frames",
+        "program",
+        "one frame at a time, float32",
+        lambda s: s.frames == 1 and s.bytes == 4,
+        "maps are small: memory, views and layouts that are prepared once cost as much as what is computed",
+        "A0 172x172: 1.2-1.4 times as fast as the general path, A1 1.2-1.3, A2 1.2",
+    ),
+    Choice(
+        "streamed frames",
+        "general",
+        "otherwise",
+        _always,
+        "calls on several frames are long enough",
+        "as above",
     ),
 )
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from networks import folding, states, temporal
+from networks.choices import Shape, choose
+from networks.formulations import is_fast
+from networks.frame import FrameProgram, Parts, Programs
 from networks.fused_layers import PIECE, FusedBottleneck, frames_at_a_time, pieces
 from networks.inference import Pointwise, Stem, activate_, frame_means
 from networks.layers import NetworkWeights
@@ -45,6 +50,8 @@ class FusedMoViNet(InferenceOnly[Architecture]):
             folded.dense,
             folded.classifier,
         )
+        self.parts = Parts(self.stem, self.layers, self.head, self.dense, self.classifier, form)
+        self.prepares, self.programs = self.parts.serves, Programs()
 
     @property
     def untrained(self) -> bool:
@@ -88,6 +95,9 @@ class FusedMoViNet(InferenceOnly[Architecture]):
 
     def _of_stream(self, frames_NTHWC: Tensor, before: StateLike, donate: bool) -> tuple[Tensor, State]:
         """Logits, and the state after these frames."""
+        shape = Shape(frames=frames_NTHWC.shape[1], bytes=self.weight.element_size())
+        if self.prepares and is_fast(frames_NTHWC) and choose("streamed frames", shape) == "program":
+            return self._of_frame(frames_NTHWC[:, 0].permute(0, 3, 1, 2), before, donate)
         streams, after = len(frames_NTHWC), State()
         x = self.stem(frames_NTHWC.flatten(0, 1))
         for layer in self.layers:
@@ -98,6 +108,12 @@ class FusedMoViNet(InferenceOnly[Architecture]):
             return self._classify(pooled).movedim(-1, 1), after
         mean, new = temporal.running_mean(pooled, states.part(before, states.HEAD))
         return self._classify(mean), after | states.named(new, states.HEAD)
+
+    def _of_frame(self, image: Tensor, before: StateLike, donate: bool) -> tuple[Tensor, State]:
+        """One frame [N, 3, H, W] of each stream by a prepared program, which writes into the state."""
+        names = states.shapes(self.architecture, *image.shape[2:])
+        after = {name: before[name] if donate else before[name].clone() for name in names}
+        return self.programs.run(functools.partial(FrameProgram, self.parts), image, after), after
 
     def _pooled(self, x_FHWC: Tensor) -> Tensor:
         """What the classifier sees of each frame: its mean, [F, C], or all of its positions, [F, H, W, C]."""

@@ -93,23 +93,24 @@ class Spatial:
     def __call__(self, x: Tensor) -> Tensor:
         """[F, H, W, C] -> [F, ceil(H / stride), ceil(W / stride), C]."""
         onednn = self.onednn and is_fast(x)
-        key = (x.shape[1], x.shape[2], onednn)
-        found = self.prepared.get(key)
-        if found is None:
-            found = self._prepare(x, onednn)
-            if len(self.prepared) >= _SIZES:
-                self.prepared.clear()
-            self.prepared[key] = found
-        weight, padding = found
+        weight, padding = self.prepared_for(x, onednn)
         if onednn:
             return _onednn(x, weight, self.bias, padding, self.stride, len(self.bias), _ONEDNN_NAMES[self.activation])
         y = F.conv2d(x.permute(0, 3, 1, 2), weight, self.bias, self.stride, padding, groups=len(self.bias))
         return activate_(y, self.activation).permute(0, 2, 3, 1).contiguous()
 
-    def _prepare(self, x: Tensor, onednn: bool) -> _Prepared:
-        leads, padding = _even_padding(x, self.weight, self.stride)
-        weight = with_zero_taps(self.weight, leads).contiguous(memory_format=torch.channels_last)
-        return (_packed(x, weight, padding, self.stride, len(weight)) if onednn else weight), padding
+    def prepared_for(self, x: Tensor, onednn: bool) -> _Prepared:
+        """The weight as the convolution of a map of the size of `x` [F, H, W, C] takes it, and the padding."""
+        key = (x.shape[1], x.shape[2], onednn)
+        found = self.prepared.get(key)
+        if found is None:
+            leads, padding = _even_padding(x, self.weight, self.stride)
+            weight = with_zero_taps(self.weight, leads).contiguous(memory_format=torch.channels_last)
+            found = (_packed(x, weight, padding, self.stride, len(weight)) if onednn else weight), padding
+            if len(self.prepared) >= _SIZES:
+                self.prepared.clear()
+            self.prepared[key] = found
+        return found
 
 
 def _even_padding(x: Tensor, weight: Tensor, stride: int) -> tuple[tuple[int, int], list[int]]:
@@ -177,11 +178,15 @@ class Stem:
         padded = self.weight.new_zeros(count, top + height + bottom, left + width + right, channels)
         padded[:, top : top + height, left : left + width].copy_(frames_FHWC)
         if self.onednn and is_fast(padded):
-            if self.packed is None:
-                self.packed = _packed(padded, self.weight, [0, 0], 2, 1)
-            return _onednn(padded, self.packed, self.bias, [0, 0], 2, 1, _ONEDNN_NAMES[self.activation])
+            return _onednn(padded, self.packed_for(padded), self.bias, [0, 0], 2, 1, _ONEDNN_NAMES[self.activation])
         y = activate_(F.conv2d(padded.permute(0, 3, 1, 2), self.weight, self.bias, 2), self.activation)
         return y.permute(0, 2, 3, 1).contiguous()
+
+    def packed_for(self, padded: Tensor) -> Tensor:
+        """The weight as oneDNN takes it."""
+        if self.packed is None:
+            self.packed = _packed(padded, self.weight, [0, 0], 2, 1)
+        return self.packed
 
 
 def add_projected(x: Tensor, y: Tensor, weight_IO: Tensor, out: Tensor) -> Tensor:

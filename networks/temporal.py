@@ -96,15 +96,19 @@ def running_mean(means_NTC: Tensor, state: StateLike | None) -> tuple[Tensor, St
     return total / count[:, None], {POOL: total, POOL_COUNT: count}
 
 
+def position_rates(channels: int, device: torch.device | None = None) -> Tensor:
+    """How fast each channel of the encoding turns, in radians per frame, [channels]."""
+    index = torch.arange(channels, device=device, dtype=torch.float32)
+    return torch.pow(10000.0, -2.0 * torch.floor(index / 2) / channels)
+
+
 def position_encoding(positions: Tensor, channels: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Sines of even channels, then cosines of odd ones (concatenated, not interleaved): [...] -> [..., channels].
 
     Channel i turns at the rate 10000^(-2 floor(i / 2) / channels) per frame.
     """
     # computed where the positions are: a table of all positions would bound the length of a stream
-    index = torch.arange(channels, device=positions.device, dtype=torch.float32)
-    rates = torch.pow(10000.0, -2.0 * torch.floor(index / 2) / channels)
-    angles = positions[..., None].to(torch.float32) * rates
+    angles = positions[..., None].to(torch.float32) * position_rates(channels, positions.device)
     return torch.cat([angles[..., 0::2].sin(), angles[..., 1::2].cos()], -1).to(dtype)
 
 
