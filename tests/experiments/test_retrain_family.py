@@ -102,5 +102,8 @@ def test_the_front_of_a_family(nas: Nas, family: Path) -> None:
         ("A2", "A3", False),
     ]
     assert [group["name"] for group in data["groups"]] == ["A1", "A2", "A3"]
+    Path("table.csv").write_text("device,name,milliseconds\nphone,A1,4.5\nphone,A3,12\n")
+    timed = nas("report", "family", "--latency", "table.csv", "-o", "timed")
+    assert timed.code == 0 and "4.5 ms" in timed.out and "latency" in timed.out and Path("timed.png").is_file()
     mixed = nas("report", "family", family / "retrained-1" / "A1-seed0", "--json")
     assert len(json.loads(mixed.out)["groups"]) == 3 and json.loads(mixed.out)["steps"] == []
