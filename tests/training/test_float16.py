@@ -8,6 +8,7 @@ import torch
 from tests.training.networks_of_seconds import architecture, batch, network, recipe
 from tests.training.test_retrain import SETTINGS, Crash, Heard, assert_equal_trainings, crash
 from training import checkpoint
+from training import retrain as retrain_module
 from training import trainer as trainer_module
 from training.retrain import retrain
 from training.trainer import Trainer
@@ -15,7 +16,8 @@ from training.trainer import Trainer
 
 @pytest.fixture(autouse=True)
 def on_a_cpu(monkeypatch):
-    monkeypatch.setattr(trainer_module, "_check", lambda *_: None)
+    for module in (trainer_module, retrain_module):
+        monkeypatch.setattr(module, "check", lambda *_: None)
     monkeypatch.setitem(__import__("video.motion").motion.DEFAULT_SIZES, "val", 64)
 
 
