@@ -144,6 +144,16 @@ def add_machine_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--threads", type=whole(1, 1024), metavar="N", help="of torch on the CPU (default: the cores)")
 
 
+def add_formulation_flag(group: argparse._ActionsContainer) -> None:
+    """The flag of commands that run a network: whether by what is fast here, or by the library's calls."""
+    group.add_argument(
+        "--formulation",
+        default=None,
+        help="reference: plain library calls in place of what is fast on a CPU (default: fast)",
+        **one_of("fast", "reference"),
+    )
+
+
 def speaker(args: argparse.Namespace) -> Callable[[str], None]:
     """Prints remarks at once: to standard error where `--json` leaves standard output to the result."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments import tables
-from experiments.arguments import one_of, read_by, whole
+from experiments.arguments import add_formulation_flag, one_of, read_by, whole
 
 if TYPE_CHECKING:
     from networks import Trained
@@ -58,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workers", type=whole(0, 256), default=os.cpu_count() or 1, metavar="N", help="processes (default: the cores)"
     )
     parser.add_argument("--device", default="cpu", help="cpu, or cuda (default: cpu)")
+    add_formulation_flag(parser)
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="a new folder for the results (default: evaluation-N in the run)"
     )
@@ -101,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
 
         return show
 
-    with Live() as live, Interrupt() as interrupt:
+    with Live() as live, Interrupt() as interrupt, networks.formulation(args.formulation or "fast"):
         videos, notes = open_videos(
             trained,
             args.data,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments import tables
-from experiments.arguments import one_of, read_by, whole
+from experiments.arguments import add_formulation_flag, one_of, read_by, whole
 from experiments.errors import USERS_MISTAKE
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format", default="table", help="how to print (default: table)", **one_of("table", "csv", "json")
     )
     parser.add_argument("--device", default="cpu", help="cpu, or cuda (default: cpu)")
+    add_formulation_flag(parser)
 
 
 def _rate(text: str) -> float:
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
     trained = networks.load(args.checkpoint)
     trained.network.to(check_device(args.device))
-    with Live() as live:
+    with Live() as live, networks.formulation(args.formulation or "fast"):
         answers = predict(
             trained,
             args.videos,

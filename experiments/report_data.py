@@ -59,7 +59,8 @@ class Entry:
     def kind(self) -> str:
         """Equal for networks that differ in nothing but the seed."""
         recipe = {key: value for key, value in self.record.recipe.items() if key != _SEED}
-        return json.dumps([self.architecture.key(), recipe, self.data, self.measured], sort_keys=True)
+        origin = [self.architecture.provenance.get(key) for key in ("init", "teacher")]
+        return json.dumps([self.architecture.key(), recipe, origin, self.data, self.measured], sort_keys=True)
 
     @property
     def data(self) -> str:

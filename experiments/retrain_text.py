@@ -35,7 +35,7 @@ def planned(resolved: Resolved) -> list[str]:
     lines.append(
         f"memory: about {(LIBRARIES + activations + 6 * weights) / 1e9:.1f} GB"
         + ("" if not recipe.compute.checkpointing else ", less by activation checkpointing")
-        + f"; disk: about {15 * weights * len(resolved.members) / 1e6:,.0f} MB"
+        + f"; disk: about {max(1, resolved.checkpoint_bytes / 1e6):,.0f} MB of checkpoints"
     )
     return lines
 

@@ -14,6 +14,7 @@ from typing import Any
 from experiments import search_text, tables
 from experiments.arguments import (
     Parser,
+    add_formulation_flag,
     add_machine_flags,
     add_run_flags,
     one_of,
@@ -93,11 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         **one_of("auto", "float32", "bfloat16"),
         help="of the maps; auto: bfloat16 where it pays (default: float32)",
     )
-    how.add_argument(
-        "--formulation",
-        **one_of("fast", "reference"),
-        help="reference: plain library calls in place of what is fast on a CPU (default: fast)",
-    )
+    add_formulation_flag(how)
     how.add_argument("--seed", type=whole(0), metavar="N", help="of everything random (default: 0)")
     how.add_argument(
         "--set",

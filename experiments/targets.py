@@ -34,7 +34,7 @@ def resolve(word: str, runs: Path = Path("runs"), stream: bool = False) -> Build
     if path.exists():
         return find(path, stream)
     known = (*published_names(), *published_ensembles())
-    names = [item.name for item in runs.iterdir() if item.is_dir()] if runs.is_dir() else []
+    names = [item.name for item in runs.glob("[!.]*") if item.is_dir()]
     near = nearest(word, [*known, *names])
     raise ValueError(f"{word!r} is no file, no run in {runs}/, and no published network ({', '.join(known)}){near}")
 

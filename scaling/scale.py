@@ -68,9 +68,8 @@ def scale(
     base = open_base(resolved, Path(runs))
     check(resolved, base)
     if folder is None:
-        folder = runs_module.create(Path(runs), name, COMMAND, resolved.to_dict())
-        write_atomically(folder.path / family.SPACE, base.space.to_yaml())
-        base.architecture.save(folder.path / family.BASE)
+        files = {family.SPACE: base.space.to_yaml(), family.BASE: base.architecture.to_json()}
+        folder = runs_module.create(Path(runs), name, COMMAND, resolved.to_dict(), files)
     from training.metrics import Logged
 
     with folder:

@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-KEEP = 2
+from training.footprint import KEPT
+
 Tensors = dict[str, torch.Tensor]
 
 
@@ -78,7 +79,7 @@ def save(folder: Path, step: int, tensors: Mapping[str, Tensors], data: Mapping[
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    for old in names(folder)[:-KEEP]:
+    for old in names(folder)[:-KEPT]:
         shutil.rmtree(folder / old, ignore_errors=True)
     return final
 
@@ -114,6 +115,10 @@ def load_newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 def _load(folder: Path) -> Checkpoint:
     content = json.loads((folder / "checkpoint.json").read_text(encoding="utf-8"))
     tensors = {group: load_file(folder / f"{group}.safetensors") for group in content["groups"]}
+    for group, named in tensors.items():
+        broken = next((name for name, tensor in named.items() if not tensor.isfinite().all()), None)
+        if broken is not None:  # no step whose loss or gradient is not finite gets this far
+            raise ValueError(f"{group}: tensor {broken!r} has values that are not finite")
     return Checkpoint(int(content["step"]), tensors, content["data"])
 
 

@@ -1,12 +1,18 @@
-"""Memory of training by closed form; light, so that the command line can tell it at once."""
+"""Memory and disk of training by closed form; light, so that the command line can tell them at once."""
 
 from __future__ import annotations
 
-from searchspace import Architecture, Clip
+from collections.abc import Sequence
+
+from searchspace import Architecture, Clip, cost
 from searchspace.cost import FLOAT_BYTES, halve
+from training.recipe import Recipe
 
 OPTIMIZER_SLOTS = {"sgd": 1, "adamw": 2, "rmsprop": 2}
 """Copies of the weights that an optimiser keeps."""
+
+KEPT = 2
+"""Checkpoints of a run that are kept, the last ones."""
 
 LIBRARIES = 450_000_000
 """Bytes of a process with torch and its thread pools loaded, about."""
@@ -28,3 +34,26 @@ def saved_bytes(architecture: Architecture, clip: Clip) -> int:
         total += ((4 if layer.squeeze else 3) * layer.expand + 2 * position.width) * after
     total += 3 * architecture.head.width * height * width
     return FLOAT_BYTES * clip.frames * total
+
+
+def weight_bytes(architecture: Architecture) -> int:
+    """Weights and BatchNorm's moving statistics of a network, float32."""
+    channels = architecture.stem.width + architecture.head.width
+    for position in architecture.layers():
+        _, temporal = architecture.form.parts(position.layer.kernel)
+        channels += position.layer.expand * (2 if temporal is None else 3)
+        channels += position.width * (2 if position.has_projection else 1)
+    return FLOAT_BYTES * (cost(architecture).params + 2 * channels)
+
+
+def checkpoint_bytes(members: Sequence[Architecture], recipe: Recipe) -> int:
+    """Disk that the checkpoints of a retraining take at most, but for kilobytes.
+
+    Of every network those to go on from, the best and the last one; of an ensemble its own best and last; and beside
+    these what is being written, before it takes the place of another.
+    """
+    weights = [weight_bytes(member) for member in members]
+    states = 1 + OPTIMIZER_SLOTS[recipe.optimizer.name] + bool(recipe.network.average)
+    trained = 2 * sum(weights) * (2 if len(members) > 1 else 1)
+    written = max(max(weights) * states, sum(weights))
+    return KEPT * states * sum(weights) + trained + written

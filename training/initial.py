@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -22,8 +23,32 @@ from training.supernet_steps import SupernetSteps
 from training.trainer import prepare_scratch
 
 
+def check(init: str, members: Sequence[Architecture]) -> None:
+    """Refuses weights that the networks to train cannot start from, before anything is made.
+
+    Args:
+        init: see `training.retrain_config.RetrainConfig`.
+        members: the networks, one or those of an ensemble; of any number of classes.
+
+    Raises:
+        ValueError: weights that are not there, are of another network, or of another number of networks.
+    """
+    if _is_search(Path(init)):
+        return  # what its shared weights lack is known once the path is cut out of them
+    trained = networks.load(init)
+    for i, architecture in enumerate(members):
+        given = _of_member(trained.network, init, i, len(members))
+        _copy(networks.create(architecture, generator=torch.Generator()), given, init, classifier=False)
+
+
 def start(
-    architecture: Architecture, recipe: Recipe, init: str | None, source: video.Source, seed: int, member: int = 0
+    architecture: Architecture,
+    recipe: Recipe,
+    init: str | None,
+    source: video.Source,
+    seed: int,
+    member: int = 0,
+    members: int = 1,
 ) -> tuple[MoViNet, str]:
     """A network to train, and what to say of its weights.
 
@@ -33,7 +58,8 @@ def start(
         init: see `training.retrain_config.RetrainConfig`.
         source: of training clips, part "train", for BatchNorm's statistics after a search.
         seed: of drawn weights.
-        member: which one of an ensemble `init` stands for.
+        member: which one it is of the networks to train.
+        members: how many these are; weights of as many go to one each.
 
     Raises:
         ValueError: weights that are not there or do not fit.
@@ -43,19 +69,17 @@ def start(
         network = networks.create(architecture, generator=generator)
         prepare_scratch(network, recipe)
         return network, "weights: from scratch"
-    folder = Path(init)
-    if (folder / "config.json").is_file() and read_json(folder / "config.json").get("command") == "search":
-        return _extracted(architecture, folder, source, seed)
+    if _is_search(Path(init)):
+        return _extracted(architecture, Path(init), source, seed)
     trained = networks.load(init)
-    members = _members(trained.network)
-    if len(members) > 1 and member >= len(members):
-        raise ValueError(f"{init} has weights of {len(members)} networks; give those of one, or of as many")
-    given = members[member if len(members) > 1 else 0]
+    given = _of_member(trained.network, init, member, members)
     network = networks.create(architecture, generator=generator)
     unnamed = all(name.isdigit() for name in trained.classes)
     same = len(trained.classes) == architecture.classes if unnamed else trained.classes == source.classes
     _copy(network, given, init, classifier=same)
     text = f"weights: {init}"
+    if isinstance(trained.network, TemporalEnsemble):
+        text += f", member {member + 1}"
     if not same:
         text += f", with a new classifier ({_few(trained.classes)} before, {_few(source.classes)} now)"
     return network, text
@@ -65,8 +89,19 @@ def _few(classes: tuple[str, ...]) -> str:
     return f"{len(classes)} classes: {', '.join(classes[:2])}, ..."
 
 
-def _members(network: Network) -> list[MoViNet]:
-    return network.networks() if isinstance(network, TemporalEnsemble) else [network]
+def _is_search(folder: Path) -> bool:
+    return (folder / "config.json").is_file() and read_json(folder / "config.json").get("command") == "search"
+
+
+def _of_member(network: Network, where: str, member: int, members: int) -> MoViNet:
+    """Whose weights a network starts from: those of a single one go to each, those of several to one each."""
+    given = network.networks() if isinstance(network, TemporalEnsemble) else [network]
+    if len(given) not in (1, members):
+        raise ValueError(
+            f"{where} has weights of {len(given)} networks, {'one is' if members == 1 else f'{members} are'} to be "
+            "trained; give those of one of them, or of as many"
+        )
+    return given[member if len(given) > 1 else 0]
 
 
 def _copy(network: MoViNet, given: MoViNet, where: str, classifier: bool) -> None:

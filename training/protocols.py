@@ -18,8 +18,8 @@ import torch
 import networks
 import searchspace
 import video
-from networks import Network
-from training.evaluation import average
+from networks.ensemble import Fused, Network
+from training.evaluation import average, for_inference
 from training.scores import Scores
 from video.asked import Rendered, Videos, load_views
 from video.source import Frames
@@ -114,7 +114,8 @@ def judge(
     """Asks a network about videos.
 
     Args:
-        network: in evaluation mode, on the device.
+        network: in evaluation mode, on the device; a fused copy of it answers where that is faster, see
+            `training.evaluation.for_inference`.
         videos: what to ask about.
         protocol: of `PROTOCOLS`.
         views: for multiclip, clips over time and over space.
@@ -127,11 +128,11 @@ def judge(
         ValueError: an unknown protocol, or a stream through a network that is not causal.
     """
     architecture = network.architecture
-    asked = _views(network, videos, protocol, views)
+    asked, answering = _views(network, videos, protocol, views), for_inference(network)
     coming = (
-        _streamed(network, videos, device)
+        _streamed(answering, videos, device)
         if protocol == "stream"
-        else _clips(network, videos, asked, batch, workers, device)
+        else _clips(answering, videos, asked, batch, workers, device)
     )
     answers: list[Answer] = []
     interrupted = False
@@ -165,7 +166,7 @@ def _views(network: Network, videos: Videos, protocol: str, views: tuple[int, in
 
 
 def _clips(
-    network: Network,
+    network: Network | Fused,
     videos: Videos,
     views: Sequence[View],
     batch: int,
@@ -185,7 +186,7 @@ def _clips(
 
 
 def _answers(
-    network: Network,
+    network: Network | Fused,
     videos: Videos,
     group: Sequence[int],
     clips: dict[int, list[Frames] | str],
@@ -213,19 +214,18 @@ def _answers(
 
 
 @torch.no_grad()
-def _logits(network: Network, frames_NTHWC: Frames, device: str) -> list[torch.Tensor]:
+def _logits(network: Network | Fused, frames_NTHWC: Frames, device: str) -> list[torch.Tensor]:
     clips = video.to_float(torch.from_numpy(frames_NTHWC).permute(0, 4, 1, 2, 3).to(device))
-    result = network(clips)
-    return list((result[0] if network.streams else result).float().cpu())
+    return list(network.logits(clips).float().cpu())
 
 
-def _streamed(network: Network, videos: Videos, device: str) -> Iterator[Answer]:
+def _streamed(network: Network | Fused, videos: Videos, device: str) -> Iterator[Answer]:
     for index in range(len(videos.names)):
         yield _stream(network, videos, index, device)
 
 
 @torch.no_grad()
-def _stream(network: Network, videos: Videos, index: int, device: str) -> Answer:
+def _stream(network: Network | Fused, videos: Videos, index: int, device: str) -> Answer:
     name, label = videos.names[index], videos.labels[index]
     if videos.errors[index]:
         return Answer(name, label, videos.errors[index])
@@ -242,7 +242,7 @@ def _stream(network: Network, videos: Videos, index: int, device: str) -> Answer
         clip = video.to_float(torch.from_numpy(piece).permute(3, 0, 1, 2)[None].to(device))
         begin = time.perf_counter()
         for frame in range(clip.shape[2]):
-            logits, state = network(clip[:, :, frame : frame + 1], state)
+            logits, state = network(clip[:, :, frame : frame + 1], state, donate=True)
         if clip.is_cuda:
             torch.cuda.synchronize()
         seconds += time.perf_counter() - begin

@@ -22,18 +22,20 @@ from networks import Network, TemporalEnsemble
 from searchspace import Architecture, Buildable, Clip, Ensemble, load_architecture
 from searchspace.schema import write_atomically
 from searchspace.trained import ARCHITECTURE
+from training import initial
 from training import run as runs_module
 from training.data import differences, open_source
-from training.evaluation import evaluate
+from training.evaluation import evaluate, for_inference
 from training.interrupt import Interrupt, Interrupted
 from training.metrics import Logged
 from training.progress import Progress, Silent
-from training.retrain_config import RetrainConfig, networks_of, resolve, restored
+from training.retrain_config import RetrainConfig, comparable, networks_of, resolve, restored
 from training.retrain_loop import BEST, CHECKPOINTS, EVALUATION_BATCH, LAST, RetrainLoop, metrics_of
 from training.run import RunFolder
 from training.scores import Scores
 from training.seeds import derived
 from training.selection import TEST, Selection, select
+from training.trainer import check
 
 COMMAND = "retrain"
 DATA = "data.json"
@@ -97,8 +99,15 @@ def retrain(
         resolved = resolve(buildable, given)
         for line in resolved.remarks:
             progress.line(line)
-        folder = runs_module.create(Path(runs), name, COMMAND, resolved.config.to_dict())
-        buildable.save(folder.path / ARCHITECTURE)
+        if resolved.config.init is not None:
+            initial.check(resolved.config.init, resolved.members)
+        if resolved.config.teacher is not None:
+            networks.load(resolved.config.teacher)
+        for member in resolved.members:
+            check(member, resolved.config.recipe, resolved.config.device)
+        progress.line(runs_module.check_disk(Path(runs), resolved.checkpoint_bytes))
+        files = {ARCHITECTURE: buildable.to_json()}
+        folder = runs_module.create(Path(runs), name, COMMAND, resolved.config.to_dict(), files)
     else:
         folder = found
         buildable, resolved = load_architecture(folder.path / ARCHITECTURE), restored(folder)
@@ -106,6 +115,9 @@ def retrain(
         if folder.finished:
             progress.line(f"{folder.path} is finished")
             return load_result(folder.path)
+        if found is not None:
+            held = sum(file.stat().st_size for file in folder.path.rglob(f"{CHECKPOINTS}/*/*.safetensors"))
+            progress.line(runs_module.check_disk(folder.path, resolved.checkpoint_bytes, held))
         try:
             _Run(resolved.config, folder, buildable, progress).run()
         except Interrupted:
@@ -113,11 +125,6 @@ def retrain(
         except KeyboardInterrupt:
             raise Interrupted(130, f"stopped; go on with: nas retrain --resume --name {folder.path.name}") from None
         return load_result(folder.path)
-
-
-def comparable(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as a run's configuration has them, for a resume to compare: a recipe by its name."""
-    return {{"recipe": "recipe_name"}.get(key, key): value for key, value in given.items()}
 
 
 def load_result(folder: Path) -> RetrainResult:
@@ -162,6 +169,7 @@ class _Run:
                     self.source if alone else Selection(self.source.source.at(architecture.clip), self.source.chosen),
                     seed=config.seed if alone else derived(config.seed, "member", i),
                     member=i,
+                    members=len(self.members),
                     teacher=self.teacher,
                     progress=self.progress,
                     interrupt=interrupt,
@@ -170,7 +178,7 @@ class _Run:
                 tested = loop.tested
                 if not alone:
                     folder.write_json(str(kept.relative_to(folder.path)), summaries[-1])
-            together = self._together() if self.ensemble is not None else None
+            together = self._together(interrupt) if self.ensemble is not None else None
         final = together or tested
         assert final is not None
         self._write_confusion(final)
@@ -225,6 +233,8 @@ class _Run:
             "data": config.data or "motion",
             "group": config.group,
             "recipe": config.recipe_name,
+            "init": config.init,
+            "teacher": config.teacher,
             "retrained": self.folder.path.name,
             "retraining_seed": config.seed,
         }
@@ -241,7 +251,7 @@ class _Run:
             )
         return trained.network
 
-    def _together(self) -> Scores:
+    def _together(self, interrupt: Interrupt) -> Scores:
         """The ensemble of the best members, scored at its own frame rate and kept as the run's network."""
         assert self.ensemble is not None
         path = self.folder.path
@@ -256,10 +266,24 @@ class _Run:
         for module, one in zip(network.networks(), trained, strict=True):
             module.load_state_dict(one.network.state_dict())
         network.eval().to(self.config.device)
-        self.progress.phase("scoring the ensemble on the test clips", 0, self.source.parts[TEST])
-        views = 1 if self.config.data is None else self.config.recipe.evaluation.views
+
+        def told(done: int, total: int) -> None:
+            if interrupt.exit_code:
+                raise Interrupted(
+                    interrupt.exit_code,
+                    f"stopped while the ensemble was scored, its members are trained; go on with: nas retrain --resume "
+                    f"--name {path.name}",
+                )
+            self.progress.phase("scoring the ensemble on the test clips", done, total)
+
         score = evaluate(
-            network.logits, self.source, TEST, views=views, batch=EVALUATION_BATCH, device=self.config.device
+            for_inference(network).logits,
+            self.source,
+            TEST,
+            views=self.config.views,
+            batch=EVALUATION_BATCH,
+            device=self.config.device,
+            told=told,
         )
         for which in (BEST, LAST):
             networks.save_trained(

@@ -11,8 +11,10 @@ from searchspace import Architecture, Buildable, Clip, Ensemble, load_architectu
 from searchspace.schema import Fields, nearest
 from searchspace.trained import ARCHITECTURE
 from training import recipe as recipes
+from training.footprint import checkpoint_bytes
 from training.recipe import Recipe
 from training.run import RunFolder
+from video.recipe import MOTION_CLASSES
 
 MOTION_CLIP = "8x64x64@5"
 """Of the built-in data, for networks that were not searched on it: what a CPU trains on in minutes."""
@@ -64,6 +66,11 @@ class RetrainConfig:
         fields.one_of("device", ["cpu", "cuda"])
         Clip.parse(self.clip)
 
+    @property
+    def views(self) -> int:
+        """Temporal crops that a clip is scored by; the built-in data has one."""
+        return 1 if self.data is None else self.recipe.evaluation.views
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data of one level, the recipe's by dotted names; for config.json."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "recipe"}
@@ -102,6 +109,14 @@ class Resolved:
     members: tuple[Architecture, ...]
     ensemble: Ensemble | None
     remarks: tuple[str, ...]
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """Disk that the checkpoints take; of a folder of videos with the classes of the architecture, about."""
+        members = self.members
+        if self.config.data is None:
+            members = tuple(dataclasses.replace(member, classes=len(MOTION_CLASSES)) for member in members)
+        return checkpoint_bytes(members, self.config.recipe)
 
 
 def resolve(architecture: Buildable, given: Mapping[str, Any]) -> Resolved:
@@ -145,6 +160,19 @@ def resolve(architecture: Buildable, given: Mapping[str, Any]) -> Resolved:
     return Resolved(config, members, ensemble, tuple(remarks))
 
 
+def comparable(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as a run's configuration has them, for a resume to compare.
+
+    Of a recipe of ours that is the name; a file of the user's is compared value by value, for it may have changed.
+    """
+    found = {{"recipe": "recipe_name"}.get(key, key): value for key, value in given.items()}
+    name = str(given.get("recipe", ""))
+    if name.endswith((".yaml", ".yml")):
+        dotted = {key: value for key, value in given.items() if "." in key}
+        found |= Recipe.load(name).changed(dotted).flat()
+    return found
+
+
 def restored(folder: RunFolder) -> Resolved:
     """Of a run that goes on, from its own copies; raises `ValueError` where they are damaged."""
     config = RetrainConfig.stored(folder.config)
@@ -164,6 +192,11 @@ def networks_of(
     architecture = architecture.streaming() if config.stream else architecture
 
     def shaped(member: Architecture, own: Clip) -> Architecture:
+        if own.frames % recipe.compute.subclips:
+            raise ValueError(
+                f"compute.subclips is {recipe.compute.subclips}, which clips of {own.frames} frames do not split into; "
+                f"give a number that divides {own.frames}"
+            )
         dropout, drop_path = recipe.network.dropout, recipe.network.drop_path
         return dataclasses.replace(
             member,

@@ -5,22 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import networks
 import video
-from networks import MoViNet, Network
+from networks import MoViNet
+from networks.ensemble import Fused, Network
 from searchspace import Architecture
 from searchspace.schema import write_atomically
 from training import checkpoint
-from training.evaluation import evaluate
-from training.footprint import OPTIMIZER_SLOTS
+from training.evaluation import evaluate, for_inference
 from training.health import NotFinite, Watch
 from training.initial import start
 from training.interrupt import Interrupt, Interrupted
@@ -78,7 +75,8 @@ class RetrainLoop:
         architecture: with the data's number of classes, at the clip to train on.
         source: the data at that clip, parts "train", "watch", "test".
         seed: of the weights, the order and all draws.
-        member: which one of an ensemble.
+        member: which one of the run's networks.
+        members: how many these are.
         teacher: or None.
         progress: where to report.
         interrupt: the wish to stop.
@@ -99,6 +97,7 @@ class RetrainLoop:
         *,
         seed: int,
         member: int,
+        members: int,
         teacher: Network | None,
         progress: Progress,
         interrupt: Interrupt,
@@ -116,7 +115,7 @@ class RetrainLoop:
             progress.line(f"damaged checkpoint passed over: {text}")
         # Of a run that goes on, weights are read back anyway; where they came from may be gone by now.
         init = None if self.found is not None else config.init
-        network, text = start(architecture, self.recipe, init, source, seed, member)
+        network, text = start(architecture, self.recipe, init, source, seed, member, members)
         if self.found is None:
             progress.line(text)
         self.trainer = Trainer(
@@ -146,7 +145,6 @@ class RetrainLoop:
             ValueError: a checkpoint of another training, a training that came apart, memory that ended.
         """
         self._restore()
-        self._check_disk()
         scalars = Scalars(self.folder / "tensorboard", self.trainer.done)
         self.begun = time.perf_counter()
         try:
@@ -242,22 +240,23 @@ class RetrainLoop:
         clips = training_clips(self.source, TRAIN, count, self.order.batch, draw, self.config.device)
         return recalibrated(network, clips)
 
-    def _evaluate(self, network: Network, part: str, title: str) -> Scores:
-        """Scores a network; raises `Interrupted` where that is wished, which leaves nothing half done."""
-        views = 1 if self.config.data is None else self.recipe.evaluation.views
-        done, total = 0, views * self.source.parts[part]
+    def _evaluate(self, network: Network | Fused, part: str, title: str) -> Scores:
+        config = self.config
+        return evaluate(
+            network.logits,
+            self.source,
+            part,
+            views=config.views,
+            batch=EVALUATION_BATCH,
+            device=config.device,
+            told=lambda done, total: self._told(title, done, total),
+        )
 
-        def forward(clips: torch.Tensor) -> torch.Tensor:
-            nonlocal done
-            if self.interrupt.exit_code:
-                raise self._stopped()
-            logits = network.logits(clips)
-            done += len(clips)
-            self.progress.phase(title, done, total)
-            return logits
-
-        device = self.config.device
-        return evaluate(forward, self.source, part, views=views, batch=EVALUATION_BATCH, device=device)
+    def _told(self, title: str, done: int, total: int) -> None:
+        """Says how far a scoring is; raises `Interrupted` where that is wished, which leaves nothing half done."""
+        if self.interrupt.exit_code:
+            raise self._stopped()
+        self.progress.phase(title, done, total)
 
     def _score(self, scalars: Scalars) -> None:
         """The end of an epoch: how good is it, and is it the best?"""
@@ -295,19 +294,19 @@ class RetrainLoop:
         tensors, data = self.trainer.state()
         lines = {ledger.path.name: ledger.lines for ledger in (self.metrics, self.scores)}
         kept = {"architecture": self.architecture.key(), "best": self.best, "lines": lines, "trainer": data}
+        kept |= {"seed": self.trainer.seed, "recipe": self.recipe.flat()}
         kept["seconds"] = self._seconds()
         checkpoint.save(self.checkpoints, self.trainer.done, tensors, kept)
 
     def _restore(self) -> None:
         found, lines = self.found, {}
         if found is not None:
-            if found.data.get("architecture") != self.architecture.key():
-                raise ValueError(
-                    f"{self.checkpoints} holds checkpoints of another network than {self.architecture.name!r}; restore "
-                    "the run's folder from a copy, or start a new run"
-                )
-            self.trainer.restore(found.step, found.tensors, found.data["trainer"])
-            self.best, lines, self.spent = found.data["best"], found.data["lines"], found.data["seconds"]
+            self._check_own(found.data)
+            try:
+                self.trainer.restore(found.step, found.tensors, found.data["trainer"])
+                self.best, lines, self.spent = found.data["best"], found.data["lines"], found.data["seconds"]
+            except (KeyError, RuntimeError) as error:
+                raise self._foreign("training") from error
             self.found = None
         moved = 0
         for ledger in (self.metrics, self.scores):
@@ -322,13 +321,21 @@ class RetrainLoop:
                 + (f"; {moved} lines written after the checkpoint moved to discarded/" if moved else "")
             )
 
-    def _check_disk(self) -> None:
-        needed, free = disk_bytes(self.trainer), shutil.disk_usage(self.folder).free
-        if needed > free:
-            raise ValueError(
-                f"{self.folder}: checkpoints take {needed / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free; free some "
-                "room, or choose another --runs folder"
-            )
+    def _check_own(self, data: Mapping[str, Any]) -> None:
+        """A checkpoint of another run must not go on as this one."""
+        if data.get("architecture") != self.architecture.key():
+            raise self._foreign(f"network than {self.architecture.name!r}")
+        own = {"seed": self.trainer.seed, **self.recipe.flat()}
+        theirs = {"seed": data.get("seed", own["seed"]), **data.get("recipe", {})}
+        for key in theirs:
+            if own.get(key) != theirs[key]:
+                raise self._foreign(f"training ({key} is {theirs[key]} there, {own.get(key)} here)")
+
+    def _foreign(self, what: str) -> ValueError:
+        return ValueError(
+            f"{self.checkpoints} holds checkpoints of another {what}; restore the run's folder from a copy, or start a "
+            "new run"
+        )
 
     def _seconds(self) -> float:
         """Of this training so far, in all processes that took part."""
@@ -372,7 +379,7 @@ class RetrainLoop:
         for which, network, step in ((LAST, last, self.length.steps), (BEST, best.network, best.step)):
             if which == LAST or step != self.length.steps:
                 title = f"scoring the {which} network on the test clips"
-                self.tested = self._evaluate(network.to(self.config.device), TEST, title)
+                self.tested = self._evaluate(for_inference(network.to(self.config.device)), TEST, title)
             self._keep(which, self.tested, network, step)
             results[which] = {"step": step, **metrics_of(self.tested), "watched": watched.get(step)}
         return {
@@ -395,14 +402,6 @@ def metrics_of(scores: Scores) -> dict[str, float]:
         "clips": scores.clips,
     }
     return {name: value for name, value in found.items() if math.isfinite(value)}
-
-
-def disk_bytes(trainer: Trainer) -> int:
-    """What checkpoints will take: those that are kept, one being written, and the two trained networks."""
-    weights = sum(tensor.nbytes for tensor in trainer.network.state_dict().values())
-    slots = OPTIMIZER_SLOTS[trainer.recipe.optimizer.name]
-    whole = weights * (1 + slots + bool(trainer.recipe.network.average))
-    return int((checkpoint.KEEP + 1) * whole + 3 * weights)
 
 
 def _is_memory(error: BaseException) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import fcntl
 import json
 import os
 import platform
+import shutil
 import socket
 import sys
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,9 @@ from searchspace.schema import nearest, parse_json, read_text, write_atomically
 from searchspace.trained import versions
 
 SUMMARY = "summary.json"
+STARTING = ".starting-"
+"""How the name of a run's folder begins until all is in it that going on with it needs; a kill may leave one."""
+
 SPACE = "space.yaml"
 """The own copy of its space that a run of `nas search` keeps."""
 
@@ -88,36 +94,76 @@ def check_new(runs: Path, name: str | None) -> None:
         raise ValueError(f"{runs / name} exists; go on with it by --resume, or choose another --name")
 
 
-def create(runs: Path, name: str | None, prefix: str, config: Mapping[str, Any]) -> RunFolder:
+def check_disk(place: Path, needed: int, held: int = 0) -> str:
+    """What checkpoints will take, and what is free, as a line for the user.
+
+    Args:
+        place: the folder of runs, or a run; may be missing still.
+        needed: bytes in all.
+        held: bytes of them that are there already.
+
+    Raises:
+        ValueError: they do not fit.
+    """
+    there = next(path for path in (place.absolute(), *place.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    more = max(0, needed - held)
+    if more > free:
+        raise ValueError(
+            f"{place}: checkpoints take {more / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free; free some room, or choose "
+            "another --runs folder"
+        )
+    return f"checkpoints will take about {max(1, more / 1e6):,.0f} MB, {free / 1e6:,.0f} MB are free"
+
+
+def create(
+    runs: Path, name: str | None, prefix: str, config: Mapping[str, Any], files: Mapping[str, str] | None = None
+) -> RunFolder:
     """Starts a new run folder; never overwrites one.
+
+    The folder is filled beside its name and renamed, so that whatever has a run's name can be gone on with.
 
     Args:
         runs: the folder of all runs; made if missing.
         name: the run's name, or None for the first free `<prefix>-<number>`.
         prefix: the command's name.
         config: the resolved configuration, plain data.
+        files: what else going on with it needs: texts by file name.
 
     Raises:
         ValueError: a run of this name exists, or the name is not one path component.
     """
     check_new(runs, name)
     runs.mkdir(parents=True, exist_ok=True)
-    if name is not None:
-        path = runs / name
-        path.mkdir()
-    else:
-        number = 1
-        while True:
-            path = runs / f"{prefix}-{number}"
-            try:
-                path.mkdir()
-                break
-            except FileExistsError:
-                number += 1
-    folder = RunFolder(path, dict(config), resumed=False)
-    folder.write_json("config.json", {"command": prefix, **config})
-    folder.write_json("environment.json", environment())
+    temporary = runs / f"{STARTING}{uuid.uuid4().hex[:12]}"
+    temporary.mkdir()
+    try:
+        folder = RunFolder(temporary, dict(config), resumed=False)
+        folder.write_json("config.json", {"command": prefix, **config})
+        folder.write_json("environment.json", environment())
+        for file, text in (files or {}).items():
+            write_atomically(temporary / file, text)
+        folder.path = _named(temporary, runs, name, prefix)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     return folder
+
+
+def _named(temporary: Path, runs: Path, name: str | None, prefix: str) -> Path:
+    """Gives a filled folder its name; a folder that has something in it is not replaced by renaming."""
+    number = 1
+    while True:
+        path = runs / (f"{prefix}-{number}" if name is None else name)
+        try:
+            if not path.exists():
+                temporary.rename(path)
+                return path
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        check_new(runs, name)
+        number += 1
 
 
 def resume(runs: Path, name: str | None, prefix: str, given: Mapping[str, Any]) -> RunFolder | None:
@@ -136,7 +182,7 @@ def resume(runs: Path, name: str | None, prefix: str, given: Mapping[str, Any]) 
         ValueError: an option differs (names each with both values), or the folder is not a run of this command.
     """
     if name is None:
-        candidates = [p for p in runs.glob("*/config.json")] if runs.is_dir() else []
+        candidates = [p for p in runs.glob("[!.]*/config.json")] if runs.is_dir() else []
         ours = [p for p in candidates if read_json(p).get("command") == prefix]
         if not ours:
             return None
@@ -146,9 +192,7 @@ def resume(runs: Path, name: str | None, prefix: str, given: Mapping[str, Any]) 
         if not path.exists():
             return None
     if not (path / "config.json").exists():
-        if not path.is_dir() or any(item.name not in ("lock",) for item in path.iterdir()):
-            raise ValueError(f"{path} is not a run of nas {prefix} (it has no config.json); give another --name")
-        return None
+        raise ValueError(f"{path} is not a run of nas {prefix} (it has no config.json); give another --name")
     config = read_json(path / "config.json")
     if config.pop("command", None) != prefix:
         raise ValueError(f"{path} is not a run of nas {prefix}; give the --name of one")

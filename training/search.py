@@ -15,7 +15,6 @@ from typing import Any
 
 import searchspace
 from searchspace import Architecture
-from searchspace.schema import write_atomically
 from training import run as runs_module
 from training.interrupt import Interrupted
 from training.problem import build
@@ -81,8 +80,8 @@ def search(
     if folder is None:
         resolved = config if isinstance(config, SearchConfig) else SearchConfig.resolve(**given)
         space = build(resolved).space  # a mistake is answered before a folder is made
-        folder = runs_module.create(Path(runs), name, "search", resolved.to_dict())
-        write_atomically(folder.path / runs_module.SPACE, space.to_yaml())
+        files = {runs_module.SPACE: space.to_yaml()}
+        folder = runs_module.create(Path(runs), name, "search", resolved.to_dict(), files)
     else:
         resolved = SearchConfig.stored(folder.config)
     with folder:

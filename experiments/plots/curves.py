@@ -49,7 +49,7 @@ class Curve:
 def read(folder: Path) -> list[Curve]:
     """The curves of a run, one a member; raises `ValueError` where there are none yet."""
     members = sorted((folder / "members").glob("*"), key=lambda path: int(path.name))
-    places = {f"member {path.name}": path for path in members} or {folder.resolve().name: folder}
+    places = {f"member {int(path.name) + 1}": path for path in members} or {folder.resolve().name: folder}
     found = [_curve(name, path) for name, path in places.items() if (path / "metrics.csv").exists()]
     if not found:
         raise ValueError(f"{folder} has no metrics.csv yet; let it run for longer")

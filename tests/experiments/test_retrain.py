@@ -1,10 +1,14 @@
 """`nas retrain` and `nas config` on the command line."""
 
+import dataclasses
 import json
 
 import pytest
+import torch
 
+import networks
 from experiments.cli import main
+from searchspace import Clip, Ensemble
 from tests.training.networks_of_seconds import architecture
 
 SHORT = ["--clip", "4x16x16", "--epochs", "2", "--batch", "8", "--threads", "1", "--device", "cpu"]
@@ -42,6 +46,46 @@ def test_an_ensemble_draws_a_curve_for_each_member(here, capsys):
     assert '"name":"member 1"' in (here / "runs" / "pair" / "curves.html").read_text()
 
 
+def test_an_ensemble_goes_wherever_a_network_goes(here, nas):
+    half = dataclasses.replace(architecture(stream=True), clip=Clip(2, 16, 16, 2.5))
+    Ensemble.interleave([half, half], "pair").save("pair.json")
+    assert nas("retrain", "pair.json", *SHORT, "--name", "one").code == 0
+    again = nas("retrain", "runs/one", *SHORT, "--init", "runs/one", "--name", "two")
+    assert again.code == 0 and "weights: runs/one, member 2" in again.err
+    assert nas("show", "one").out.count("member ") == 2
+    assert len(json.loads(nas("cost", "runs/one", "--json").out)["members"]) == 2
+    judged = json.loads(nas("evaluate", "runs/one", "--json").out)
+    assert [protocol["protocol"] for protocol in judged["protocols"]] == ["clip", "multiclip", "stream"]
+    demo = ["data", "demo", "--output", "videos", "--train", "1", "--val", "1", "--clip", "8x16x16@5"]
+    assert nas(*demo).code == 0
+    answers = json.loads(nas("predict", "runs/one", "videos/val", "--stream", "--format", "json").out)
+    assert len(answers) == 18 and all(len(answer["classes"]) == 5 for answer in answers)
+    report = nas("report", "runs/one", "runs/two").out
+    assert "one" in report and "two" in report  # weights from elsewhere are no other seed
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["arch.json", "--init", "pair"], "pair has weights of 2 networks, one is to be trained"),
+        (["arch.json", "--ensemble", "4", "--init", "pair"], "2 networks, 4 are to be trained"),
+        (["causal.json", "--init", "pair"], "weights of the base form"),
+        (["a0", "--init", "pair/model.safetensors", "--ensemble", "2"], "does not fit 'a0'"),
+        (["arch.json", "--init", "nowhere"], "nowhere: no such file or folder"),
+        (["arch.json", "--teacher", "nowhere"], "nowhere: no such file or folder"),
+    ],
+)
+def test_weights_that_cannot_be_taken_are_refused_before_there_is_a_run(here, nas, words, message):
+    half = dataclasses.replace(architecture(), clip=Clip(2, 16, 16, 2.5))
+    network = networks.create(Ensemble.interleave([half, half]))
+    names = [str(i) for i in range(18)]
+    networks.save_trained("pair", network, classes=names, recipe={}, data={}, metrics={}, step=1)
+    Ensemble.interleave([half.streaming(), half.streaming()]).save("causal.json")
+    answer = nas("retrain", *words, *SHORT)
+    assert answer.code == 2 and message in answer.err.splitlines()[-1]
+    assert not (here / "runs").exists()
+
+
 def test_a_dry_run_writes_nothing(here, capsys):
     assert main(["retrain", "a0", "--dry-run"]) == 0
     out = capsys.readouterr().out
@@ -63,13 +107,23 @@ def test_a_dry_run_writes_nothing(here, capsys):
         (["a0", "--name", "a/b"], "single folder name"),
         (["a0", "--ensemble", "3"], "do not split among 3 members"),
         (["a6", "--ensemble", "2"], "an ensemble already"),
+        (["a0", "--set", "compute.subclips=3", "--stream"], "which clips of 8 frames do not split into"),
+        (["arch.json", *SHORT, "--set", "compute.subclips=2"], "is not causal"),
+        (["arch.json", *SHORT, "--set", "compute.precision=float16"], "needs a GPU"),
         (["a0", "--freeze", "1"], "did you mean '--freeze-epochs'"),
     ],
 )
 def test_a_mistake_ends_in_one_line(here, capsys, words, message):
     assert main(["retrain", *words]) == 2
     error = capsys.readouterr().err
-    assert message in error and error.count("\n") == 1
+    assert message in error.splitlines()[-1] and sum(line.startswith("nas: error") for line in error.splitlines()) == 1
+    assert not (here / "runs").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_missing_gpu_is_said_before_there_is_a_run(here, nas):
+    answer = nas("retrain", "arch.json", *SHORT[:-2], "--device", "cuda")
+    assert answer.code == 2 and "torch finds no GPU here" in answer.err.splitlines()[-1]
     assert not (here / "runs").exists()
 
 

@@ -99,11 +99,14 @@ class Fuse:
         """Sets up the moments that every kind of run has.
 
         `checkpoint`: a checkpoint's files are written, its name is not given yet; `after`: it has its name; `ledger`:
-        half a line of `ledger_file` is written.
+        half a line of `ledger_file` is written; `starting`: a file of the run is written,
+        whose folder has not its name yet.
         """
         from training import checkpoint
+        from training import run as runs_module
         from training.ledger import Ledger
 
+        write = runs_module.write_atomically
         replace, append, save = os.replace, Ledger.append, checkpoint.save
 
         def replace_or_die(source, target):
@@ -123,7 +126,13 @@ class Fuse:
                 self.die()
             append(ledger, line)
 
-        if self.moment == "checkpoint":
+        def write_and_die(*args):
+            write(*args)
+            self.die()
+
+        if self.moment == "starting":
+            runs_module.write_atomically = write_and_die
+        elif self.moment == "checkpoint":
             checkpoint.os.replace = replace_or_die
         elif self.moment == "after":
             checkpoint.save = save_and_die

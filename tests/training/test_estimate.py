@@ -1,14 +1,19 @@
 """The memory that a search is said to need, against what autograd really keeps."""
 
 import numpy as np
+import pytest
 import torch
 
+import networks
 import searchspace
 from supernet import Path, Supernet
+from tests.training.networks_of_seconds import architecture
 from tests.training.small import settings
 from training.estimate import estimate
-from training.footprint import saved_bytes
+from training.footprint import checkpoint_bytes, saved_bytes, weight_bytes
 from training.problem import build
+from training.recipe import Recipe
+from training.retrain import retrain
 from training.search_config import SearchConfig
 
 
@@ -42,3 +47,26 @@ def test_an_estimate_writes_nothing_and_counts_every_part(tmp_path):
     assert one.training_seconds > 0 and one.rescoring_seconds > 0 and one.checkpoint_bytes > 0
     assert twice.memory_bytes > one.memory_bytes
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_bytes_of_weights_are_those_of_the_network(stream):
+    for name in ("a0", "a3"):
+        network = networks.create(name, stream=stream)
+        floats = sum(tensor.nbytes for tensor in network.state_dict().values() if tensor.is_floating_point())
+        assert weight_bytes(network.architecture) == floats
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_bytes_of_checkpoints_are_those_on_disk_and_what_is_being_written(tmp_path, members):
+    settings = {"clip": "4x16x16@5", "schedule.epochs": 3, "schedule.epoch_clips": 16, "evaluation.clips": 18}
+    own = {"network.recalibrate": 8, "ensemble": members, "optimizer.name": "adamw", "threads": 1}
+    folder = retrain(architecture(), {**settings, **own}, runs=tmp_path).folder
+    kept = 0
+    for file in folder.rglob("checkpoints/*/*.safetensors"):
+        header = 8 + int.from_bytes(file.read_bytes()[:8], "little")
+        kept += file.stat().st_size - header
+    recipe = Recipe.load("demo").changed({"optimizer.name": "adamw"})
+    weights = weight_bytes(architecture())
+    said = checkpoint_bytes([architecture()] * members, recipe)
+    assert said - 4 * weights == pytest.approx(kept, rel=0.03)  # four states of weights, one being written

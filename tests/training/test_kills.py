@@ -22,7 +22,7 @@ def straight(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "moment", ["checkpoint", "checkpoint 3", "after 2", "ledger 5", "rescoring", "rescoring 9", "results"]
+    "moment", ["starting 3", "checkpoint", "checkpoint 3", "after 2", "ledger 5", "rescoring", "rescoring 9", "results"]
 )
 def test_killed_at_a_named_moment(straight, tmp_path, moment):
     given, runs, _ = straight

@@ -8,11 +8,12 @@ import torch
 
 import networks
 import video
-from searchspace import Clip
+from networks import FusedMoViNet
+from searchspace import Clip, Ensemble
 from tests.networks.util import randomise_
 from tests.training.tiny import tiny
 from tests.video.conftest import write
-from training.protocols import Answer, judge
+from training.protocols import PROTOCOLS, Answer, judge
 from video.asked import Files, Rendered
 from video.labelled import labelled_videos
 
@@ -162,10 +163,37 @@ def test_an_interrupted_evaluation_keeps_its_answers(folder: Path) -> None:
         assert result.interrupted and [Path(answer.name).stem for answer in result.answers] == ["exact", "long"]
 
 
-def test_ensembles_are_judged_as_one_network(folder: Path) -> None:
-    from searchspace import Ensemble
-
+def ensemble() -> networks.Network:
     made = networks.create(Ensemble.interleave([tiny(3, True), tiny(3, True, seed=1)]))
     randomise_(made)
-    clip, stream = (by_name(judge(made.eval(), files(folder), p).answers) for p in ("clip", "stream"))
+    return made.eval()
+
+
+def test_ensembles_are_judged_as_one_network(folder: Path) -> None:
+    made = ensemble()
+    clip, stream = (by_name(judge(made, files(folder), p).answers) for p in ("clip", "stream"))
     np.testing.assert_allclose(clip["exact"].log_probabilities, stream["exact"].log_probabilities, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["network", "ensemble"])
+def test_a_fused_copy_answers_where_that_is_faster(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    causal = network(stream=True) if kind == "network" else ensemble()
+    asked: list[str] = []
+    compute = FusedMoViNet.compute
+
+    def noted(self: FusedMoViNet, *args: object) -> object:
+        asked.append("fused")
+        return compute(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FusedMoViNet, "compute", noted)
+    for protocol in PROTOCOLS:
+        fused = by_name(judge(causal, files(folder), protocol, views=(2, 1)).answers)
+        assert asked, protocol
+        asked.clear()
+        with networks.formulation("reference"):
+            plain = by_name(judge(causal, files(folder), protocol, views=(2, 1)).answers)
+        assert not asked, protocol
+        for name in ("exact", "long", "short"):
+            np.testing.assert_allclose(fused[name].log_probabilities, plain[name].log_probabilities, atol=1e-5)
+    judge(network(stream=False), files(folder), "clip")
+    assert not asked  # at this size the plain network is faster

@@ -1,9 +1,11 @@
 """A retraining from end to end: what it leaves, where it starts from, and going on as if nothing had happened."""
 
 import csv
+import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -17,11 +19,14 @@ from tests.training.networks_of_seconds import architecture
 from tests.training.small import settings as search_settings
 from tests.training.small import without_clock
 from training import checkpoint, losses
+from training.footprint import KEPT
 from training.interrupt import Interrupted
 from training.progress import Silent
+from training.recipe import Recipe
 from training.retrain import retrain
 from training.retrain_config import RetrainConfig, resolve
 from training.search import search
+from training.trainer import Trainer
 
 SETTINGS = {
     "clip": "4x16x16@5",
@@ -80,7 +85,7 @@ def assert_equal_trainings(one: Path, two: Path) -> None:
         ours, theirs = ((run / name).read_text() for run in (one, two))
         assert without_clock(name, ours) == without_clock(name, theirs), name
     names = [checkpoint.names(run / "checkpoints") for run in (one, two)]
-    assert names[0] == names[1] and len(names[0]) == checkpoint.KEEP
+    assert names[0] == names[1] and len(names[0]) == KEPT
     for name in [*names[0], "best", "last"]:
         files = sorted(path.name for path in (one / "checkpoints" / name).glob("*.safetensors"))
         assert files == sorted(path.name for path in (two / "checkpoints" / name).glob("*.safetensors"))
@@ -231,6 +236,23 @@ def test_weights_of_a_trained_network_stay_and_a_classifier_of_other_classes_is_
     assert any("a new classifier (5 classes: 0, 1, ... before, 18 classes: " in line for line in heard.lines)
 
 
+def test_weights_of_an_ensemble_go_member_by_member_and_those_of_one_to_all(finished, tmp_path):
+    still = {**SETTINGS, "optimizer.lr": 0.0, "network.average": 0.0, "schedule.epochs": 1}
+    half = dataclasses.replace(architecture(), clip=Clip(2, 16, 16, 2.5))
+    pair = Ensemble.interleave([half, half])
+    network = networks.create(pair)
+    names = networks.load(finished[0].folder).classes
+    networks.save_trained(tmp_path / "pair", network, classes=names, recipe={}, data={}, metrics={}, step=1)
+    result = retrain(pair, {**still, "init": str(tmp_path / "pair")}, runs=tmp_path)
+    after = networks.load(result.folder).network.networks()
+    assert not torch.equal(after[0].stem.weight, after[1].stem.weight)
+    for given, found in zip(network.networks(), after, strict=True):
+        assert all(torch.equal(found.get_parameter(name), p) for name, p in given.named_parameters())
+    alone = networks.load(finished[0].folder).network
+    after = networks.load(retrain(pair, {**still, "init": str(finished[0].folder)}, runs=tmp_path).folder).network
+    assert all(torch.equal(one.stem.weight, alone.stem.weight) for one in after.networks())
+
+
 def test_classes_of_other_names_get_a_new_classifier_though_they_are_as_many(finished, tmp_path):
     trained = networks.load(finished[0].folder)
     names = [f"other {i}" for i in range(18)]
@@ -345,6 +367,34 @@ def test_a_foreign_checkpoint_is_refused(tmp_path):
     assert saved != other
 
 
+def test_checkpoints_of_another_run_of_the_same_network_are_refused(tmp_path):
+    run = _cut(tmp_path)
+    for change, said in (
+        ({"seed": 1}, "seed is 1 there, 0 here"),
+        ({"optimizer.name": "adamw"}, "adamw there, sgd here"),
+    ):
+        with pytest.raises(Crash):
+            other = {**SETTINGS, **change}
+            retrain(architecture(), other, runs=tmp_path, name=said[:4], progress=Heard(6, crash))
+        shutil.rmtree(run / "checkpoints")
+        shutil.copytree(tmp_path / said[:4] / "checkpoints", run / "checkpoints")
+        with pytest.raises(ValueError, match=f"checkpoints of another training .*{said}"):
+            retrain(None, runs=tmp_path, name="a", resume=True)
+
+
+def test_a_recipe_file_that_changed_is_refused(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(Recipe.load("demo").to_yaml())
+    given = {**SETTINGS, "recipe": str(file)}
+    with pytest.raises(Crash):
+        retrain(architecture(), given, runs=tmp_path, name="a", progress=Heard(6, crash))
+    file.write_text(Recipe.load("demo").changed({"optimizer.momentum": 0.8}).to_yaml())
+    with pytest.raises(ValueError, match=r"optimizer.momentum: 0.9 in the run, 0.8 now"):
+        retrain(None, given, runs=tmp_path, name="a", resume=True)
+    file.write_text(Recipe.load("demo").to_yaml())
+    assert retrain(None, given, runs=tmp_path, name="a", resume=True).summary["members"][0]["steps"] == 12
+
+
 def test_changed_data_is_refused(tmp_path):
     run = _cut(tmp_path)
     data = json.loads((run / "data.json").read_text())
@@ -369,16 +419,24 @@ def test_a_training_that_comes_apart_keeps_its_last_good_checkpoint(tmp_path, mo
     assert len(layers) == 3 and all(layer["output"] is not None for layer in layers)
 
 
-def test_too_little_memory_and_disk_say_what_to_do(tmp_path, monkeypatch):
-    from training import retrain_loop
-
+def test_too_little_memory_says_what_to_do(tmp_path, monkeypatch):
     def full(*_):
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(retrain_loop.Trainer, "step", full)
-        with pytest.raises(ValueError, match=r"out of memory.*compute.accumulate=2.*checkpointing.*smaller --clip"):
-            retrain(architecture(), SETTINGS, runs=tmp_path)
-    monkeypatch.setattr(retrain_loop.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
-    with pytest.raises(ValueError, match=r"checkpoints take .* free some room"):
+    monkeypatch.setattr(Trainer, "step", full)
+    with pytest.raises(ValueError, match=r"out of memory.*compute.accumulate=2.*checkpointing.*smaller --clip"):
         retrain(architecture(), SETTINGS, runs=tmp_path)
+
+
+def test_checkpoints_that_do_not_fit_on_the_disk_are_refused_before_anything_is_made(finished, tmp_path, monkeypatch):
+    said = re.compile(r"checkpoints will take about 1 MB, [\d,]+ MB are free")
+    assert sum(bool(said.fullmatch(line)) for line in finished[1].lines) == 1
+    half = _cut(tmp_path)
+    before = sorted(half.rglob("*"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
+    with pytest.raises(ValueError, match=r"checkpoints take .* free some room"):
+        retrain(architecture(), SETTINGS, runs=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    with pytest.raises(ValueError, match=r"checkpoints take .* free some room"):
+        retrain(None, runs=tmp_path, name="a", resume=True)
+    assert sorted(half.rglob("*")) == before

@@ -29,7 +29,9 @@ def assert_equal(one: Path, two: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", ["checkpoint", "checkpoint 2", "after 2", "best", "best 3", "ledger 5"])
+@pytest.mark.parametrize(
+    "moment", ["starting 2", "checkpoint", "checkpoint 2", "after 2", "best", "best 3", "ledger 5"]
+)
 def test_killed_at_a_named_moment(straight, tmp_path, moment):
     given, runs, _ = straight
     SCRIPT.die_at(moment, given, tmp_path)

@@ -2,9 +2,14 @@
 
 import json
 import multiprocessing
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from experiments.targets import resolve
 from training import run
 
 
@@ -45,6 +50,53 @@ def test_a_folder_in_use_is_refused_and_a_dead_owner_is_not(tmp_path):
         pass
 
 
+DIES = """
+import os, signal, sys
+from pathlib import Path
+from training import run
+left, write = int(sys.argv[2]), run.write_atomically
+def write_and_die(*args):
+    global left
+    write(*args)
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+run.write_atomically = write_and_die
+run.create(Path(sys.argv[1]), sys.argv[3] or None, "retrain", {"seed": 1}, {"arch.json": "{}"})
+"""
+
+
+@pytest.mark.parametrize("files", [1, 2, 3])
+@pytest.mark.parametrize("name", ["a", ""])
+def test_a_kill_while_a_folder_is_filled_leaves_no_run(tmp_path, files, name):
+    command = [sys.executable, "-c", DIES, str(tmp_path), str(files), name]
+    killed = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    (left,) = tmp_path.iterdir()
+    assert (left / "config.json").exists() and left.name.startswith(run.STARTING)
+    assert run.resume(tmp_path, name or None, "retrain", {}) is None
+    again = run.create(tmp_path, name or None, "retrain", {"seed": 1}, {"arch.json": "{}"})
+    assert again.path.name == (name or "retrain-1")
+    assert {"config.json", "environment.json", "arch.json"} == {file.name for file in again.path.iterdir()}
+    with pytest.raises(ValueError, match=r"'starting' is no file, no run in"):
+        resolve("starting", tmp_path)
+
+
+def test_two_that_start_at_once_get_folders_of_their_own(tmp_path, monkeypatch):
+    """Another process takes the number between the look and the renaming."""
+    exists = Path.exists
+
+    def taken(path):
+        answer = exists(path)
+        if path.name == "search-1" and not answer:
+            (path / "theirs").mkdir(parents=True)
+        return answer
+
+    monkeypatch.setattr(Path, "exists", taken)
+    assert run.create(tmp_path, None, "search", {}).path.name == "search-2"
+    assert [file.name for file in (tmp_path / "search-1").iterdir()] == ["theirs"]
+
+
 def test_resume_compares_what_was_given(tmp_path):
     run.create(tmp_path, "a", "search", {"seed": 1, "steps": 10})
     again = run.resume(tmp_path, "a", "search", {"seed": 1})
@@ -68,7 +120,6 @@ def test_resume_without_a_name_takes_the_newest_of_the_command(tmp_path):
 def test_resume_where_nothing_is_yet_and_where_something_else_is(tmp_path):
     assert run.resume(tmp_path / "runs", None, "search", {}) is None
     assert run.resume(tmp_path, "none", "search", {}) is None
-    (tmp_path / "empty").mkdir()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
     with pytest.raises(ValueError, match="not a run of nas search"):
