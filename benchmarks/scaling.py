@@ -1,6 +1,7 @@
 """Scaling measured: how long a search over coefficients takes, what two workers are worth, and whether members step up.
 
-Every result is appended to `benchmarks/results/scaling.jsonl`; give folders of runs that may be thrown away.
+Every result is a line of `benchmarks/results/scaling.jsonl`; what has one is printed and not computed again, but with
+`--again`. Give folders of runs that may be thrown away.
 
     python -m benchmarks.scaling trials 12 --runs /tmp/runs    # minutes of `nas scale --coeffs random --trials 12`
     python -m benchmarks.scaling trials 4 --runs /tmp/runs
@@ -13,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import itertools
-import statistics
 import subprocess
 import sys
 import time
@@ -28,8 +27,7 @@ from scaling.jobs import Job
 from scaling.scale import open_base
 from scaling.work import proxy_clip
 from searchspace import cost
-from training.ledger import Ledger
-from training.run import read_json
+from training.ledger import Ledger, read_records
 
 RESULTS = Path(__file__).parent / "results" / "scaling.jsonl"
 TINY = Path(__file__).parent / "spaces" / "tiny.yaml"
@@ -63,6 +61,14 @@ def record(kind: str, **values: Any) -> None:
     Ledger(RESULTS).append_json({"kind": kind, **values})
 
 
+def known(arguments: argparse.Namespace, kind: str, **key: Any) -> bool:
+    """Prints what was measured already; whether there was something, and it is not wanted again."""
+    found = [line for line in read_records(RESULTS) if {"kind": kind, **key}.items() <= line.items()]
+    for line in found:
+        print(line)
+    return bool(found) and not arguments.again
+
+
 def nas_scale(words: Sequence[str]) -> float:
     """Minutes of a `nas scale`."""
     begin = time.monotonic()
@@ -72,6 +78,8 @@ def nas_scale(words: Sequence[str]) -> float:
 
 def trials(arguments: argparse.Namespace) -> None:
     """Minutes of a search over coefficients, from an empty folder."""
+    if known(arguments, "trials", trials=arguments.count, workers=arguments.workers):
+        return
     name = f"trials-{arguments.count}-{int(time.time())}"
     words = ["movinet", "--coeffs", "random", "--trials", str(arguments.count), "--name", name]
     minutes = nas_scale([*words, "--runs", str(arguments.runs), "--workers", str(arguments.workers)])
@@ -86,6 +94,8 @@ def parallel(arguments: argparse.Namespace) -> None:
     from scaling.coefficients import Coefficients
     from scaling.members import bring, members
 
+    if known(arguments, "parallel", clips=arguments.clips):
+        return
     config = ScaleConfig.resolve(first_clips=arguments.clips, clips=arguments.clips)
     base = open_base(config, Path("runs"))
     coefficients = Coefficients(1.2, 1.1, 1.1, 1.2)
@@ -110,38 +120,42 @@ def parallel(arguments: argparse.Namespace) -> None:
 
 
 def members_step_up(arguments: argparse.Namespace) -> None:
-    """Members trained alone with several seeds: each step's gain in mean accuracy beside its standard error."""
-    found = family.load(arguments.family)
-    stored = read_json(arguments.family / "config.json")
-    config = ScaleConfig.stored({key: value for key, value in stored.items() if key != "command"})
-    base = open_base(config, arguments.family.parent)
-    side = base.proxy_side(config.search_resolution)
-    jobs = []
-    for member in found.members:
-        if member.name not in arguments.members.split(","):
-            continue
-        clip = member.architecture.clip.at(round(side * member.architecture.clip.height / base.space.clip.height))
-        macs, exponent = cost(member.architecture, clip).macs, member.exponent
-        network = member.architecture.to_dict()
-        one = Job("member", exponent, arguments.clips, 0, exponent, 0, str(clip), macs, {}, network)
-        jobs += [dataclasses.replace(one, seed=seed) for seed in range(arguments.seeds)]
-    work = Listed(jobs)
-    engines.run_in_processes(work, {"config": config.to_dict(), "scan_cache": None}, arguments.workers)
-    accuracies = {
-        member.name: [work.results[job.key]["accuracy"] for job in jobs if job.exponent == member.exponent]
-        for member in found.members
-        if any(job.exponent == member.exponent for job in jobs)
-    }
-    for (small, first), (large, second) in itertools.pairwise(accuracies.items()):
-        gain = statistics.mean(second) - statistics.mean(first)
-        error = (statistics.variance(first) / len(first) + statistics.variance(second) / len(second)) ** 0.5
-        holds = "exceeds" if gain > error else "does not exceed"
-        print(f"{small} to {large}: {100 * gain:+.1f} points, which {holds} its standard error of {100 * error:.1f}")
-    record("members", family=str(arguments.family), clips=arguments.clips, accuracies=accuracies)
+    """Members trained as `nas retrain FAMILY` does: each step's gain in mean accuracy beside its standard error."""
+    from experiments.plots.live import Live
+    from scaling.retraining import retrain_family
+    from scaling.steps import steps
+
+    clip, epochs = arguments.clip, arguments.clips / 2048  # of the recipe's epochs
+    key = {"family": str(arguments.family), "clips": arguments.clips, "clip": clip, "seeds": arguments.seeds}
+    if known(arguments, "members", **key):
+        return
+    begin = time.monotonic()
+    with Live() as progress:
+        found = retrain_family(
+            arguments.family,
+            {"clip": clip, "schedule.epochs": epochs, "threads": 1},
+            members=arguments.members,
+            seeds=arguments.seeds,
+            name=f"benchmark-{clip.partition('@')[0]}-{arguments.clips}",
+            resume=True,
+            workers=arguments.workers,
+            progress=progress,
+        )
+    for row in found.failed:
+        print(f"{row.name}: {row.error}")
+    for step in steps(found.measured()):
+        print(step)
+    if not found.failed:
+        accuracies = {measured.name: measured.accuracies for measured in found.measured()}
+        texts = [str(step) for step in steps(found.measured())]
+        minutes = round((time.monotonic() - begin) / 60, 1)  # of this process; less where it went on
+        record("members", **key, minutes=minutes, accuracies=accuracies, steps=texts)
 
 
 def picture(arguments: argparse.Namespace) -> None:
     """A family of the tiny space, whose networks learn in minutes, all members and single dimensions on 4,000 clips."""
+    if known(arguments, "picture", family=str(arguments.runs / "tiny")):
+        return
     words = [str(TINY), "--budget", "32M", "--trials", "8", "--search-resolution", "32", "--picture-clips", "4000"]
     minutes = nas_scale([*words, "--runs", str(arguments.runs), "--name", "tiny", "--resume"])
     record("picture", minutes=round(minutes, 2), family=str(arguments.runs / "tiny"))
@@ -165,9 +179,11 @@ def main() -> None:
             command.add_argument("count", type=int)
         if name == "members":
             command.add_argument("family", type=Path)
-            command.add_argument("--members", default="A0,A1,A2")
+            command.add_argument("--members", default="A0:A2")
             command.add_argument("--seeds", type=int, default=3)
-        command.add_argument("--clips", type=int, default=8000 if name == "members" else 400)
+            command.add_argument("--clip", default="8x48x48@5", help="of the base")
+        command.add_argument("--clips", type=int, default=16_384 if name == "members" else 400, help="of a training")
+        command.add_argument("--again", action="store_true", help="measure what was measured before")
     arguments = parser.parse_args()
     arguments.function(arguments)
 

@@ -6,6 +6,7 @@ Of a family that `nas retrain FAMILY` trained it shows the front: each member, a
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import math
 from pathlib import Path
@@ -28,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="NAME", help="NAME.html and NAME.png (default: report, or report-N)"
     )
+    parser.add_argument(
+        "--latency", type=Path, metavar="CSV", help="columns name,milliseconds: a further axis; names as in the table"
+    )
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are looked for")
     parser.add_argument("--json", action="store_true", help="for scripts; draws nothing")
 
@@ -36,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     """Reads, compares, draws and prints."""
     from experiments.report_data import Entry, compare, read_entry
     from experiments.report_family import entries_of, find_trained_family, front
+    from scaling.latency import read_latencies
 
     families = {word: find_trained_family(word, args.runs) for word in args.trained}
     alone = families[args.trained[0]] if len(args.trained) == 1 else None
@@ -46,6 +51,9 @@ def run(args: argparse.Namespace) -> int:
         for word, family in families.items():
             entries += [read_entry(word, args.runs)] if family is None else entries_of(family).values()
         comparison = compare(entries)
+    if args.latency is not None:
+        found = read_latencies(args.latency, [group.name for group in comparison.groups])
+        comparison = dataclasses.replace(comparison, latencies=found)
     if args.json:
         tables.print_json(
             {
@@ -60,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
                         "macs": group.first.cost.macs,
                         "params": group.first.cost.params,
                         "state_bytes": group.first.cost.state_bytes,
+                        "milliseconds": comparison.latencies.get(group.name),
                     }
                     for group in comparison.groups
                 ],
@@ -83,9 +92,9 @@ def run(args: argparse.Namespace) -> int:
     png, html = _free(args.output)
     picture.draw(comparison, png)
     page.draw(comparison, png, html)
-    rows = [(i, *page.cells(group, comparison.family)) for i, group in enumerate(comparison.groups, 1)]
+    rows = [(i, *page.cells(group, comparison)) for i, group in enumerate(comparison.groups, 1)]
     title = "a family, cheapest member first" if comparison.family else "trained networks, best first"
-    tables.show(tables.grid(page.headers(comparison.family), rows, right=(2, 3, 4, 5, 6, 7)), title)
+    tables.show(tables.grid(page.headers(comparison), rows, right=range(2, 8 + bool(comparison.latencies))), title)
     for step in comparison.steps:
         print(step)
     for note in comparison.notes:

@@ -7,7 +7,7 @@ import json
 import math
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +136,7 @@ class Comparison:
         notes: what a reader must know before comparing, one line each.
         family: whether the groups are the members of one family, cheapest first.
         steps: from each member of a family to the next.
+        latencies: milliseconds by the groups' names, of those that a table has.
     """
 
     groups: tuple[Group, ...]
@@ -143,6 +144,7 @@ class Comparison:
     notes: tuple[str, ...]
     family: bool = False
     steps: tuple[Step, ...] = ()
+    latencies: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 def read_entry(word: str, runs: Path) -> Entry:

@@ -24,7 +24,7 @@ from experiments.arguments import (
 from experiments.machine import best_device, machine_defaults
 from experiments.targets import STREAM_HELP, resolve_architecture
 from searchspace import Clip
-from training.retrain_config import resolve, restored
+from training.retrain_config import comparable, resolve, restored
 from training.run import check_new, read_json, resume
 
 EXAMPLE = """  nas retrain runs/search-1
@@ -88,8 +88,7 @@ def run(args: argparse.Namespace) -> int:
     if family is not None:
         return retrain_family.run(args, family, given, say)
     retrain_family.refuse_flags(args)
-    stored = {"recipe_name" if key == "recipe" else key: value for key, value in given.items()}
-    found = resume(args.runs, args.name, "retrain", stored) if args.resume else None
+    found = resume(args.runs, args.name, "retrain", comparable(given)) if args.resume else None
     architecture = None
     if found is not None:
         resolved = restored(found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,6 @@ from experiments.machine import best_device, machine_defaults
 if TYPE_CHECKING:
     from scaling.retraining import FamilyTraining, Plan
 
-CHECKPOINT_COPIES = 15
-"""Copies of the weights that a finished run has written, its state to resume from included."""
 FAILED = 2
 FLAGS = ("members", "seeds", "parallel", "ray")
 
@@ -170,15 +167,10 @@ def _expected(planned: Plan, parallel: int, ray: str | None) -> list[str]:
     """Time by a few measured steps, and disk."""
     from experiments.plots.live import duration
     from scaling.estimate import seconds_per_mac
-    from searchspace import cost
-    from searchspace.cost import FLOAT_BYTES
+    from training.run import check_disk
 
     config = planned.trainings[0].resolved.config
-    size = sum(CHECKPOINT_COPIES * FLOAT_BYTES * cost(one.resolved.members[0]).params for one in planned.trainings)
-    free = shutil.disk_usage(planned.family.folder).free
-    lines = [f"disk: about {size / 1e6:,.0f} MB of {free / 1e6:,.0f} MB free"]
-    if size > free:
-        raise ValueError(f"{lines[0]}: too little; free some room, or train fewer --members or --seeds")
+    lines = [check_disk(planned.family.folder, sum(one.resolved.checkpoint_bytes for one in planned.trainings))]
     where = f"{parallel} at a time, {config.threads} thread(s) each" if ray is None else "counted as one at a time"
     if planned.clips is None:
         return [f"time: not estimated, because the length of {config.data} is not known", *lines]

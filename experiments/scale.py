@@ -18,7 +18,8 @@ from experiments.arguments import add_run_flags, one_of, read_by, speaker, whole
 from scaling import family
 from scaling.base import newest_search
 from scaling.config import MEMBERS_BY, ScaleConfig
-from scaling.members import parse_members
+from scaling.latency import read_latencies
+from scaling.members import name_of, parse_members
 from scaling.proposals import SAMPLERS
 from scaling.scale import COMMAND, check, given_coefficients, open_base
 from searchspace import Budget, Clip
@@ -118,6 +119,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--threads", type=whole(1, 1024), metavar="N", help="of torch, a training (default: 1)")
     where.add_argument("--ray", metavar="ADDRESS", help="run trainings on this Ray cluster; `local` starts one here")
     where.add_argument("--axis", action="append", default=[], **one_of(*AXES), help="draw a picture over this too")
+    where.add_argument(
+        "--latency", type=Path, metavar="CSV", help="draw a picture over the latencies of members: name,milliseconds"
+    )
     add_run_flags(where, COMMAND)
 
 
@@ -136,6 +140,8 @@ def run(args: argparse.Namespace) -> int:
         given = config.to_dict()
     base = open_base(config, args.runs)
     check(config, base)
+    if args.latency is not None:  # a mistake in it is answered before the search
+        read_latencies(args.latency, [name_of(exponent) for exponent in config.exponents])
     coefficients, ratio = given_coefficients(config, base)
     for line in scale_text.understood(config, base, coefficients, ratio):
         say(line)
@@ -192,7 +198,14 @@ def _finish(args: argparse.Namespace, result: family.Family, say: Callable[[str]
 
     files = []
     if result.data["points"]:
-        files = [picture.draw(result, axis) for axis in dict.fromkeys(("macs", *(AXES[word] for word in args.axis)))]
+        axes = list(dict.fromkeys(("macs", *(AXES[word] for word in args.axis))))
+        if "state_bytes" in axes and not result.members[0].state_bytes:
+            axes.remove("state_bytes")
+            say("no picture over state: these networks see whole clips and keep none")
+        files = [picture.draw(result, axis) for axis in axes]
+        if args.latency is not None:
+            latencies = read_latencies(args.latency, [member.name for member in result.members])
+            files.append(picture.draw(result, picture.LATENCY, latencies))
     if args.json:
         tables.print_json({"run": str(result.folder), **result.data})
     else:

@@ -128,6 +128,8 @@ def _load_file(file: Path) -> Trained:
 def _remedy(place: Path) -> str:
     if place.is_file() and place.suffix in (".pt", ".pth", ".bin", ".ckpt", ".index"):
         return f"weights of other projects become such a file with: nas import {place}"
+    if (place / RECORD).is_file():
+        return "it is a state to go on from; give the run, or its checkpoints/best"
     return f"train them with: nas retrain {place}"
 
 

@@ -56,6 +56,10 @@ def load_weights(network: Network, path: str | os.PathLike[str], *, any_gate: bo
             problem = f"has shape {list(tensors[name].shape)}, this network wants {list(own[name].shape)}"
         if problem:
             raise ValueError(f"{file}: tensor {name!r} {problem}; give the arch.json and classes of these weights")
+        if not tensors[name].isfinite().all():
+            raise ValueError(
+                f"{file}: tensor {name!r} has values that are not finite; take another checkpoint, or restore this one"
+            )
     network.load_state_dict(tensors)
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 
+import numpy as np
 import torch
 
 import networks
 import video
 from scaling.base import Base
-from scaling.config import ScaleConfig
-from scaling.jobs import PART
-from scaling.work import jobs_planned, work_planned
+from scaling.coefficients import DIMENSIONS, Coefficients
+from scaling.config import TRIAL_EXPONENTS, ScaleConfig
+from scaling.jobs import PART, training_work
+from scaling.members import bring, members
+from scaling.work import jobs_planned, planned, proxy_clip
 from searchspace import Architecture, Clip, cost
 from training.fit import SHORT, FitConfig, fit
 
@@ -33,17 +37,30 @@ class Estimate:
 
 
 def estimate(config: ScaleConfig, base: Base, workers: int) -> Estimate:
-    """Measures the base's steps at its proxy clip; members' cost follows from the ratio.
+    """Measures steps of the base scaled up and down by equal shares, each at its proxy clip.
+
+    Multiply-accumulates alone would promise too little: small maps of odd sides are slow, and rounding adds to them.
 
     Args:
         config: of the search.
         base: what is scaled.
         workers: trainings at a time.
     """
-    clip = base.space.clip.at(base.proxy_side(config.search_resolution))
-    macs = cost(base.architecture, clip).macs
-    each = seconds_per_mac(base.architecture, clip, config.threads, config.batch)
-    return Estimate(jobs_planned(config), work_planned(config, macs) * each / workers)
+    side, ratio = base.proxy_side(config.search_resolution), config.target_ratio or 2.0
+    coefficients = Coefficients.shared_out([1] * len(DIMENSIONS), ratio)
+    targets = [base.macs * ratio**exponent for exponent in TRIAL_EXPONENTS]
+    logarithms = []
+    for member in members(base.space, coefficients, TRIAL_EXPONENTS, targets):
+        row = bring(base.choices[None], base.space, 0, member, coefficients).choices[0]
+        architecture, clip = member.space.architecture(row), proxy_clip(member, base, side)
+        each = seconds_per_mac(architecture, clip, config.threads, config.batch)
+        logarithms.append(math.log(each * cost(architecture, clip).macs))
+    slope, middle = np.polyfit(TRIAL_EXPONENTS, logarithms, 1)
+    seconds = math.fsum(
+        count * training_work(1, clips) * math.fsum(math.exp(middle + slope * exponent) for exponent in exponents)
+        for count, clips, exponents in planned(config)
+    )
+    return Estimate(jobs_planned(config), config.architectures * seconds / workers)
 
 
 def seconds_per_mac(architecture: Architecture, clip: Clip, threads: int, batch: int) -> float:

@@ -14,11 +14,12 @@ from scaling.base import Base
 from scaling.coefficients import Coefficients, published_scaling
 from scaling.mapping import map_choices
 from scaling.members import Member, bring
-from searchspace import Architecture, Space, cost, format_quantity
-from searchspace.schema import write_atomically
+from searchspace import Architecture, Clip, Space, cost, format_quantity
+from searchspace.schema import Fields, write_atomically
 from training.run import read_json
 
 SCHEMA = "movinas/family/1"
+MOST_MACS = 2**62
 COEFFICIENTS, SPACE, BASE = "coefficients.json", "space.yaml", "base.json"
 
 
@@ -129,14 +130,23 @@ def write(
 
 def load(folder: Path) -> Family:
     """Reads a family; raises `ValueError` where there is none, or it is damaged."""
-    data = _read(folder / COEFFICIENTS)
+    file = folder / COEFFICIENTS
+    fields = _read(file)
     found = []
-    for record in data["members"]:
-        architecture = Architecture.load(folder / record["architecture"])
-        values = {**record, "architecture": architecture}
-        del values["clip"]
-        found.append(FamilyMember(**values))
-    return Family(folder, Coefficients.read(data["coefficients"], COEFFICIENTS), tuple(found), data)
+    for i, record in enumerate(fields.items("members", 100)):
+        own = Fields(record, f"{file}: members[{i}]")
+        architecture = Architecture.load(folder / Path(own.text("architecture")).name)
+        found.append(
+            FamilyMember(
+                own.text("name"),
+                own.integer("exponent", -100, 100),
+                own.number("target", 0, MOST_MACS),
+                architecture,
+                *(own.integer(name, 0, MOST_MACS) for name in ("macs", "params", "state_bytes", "changed")),
+            )
+        )
+    Clip.parse(fields.fields("base").text("clip"))
+    return Family(folder, Coefficients.read(fields.raw("coefficients"), str(file)), tuple(found), read_json(file))
 
 
 def reuse(path: Path, space: Space) -> tuple[Coefficients, float]:
@@ -150,18 +160,18 @@ def reuse(path: Path, space: Space) -> tuple[Coefficients, float]:
         ValueError: no family there, or one of another space.
     """
     file = path / COEFFICIENTS if path.is_dir() else path
-    data = _read(file)
+    fields = _read(file)
     theirs = file.parent / SPACE
     if theirs.is_file() and searchspace.load(theirs).decisions != space.decisions:
         raise ValueError(
-            f"{file} was found for space {data['space']!r} ({theirs}), whose choices differ from those of "
+            f"{file} was found for space {fields.text('space')!r} ({theirs}), whose choices differ from those of "
             f"{space.name!r}: coefficients of another space mean nothing here; give that family's base, or search anew"
         )
-    return Coefficients.read(data["coefficients"], str(file)), float(data["ratio"])
+    return Coefficients.read(fields.raw("coefficients"), str(file)), fields.number("ratio", 1, 1e6)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> Fields:
     data = read_json(file)
     if data.get("schema") != SCHEMA:
         raise ValueError(f"{file} is not the coefficients.json of a family; give one that nas scale wrote")
-    return data
+    return Fields(data, str(file))

@@ -18,6 +18,7 @@ from scaling.members import name_of, parse_members
 from scaling.side_by_side import Task, run_here, run_in_processes, run_on_ray
 from scaling.steps import Measured
 from searchspace import Clip, cost
+from training import retrain_config
 from training import run as runs_module
 from training.interrupt import Interrupt, Interrupted
 from training.ledger import Ledger, complete_lines
@@ -245,7 +246,7 @@ def restore(found: Family, config: Mapping[str, Any]) -> Plan:
 
 def comparable(settings: Mapping[str, Any], members: str | None, seeds: int | None) -> dict[str, Any]:
     """What the user gave, as a folder's configuration has it, for a resume to compare."""
-    given = {{"recipe": "recipe_name"}.get(key, key): value for key, value in settings.items()}
+    given = retrain_config.comparable(settings)
     if members is not None:
         given["members"] = ",".join(name_of(exponent) for exponent in parse_members(members))
     return given | ({} if seeds is None else {"seeds": seeds})

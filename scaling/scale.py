@@ -211,6 +211,7 @@ def _searched(config: ScaleConfig, base: Base, member: Member, folder: Path, pro
 def _report(work: Work) -> dict[str, Any]:
     """What was tried, for coefficients.json: every trial, the points of the picture, and the verdict."""
     verdict = judge(work.schedule, work.known)
+    numbers = {**dataclasses.asdict(verdict), "by_chance": verdict.by_chance}
     trials = []
     for number, proposal in sorted(work.proposals.items()):
         tasks = sorted(task for task in work.known if task.kind == "trial" and task.number == number)
@@ -228,7 +229,7 @@ def _report(work: Work) -> dict[str, Any]:
         "points": work.points(),
         "picture_clips": work.config.drawn[0],
         "verdict": {
-            **{key: value if value == value else None for key, value in dataclasses.asdict(verdict).items()},
+            **{key: value if value == value else None for key, value in numbers.items()},
             "supported": verdict.supported,
             "text": str(verdict),
         },

@@ -19,6 +19,7 @@ from scaling.members import targets as member_targets
 from scaling.schedule import RERUN, Outcome, Schedule, Task
 from scaling.spaces import normalise
 from searchspace import Choices, Clip, cost
+from searchspace.schema import Fields
 from training.ledger import Ledger, read_records
 from training.progress import Progress
 
@@ -77,11 +78,12 @@ class Work:
         self._networks: Choices = base.networks(config.architectures, config.seed)
         self._side = base.proxy_side(config.search_resolution)
         self._begin_time, self._spent = time.monotonic(), 0.0
-        for record in read_records(folder / LEDGER):
-            if record["kind"] == "proposal":
-                self._remember(_proposal(record))
+        for number, record in enumerate(read_records(folder / LEDGER), start=1):
+            fields = Fields(record, f"{folder / LEDGER}, line {number} (of an older version, or damaged?)")
+            if fields.one_of("kind", ("proposal", "result")) == "proposal":
+                self._remember(_proposal(fields))
             else:
-                self._results[record["job"]] = record
+                self._results[_checked(fields)] = record
 
     @property
     def done(self) -> int:
@@ -313,14 +315,32 @@ def proxy_clip(member: Member, base: Base, side: int) -> Clip:
     return clip.at(max(8, round(min(clip.height, clip.width) * share)))
 
 
-def _proposal(record: Mapping[str, Any]) -> Proposal:
+def _proposal(fields: Fields) -> Proposal:
+    weights = fields.items("weights", len(DIMENSIONS))
+    if not all(type(weight) in (int, float) for weight in weights):
+        raise fields.refuse("weights", weights, "numbers")
     return Proposal(
-        int(record["trial"]),
-        tuple(record["weights"]),
-        Coefficients.read(record["coefficients"], "ledger"),
-        float(record["growth"]),
-        str(record["error"]),
+        fields.integer("trial", 0, 10_000),
+        tuple(weights),
+        Coefficients.read(fields.raw("coefficients"), f"{fields.where}.coefficients"),
+        fields.number("growth", 0, 1e6),
+        fields.text("error", longest=10_000),
     )
+
+
+def _checked(fields: Fields) -> str:
+    """The key of a result; raises `ValueError` where it lacks what the search reads."""
+    fields.one_of("task", ("trial", "single", "member"))
+    for name in ("number", "exponent", "network", "clips", "seed", "macs"):
+        fields.integer(name, -100, 2**62)
+    costs = fields.fields("cost")
+    for name in COSTS:
+        costs.integer(name, 0, 2**62)
+    if not fields.has("error"):
+        fields.number("accuracy", 0, 1)
+        fields.number("loss", 0, 1e300)
+        fields.integer("held_out", 1, 2**62)
+    return fields.text("job", longest=1000)
 
 
 def _means(pairs: Sequence[tuple[int, float]]) -> list[float]:

@@ -115,6 +115,10 @@ def load_newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 def _load(folder: Path) -> Checkpoint:
     content = json.loads((folder / "checkpoint.json").read_text(encoding="utf-8"))
     tensors = {group: load_file(folder / f"{group}.safetensors") for group in content["groups"]}
+    for group, named in tensors.items():
+        broken = next((name for name, tensor in named.items() if not tensor.isfinite().all()), None)
+        if broken is not None:  # no step whose loss or gradient is not finite gets this far
+            raise ValueError(f"{group}: tensor {broken!r} has values that are not finite")
     return Checkpoint(int(content["step"]), tensors, content["data"])
 
 

@@ -29,12 +29,13 @@ from training.evaluation import evaluate, for_inference
 from training.interrupt import Interrupt, Interrupted
 from training.metrics import Logged
 from training.progress import Progress, Silent
-from training.retrain_config import RetrainConfig, networks_of, resolve, restored
+from training.retrain_config import RetrainConfig, comparable, networks_of, resolve, restored
 from training.retrain_loop import BEST, CHECKPOINTS, EVALUATION_BATCH, LAST, RetrainLoop, metrics_of
 from training.run import RunFolder
 from training.scores import Scores
 from training.seeds import derived
 from training.selection import TEST, Selection, select
+from training.trainer import check
 
 COMMAND = "retrain"
 DATA = "data.json"
@@ -102,6 +103,8 @@ def retrain(
             initial.check(resolved.config.init, resolved.members)
         if resolved.config.teacher is not None:
             networks.load(resolved.config.teacher)
+        for member in resolved.members:
+            check(member, resolved.config.recipe, resolved.config.device)
         progress.line(runs_module.check_disk(Path(runs), resolved.checkpoint_bytes))
         files = {ARCHITECTURE: buildable.to_json()}
         folder = runs_module.create(Path(runs), name, COMMAND, resolved.config.to_dict(), files)
@@ -122,11 +125,6 @@ def retrain(
         except KeyboardInterrupt:
             raise Interrupted(130, f"stopped; go on with: nas retrain --resume --name {folder.path.name}") from None
         return load_result(folder.path)
-
-
-def comparable(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as a run's configuration has them, for a resume to compare: a recipe by its name."""
-    return {{"recipe": "recipe_name"}.get(key, key): value for key, value in given.items()}
 
 
 def load_result(folder: Path) -> RetrainResult:

@@ -160,6 +160,19 @@ def resolve(architecture: Buildable, given: Mapping[str, Any]) -> Resolved:
     return Resolved(config, members, ensemble, tuple(remarks))
 
 
+def comparable(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as a run's configuration has them, for a resume to compare.
+
+    Of a recipe of ours that is the name; a file of the user's is compared value by value, for it may have changed.
+    """
+    found = {{"recipe": "recipe_name"}.get(key, key): value for key, value in given.items()}
+    name = str(given.get("recipe", ""))
+    if name.endswith((".yaml", ".yml")):
+        dotted = {key: value for key, value in given.items() if "." in key}
+        found |= Recipe.load(name).changed(dotted).flat()
+    return found
+
+
 def restored(folder: RunFolder) -> Resolved:
     """Of a run that goes on, from its own copies; raises `ValueError` where they are damaged."""
     config = RetrainConfig.stored(folder.config)
@@ -179,6 +192,11 @@ def networks_of(
     architecture = architecture.streaming() if config.stream else architecture
 
     def shaped(member: Architecture, own: Clip) -> Architecture:
+        if own.frames % recipe.compute.subclips:
+            raise ValueError(
+                f"compute.subclips is {recipe.compute.subclips}, which clips of {own.frames} frames do not split into; "
+                f"give a number that divides {own.frames}"
+            )
         dropout, drop_path = recipe.network.dropout, recipe.network.drop_path
         return dataclasses.replace(
             member,

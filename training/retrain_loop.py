@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -294,19 +294,19 @@ class RetrainLoop:
         tensors, data = self.trainer.state()
         lines = {ledger.path.name: ledger.lines for ledger in (self.metrics, self.scores)}
         kept = {"architecture": self.architecture.key(), "best": self.best, "lines": lines, "trainer": data}
+        kept |= {"seed": self.trainer.seed, "recipe": self.recipe.flat()}
         kept["seconds"] = self._seconds()
         checkpoint.save(self.checkpoints, self.trainer.done, tensors, kept)
 
     def _restore(self) -> None:
         found, lines = self.found, {}
         if found is not None:
-            if found.data.get("architecture") != self.architecture.key():
-                raise ValueError(
-                    f"{self.checkpoints} holds checkpoints of another network than {self.architecture.name!r}; restore "
-                    "the run's folder from a copy, or start a new run"
-                )
-            self.trainer.restore(found.step, found.tensors, found.data["trainer"])
-            self.best, lines, self.spent = found.data["best"], found.data["lines"], found.data["seconds"]
+            self._check_own(found.data)
+            try:
+                self.trainer.restore(found.step, found.tensors, found.data["trainer"])
+                self.best, lines, self.spent = found.data["best"], found.data["lines"], found.data["seconds"]
+            except (KeyError, RuntimeError) as error:
+                raise self._foreign("training") from error
             self.found = None
         moved = 0
         for ledger in (self.metrics, self.scores):
@@ -320,6 +320,22 @@ class RetrainLoop:
                 f"going on with {self.folder} at step {self.trainer.done} of {self.length.steps}"
                 + (f"; {moved} lines written after the checkpoint moved to discarded/" if moved else "")
             )
+
+    def _check_own(self, data: Mapping[str, Any]) -> None:
+        """A checkpoint of another run must not go on as this one."""
+        if data.get("architecture") != self.architecture.key():
+            raise self._foreign(f"network than {self.architecture.name!r}")
+        own = {"seed": self.trainer.seed, **self.recipe.flat()}
+        theirs = {"seed": data.get("seed", own["seed"]), **data.get("recipe", {})}
+        for key in theirs:
+            if own.get(key) != theirs[key]:
+                raise self._foreign(f"training ({key} is {theirs[key]} there, {own.get(key)} here)")
+
+    def _foreign(self, what: str) -> ValueError:
+        return ValueError(
+            f"{self.checkpoints} holds checkpoints of another {what}; restore the run's folder from a copy, or start a "
+            "new run"
+        )
 
     def _seconds(self) -> float:
         """Of this training so far, in all processes that took part."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import video
 from networks import MoViNet, Network
 from networks.temporal import State
+from searchspace import Architecture
 from training import checkpoint, losses, optimizers
 from training.parameters import Average, of_kinds
 from training.precision import autocast
@@ -74,7 +75,9 @@ class Trainer:
         device: str = "cpu",
         teacher: Network | None = None,
     ) -> None:
-        _check(network, recipe, device, teacher)
+        check(network.architecture, recipe, device)
+        if teacher is not None:
+            _check_teacher(network.architecture, teacher)
         self.network = network.to(device)
         self.recipe, self.steps, self.epoch_steps = recipe, steps, epoch_steps
         self.seed, self.device = seed, device
@@ -283,21 +286,25 @@ def _clip_each(gradients: list[Tensor], most: float) -> None:
     torch._foreach_mul_(gradients, factors)
 
 
-def _check(network: MoViNet, recipe: Recipe, device: str, teacher: Network | None) -> None:
-    compute, name = recipe.compute, network.architecture.name
+def check(architecture: Architecture, recipe: Recipe, device: str) -> None:
+    """Refuses what cannot be combined, before anything is built; raises `ValueError` that says why."""
+    compute, name = recipe.compute, architecture.name
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError("device cuda: torch finds no GPU here (nas doctor says what it finds); use --device cpu")
     if compute.precision == "float16" and not device.startswith("cuda"):
         raise ValueError(
             f"compute.precision float16 needs a GPU, the device is {device}; allowed here: float32, bfloat16"
         )
-    if compute.subclips > 1 and not network.streams:
+    if compute.subclips > 1 and not architecture.form.causal:
         raise ValueError(
             f"compute.subclips is {compute.subclips}, but network {name!r} is not causal, with no state to carry from "
             "one sub-clip to the next; train its causal form (--stream), or set compute.subclips=1"
         )
-    if teacher is not None and teacher.architecture.classes != network.architecture.classes:
+
+
+def _check_teacher(architecture: Architecture, teacher: Network) -> None:
+    if teacher.architecture.classes != architecture.classes:
         raise ValueError(
-            f"the teacher has {teacher.architecture.classes} classes, the network {network.architecture.classes}; "
+            f"the teacher has {teacher.architecture.classes} classes, the network {architecture.classes}; "
             "give a teacher that was trained on the same classes"
         )

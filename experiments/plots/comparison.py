@@ -1,4 +1,4 @@
-"""Trained networks as points: accuracy against multiply-accumulates, parameters, and the memory of a stream."""
+"""Trained networks as points: accuracy against multiply-accumulates, parameters, the memory of a stream, latency."""
 
 from __future__ import annotations
 
@@ -14,18 +14,24 @@ from experiments.plots.front_data import COLOURS
 from experiments.report_data import Comparison, Group
 from searchspace import Cost
 
-Axis = tuple[str, Callable[[Cost], float], str]
+Axis = tuple[str, Callable[[str, Cost], float], str]
+"""Its title; a network's place on it, by name and cost, 0 where it has none; the unit."""
 
-AXES: tuple[Axis, ...] = (
-    ("multiply-accumulates per clip", lambda cost: cost.macs, ""),
-    ("parameters", lambda cost: cost.params, ""),
-    ("state memory of a stream", lambda cost: cost.state_bytes, "B"),
-)
+
+def axes_of(comparison: Comparison) -> list[Axis]:
+    """The axes on which any of the networks has a place."""
+    every: list[Axis] = [
+        ("multiply-accumulates per clip", lambda _, cost: cost.macs, ""),
+        ("parameters", lambda _, cost: cost.params, ""),
+        ("state memory of a stream", lambda _, cost: cost.state_bytes, "B"),
+        ("latency, as the table given has it", lambda name, _: comparison.latencies.get(name, 0), "ms"),
+    ]
+    return [axis for axis in every if any(axis[1](group.name, group.first.cost) for group in comparison.groups)]
 
 
 def draw(comparison: Comparison, path: Path) -> None:
     """Draws a PNG: a panel for each cost that any of the networks has, on a logarithmic axis."""
-    axes = [axis for axis in AXES if any(axis[1](group.first.cost) for group in comparison.groups)]
+    axes = axes_of(comparison)
     figure = Figure(figsize=(0.6 + 4.4 * len(axes), 4.6), layout="constrained")
     panels = figure.subplots(1, len(axes), sharey=True, squeeze=False)[0]
     for panel, axis in zip(panels, axes, strict=True):
@@ -47,7 +53,7 @@ def label(group: Group) -> str:
 def _panel(panel: Axes, comparison: Comparison, axis: Axis) -> None:
     title, of, unit = axis
     tidy(panel)
-    points = [(r.name, of(r.cost), r.accuracy) for r in comparison.references if of(r.cost)]
+    points = [(r.name, x, r.accuracy) for r in comparison.references if (x := of(r.name, r.cost))]
     if points:
         across, up = [x for _, x, _ in points], [y for *_, y in points]
         panel.plot(across, up, "D", color=SOFT, markersize=4, label="published (s: stream)")
@@ -58,10 +64,10 @@ def _panel(panel: Axes, comparison: Comparison, axis: Axis) -> None:
                 textcoords="offset points", fontsize=7.5, color=SOFT, ha="left" if right else "right",
             )  # fmt: skip
     if comparison.family:
-        line = [of(group.first.cost) for group in comparison.groups], [group.accuracy for group in comparison.groups]
-        panel.plot(*line, color=COLOURS[0], linewidth=1.5, alpha=0.5, zorder=2)
+        line = [(x, group.accuracy) for group in comparison.groups if (x := of(group.name, group.first.cost))]
+        panel.plot(*zip(*line, strict=True), color=COLOURS[0], linewidth=1.5, alpha=0.5, zorder=2)
     for i, group in enumerate(comparison.groups):
-        x = of(group.first.cost)
+        x = of(group.name, group.first.cost)
         if not x:
             continue
         colour = COLOURS[0 if comparison.family else i % len(COLOURS)]
@@ -77,7 +83,7 @@ def _panel(panel: Axes, comparison: Comparison, axis: Axis) -> None:
             fontsize=9, fontweight="bold" if comparison.family else "normal", color=colour, zorder=5,
         )  # fmt: skip
     panel.set_xscale("log")
-    values = [value for value in [of(group.first.cost) for group in comparison.groups] if value]
+    values = [x for group in comparison.groups if (x := of(group.name, group.first.cost))]
     values += [x for _, x, _ in points]
     low_x, high_x = min(values) / 1.6, max(values) * 1.6
     panel.set_xlim(low_x, high_x)

@@ -25,10 +25,11 @@ FAMILY_BARS = (
 )
 
 
-def headers(family: bool) -> tuple[str, ...]:
+def headers(comparison: Comparison) -> tuple[str, ...]:
     """Of the table; of a family the spread is the standard error of the mean, else the deviation over seeds."""
-    spread = "std. error" if family else "+-"
-    return "", "network", "accuracy", spread, "seeds", "MACs", "parameters", "state", "clip", "measured"
+    spread = "std. error" if comparison.family else "+-"
+    latency = ("latency",) if comparison.latencies else ()
+    return "", "network", "accuracy", spread, "seeds", "MACs", "parameters", "state", *latency, "clip", "measured"
 
 
 def draw(comparison: Comparison, picture: Path, path: Path) -> None:
@@ -41,8 +42,8 @@ def draw(comparison: Comparison, picture: Path, path: Path) -> None:
         "STEPS": "".join(f"<p class='step'>{html.escape(str(step))}</p>" for step in comparison.steps),
         "NOTES": "".join(f"<p class='note'>{html.escape(note)}</p>" for note in comparison.notes),
         "PICTURE": f"<img alt='accuracy against cost' src='data:image/png;base64,{encoded}'>",
-        "HEAD": "".join(f"<th>{html.escape(text)}</th>" for text in headers(comparison.family)),
-        "ROWS": "".join(_row(i, group, comparison.family) for i, group in enumerate(comparison.groups)),
+        "HEAD": "".join(f"<th>{html.escape(text)}</th>" for text in headers(comparison)),
+        "ROWS": "".join(_row(i, group, comparison) for i, group in enumerate(comparison.groups)),
         "REFERENCES": _references(comparison),
         "DETAILS": "".join(_details(i, group) for i, group in enumerate(comparison.groups)),
     }
@@ -53,20 +54,22 @@ def draw(comparison: Comparison, picture: Path, path: Path) -> None:
     write_atomically(path, page)
 
 
-def cells(group: Group, family: bool) -> tuple[str, ...]:
+def cells(group: Group, comparison: Comparison) -> tuple[str, ...]:
     """A group by the headers from the second on."""
     counted, clip = group.first.cost, group.first.architecture.clip
-    spread = f"{100 * (group.error if family else group.deviation):.1f}" if len(group.entries) > 1 else "-"
+    spread = f"{100 * (group.error if comparison.family else group.deviation):.1f}" if len(group.entries) > 1 else "-"
     state = tables.megabytes(counted.state_bytes) if counted.state_bytes else "-"
+    milliseconds = comparison.latencies.get(group.name)
+    latency = ("-" if milliseconds is None else f"{milliseconds:g} ms",) if comparison.latencies else ()
     return (
         group.name, f"{group.accuracy:.1%}", spread, str(len(group.entries)), tables.millions(counted.macs),
-        tables.millions(counted.params), state, str(clip), group.first.measured,
+        tables.millions(counted.params), state, *latency, str(clip), group.first.measured,
     )  # fmt: skip
 
 
-def _row(index: int, group: Group, family: bool) -> str:
-    colour = COLOURS[0 if family else index % len(COLOURS)]
-    numbers = "".join(f"<td>{html.escape(text)}</td>" for text in cells(group, family))
+def _row(index: int, group: Group, comparison: Comparison) -> str:
+    colour = COLOURS[0 if comparison.family else index % len(COLOURS)]
+    numbers = "".join(f"<td>{html.escape(text)}</td>" for text in cells(group, comparison))
     return f"<tr><td><b style='color:{colour}'>{index + 1}</b></td>{numbers}</tr>"
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,11 +16,14 @@ from experiments.plots.figure import INK, SOFT, save, tidy
 from experiments.plots.front_data import COLOURS
 from scaling.coefficients import DIMENSIONS
 from scaling.family import Family
+from scaling.members import name_of
 
+LATENCY = "latency"
 LABELS = {
     "macs": "multiply-accumulates per clip, each at its own clip",
     "params": "trainable parameters",
     "state_bytes": "bytes of state of a stream",
+    LATENCY: "milliseconds, as the table given has them",
 }
 SINGLE = ("#c8442f", "#2a8a57", "#b97309", "#7a4fbf")
 FAMILY = COLOURS[0]
@@ -29,12 +31,13 @@ Point = tuple[int, float, float, int]
 """Exponent, cost, accuracy, held-out clips."""
 
 
-def draw(found: Family, axis: str = "macs") -> Path:
+def draw(found: Family, axis: str = "macs", latencies: Mapping[str, float] | None = None) -> Path:
     """Draws the networks that were trained on the picture's number of clips into the family's folder.
 
     Args:
         found: with at least one trained network.
-        axis: `macs`, `params` or `state_bytes`.
+        axis: `macs`, `params`, `state_bytes` or `latency`.
+        latencies: milliseconds by member, for `latency`; what has none is not drawn.
 
     Returns:
         The file: family.png, or family-params.png and the like.
@@ -43,11 +46,14 @@ def draw(found: Family, axis: str = "macs") -> Path:
     axes = figure.add_subplot()
     tidy(axes)
     axes.set_xscale("log", base=2)
-    family, singles, others = _points(found, axis)
+    latencies = latencies or {}
+    family, singles, others = _points(found, axis, latencies)
     axes.scatter([p[1] for p in others], [p[2] for p in others], s=16, color=SOFT, alpha=0.35, linewidths=0, zorder=2)
     base = next((point for point in family if point[0] == 0), None)
     for (name, points), colour in zip(singles.items(), SINGLE, strict=True):
         curve = sorted([*points, *([base] if base else [])])
+        if not points:
+            continue
         label = f"{name.replace('_', ' ')} alone"
         axes.plot(
             *_xy(curve), color=colour, linewidth=1.3, linestyle=(0, (4, 2)), marker="s", markersize=4, label=label
@@ -61,7 +67,7 @@ def draw(found: Family, axis: str = "macs") -> Path:
         _name(axes, names.get(exponent, "base"), x, y)
     if base is not None:
         axes.plot(base[1], base[2], marker="*", markersize=19, color=FAMILY, markeredgecolor="white", zorder=6)
-    _untrained(axes, found, axis, {point[0] for point in family})
+    _untrained(axes, found, axis, {point[0] for point in family}, latencies)
     if others:
         axes.scatter([], [], s=16, color=SOFT, alpha=0.5, label="other trials")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tables.short(float(f"{value:.3g}"))))
@@ -71,14 +77,17 @@ def draw(found: Family, axis: str = "macs") -> Path:
     axes.set_xlabel(LABELS[axis], color=INK)
     axes.set_ylabel("held-out accuracy", color=INK)
     axes.legend(loc="upper left", fontsize=9, frameon=True, facecolor="white", framealpha=0.9, edgecolor="none")
-    figure.suptitle("Compound scaling against one dimension at a time", x=0.01, ha="left", fontweight="bold", color=INK)
-    figure.supxlabel("\n".join(textwrap.wrap(_caption(found), 130)), x=0.01, ha="left", fontsize=8.5, color=SOFT)
+    title = "A family by latency" if axis == LATENCY else "Compound scaling against one dimension at a time"
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", color=INK)
+    figure.supxlabel("\n".join(textwrap.wrap(_caption(found, axis), 130)), x=0.01, ha="left", fontsize=8.5, color=SOFT)
     path = found.folder / ("family.png" if axis == "macs" else f"family-{axis.removesuffix('_bytes')}.png")
     save(figure, path)
     return path
 
 
-def _points(found: Family, axis: str) -> tuple[list[Point], dict[str, list[Point]], list[Point]]:
+def _points(
+    found: Family, axis: str, latencies: Mapping[str, float]
+) -> tuple[list[Point], dict[str, list[Point]], list[Point]]:
     """The family's points, those of each single dimension, and the other trials', all on as many clips."""
     family: dict[int, Point] = {}
     singles: dict[str, list[Point]] = {name: [] for name in DIMENSIONS}
@@ -86,8 +95,17 @@ def _points(found: Family, axis: str) -> tuple[list[Point], dict[str, list[Point
     for record in found.data["points"]:
         if record["clips"] != found.data["picture_clips"] or record["seed"] or record["network"]:
             continue
-        cost, held_out = float(record["cost"][axis]), int(record["held_out"])
-        point = (int(record["exponent"]), cost, float(record["accuracy"]), held_out)
+        exponent, held_out = int(record["exponent"]), int(record["held_out"])
+        if axis == LATENCY:  # somebody measured members, and nothing else
+            ours = record["kind"] == "member" or (
+                record["kind"] == "trial" and record["number"] == found.data["chosen"]
+            )
+            cost = latencies.get(name_of(exponent), 0.0) if ours else 0.0
+        else:
+            cost = float(record["cost"][axis])
+        if not cost:
+            continue
+        point = (exponent, cost, float(record["accuracy"]), held_out)
         if record["kind"] == "single":
             singles[DIMENSIONS[record["number"]]].append(point)
         elif record["kind"] == "member":
@@ -109,20 +127,26 @@ def _name(axes: Axes, text: str, x: float, y: float) -> None:
     )
 
 
-def _untrained(axes: Axes, found: Family, axis: str, trained: set[int]) -> None:
+def _untrained(axes: Axes, found: Family, axis: str, trained: set[int], latencies: Mapping[str, float]) -> None:
     """Marks members that were not trained where they stand in cost."""
-    attribute: Any = axis
     for member in found.members:
         if member.exponent in trained:
             continue
-        x = getattr(member, attribute)
+        x = latencies.get(member.name) if axis == LATENCY else getattr(member, axis)
+        if not x:
+            continue
         axes.axvline(x, ymax=0.06, color=FAMILY, linewidth=1.4)
         text = f"{member.name}\nnot trained"
         axes.annotate(text, (x, 0.065), xycoords=("data", "axes fraction"), ha="center", fontsize=8.5, color=SOFT)
 
 
-def _caption(found: Family) -> str:
+def _caption(found: Family, axis: str) -> str:
     clips, verdict = found.data["picture_clips"], found.data["verdict"]["text"]
+    if axis == LATENCY:
+        return (
+            f"Every point is a member trained on {clips:,} clips and scored on the same held-out clips; bars are 95 % "
+            "intervals of those. The star is the base. Times are those of the table given, for its device alone."
+        )
     return (
         f"Every point is a network trained on {clips:,} clips, all of one seed and scored on the same held-out clips; "
         "bars are 95 % intervals of those. The star is the base. A dashed curve multiplies the base's cost by the same "

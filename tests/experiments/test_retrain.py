@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import pytest
+import torch
 
 import networks
 from experiments.cli import main
@@ -106,13 +107,23 @@ def test_a_dry_run_writes_nothing(here, capsys):
         (["a0", "--name", "a/b"], "single folder name"),
         (["a0", "--ensemble", "3"], "do not split among 3 members"),
         (["a6", "--ensemble", "2"], "an ensemble already"),
+        (["a0", "--set", "compute.subclips=3", "--stream"], "which clips of 8 frames do not split into"),
+        (["arch.json", *SHORT, "--set", "compute.subclips=2"], "is not causal"),
+        (["arch.json", *SHORT, "--set", "compute.precision=float16"], "needs a GPU"),
         (["a0", "--freeze", "1"], "did you mean '--freeze-epochs'"),
     ],
 )
 def test_a_mistake_ends_in_one_line(here, capsys, words, message):
     assert main(["retrain", *words]) == 2
     error = capsys.readouterr().err
-    assert message in error and error.count("\n") == 1
+    assert message in error.splitlines()[-1] and sum(line.startswith("nas: error") for line in error.splitlines()) == 1
+    assert not (here / "runs").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_missing_gpu_is_said_before_there_is_a_run(here, nas):
+    answer = nas("retrain", "arch.json", *SHORT[:-2], "--device", "cuda")
+    assert answer.code == 2 and "torch finds no GPU here" in answer.err.splitlines()[-1]
     assert not (here / "runs").exists()
 
 

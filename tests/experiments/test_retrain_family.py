@@ -33,7 +33,7 @@ def test_a_family_is_trained_and_gone_on_with(nas: Nas, family: Path, monkeypatc
     words = ["retrain", "family", "--members", "A1:A2", "--seeds", "2", *SHORT]
     dry = nas(*words, "--dry-run")
     assert dry.code == 0 and "time: 4 trainings, 1 at a time, 1 thread(s) each: about" in dry.out
-    assert "disk: about" in dry.out and not (family / "retrained-1").exists()
+    assert "checkpoints will take about" in dry.out and not (family / "retrained-1").exists()
     answer = nas(*words)
     assert answer.code == 2
     assert "A2-seed1" in answer.out and "came apart" in answer.out and "1 of 4 trainings have no network" in answer.out
@@ -102,5 +102,8 @@ def test_the_front_of_a_family(nas: Nas, family: Path) -> None:
         ("A2", "A3", False),
     ]
     assert [group["name"] for group in data["groups"]] == ["A1", "A2", "A3"]
+    Path("table.csv").write_text("device,name,milliseconds\nphone,A1,4.5\nphone,A3,12\n")
+    timed = nas("report", "family", "--latency", "table.csv", "-o", "timed")
+    assert timed.code == 0 and "4.5 ms" in timed.out and "latency" in timed.out and Path("timed.png").is_file()
     mixed = nas("report", "family", family / "retrained-1" / "A1-seed0", "--json")
     assert len(json.loads(mixed.out)["groups"]) == 3 and json.loads(mixed.out)["steps"] == []

@@ -112,7 +112,7 @@ def test_the_picture(nas: Nas, tmp_path: Path) -> None:
     found.data.update(
         points=made_up_points(), picture_clips=1000, chosen=0, verdict={"text": "choice supported: of course"}
     )
-    points, singles, others = picture._points(found, "macs")
+    points, singles, others = picture._points(found, "macs", {})
     assert [point[0] for point in points] == [-2, -1, 0, 1]
     assert points[3] == (1, 1200e6, 0.5, 512)
     assert {name: len(curve) for name, curve in singles.items()} == dict.fromkeys(singles, 2)
@@ -120,3 +120,30 @@ def test_the_picture(nas: Nas, tmp_path: Path) -> None:
     for axis, name in (("macs", "family.png"), ("params", "family-params.png")):
         path = picture.draw(found, axis)
         assert path.name == name and path.read_bytes().startswith(b"\x89PNG")
+    timed, nothing, none = picture._points(found, "latency", {"A1": 3.0, "A3": 9.0})
+    assert [(point[0], point[1]) for point in timed] == [(-1, 3.0), (1, 9.0)]
+    assert not none and not any(nothing.values())
+    path = picture.draw(found, picture.LATENCY, {"A1": 3.0, "A3": 9.0, "A5": 40.0})
+    assert path.name == "family-latency.png" and path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name,ms\nA2,3\n", "no column 'milliseconds' (it has name, ms)"),
+        ("name,milliseconds\nA2,fast\n", "line 2: 'fast' is not a positive number"),
+        ("name,milliseconds\nA2,-3\n", "line 2: '-3' is not a positive number"),
+        ("name,milliseconds\nA2\n", "line 2: None is not a positive number"),
+        ("name,milliseconds\nA2,3\nA2,4\n", "line 3: 'A2' is there twice"),
+        ("name,milliseconds\nB2,3\n", "has none of A0, A1, A2"),
+        ("", "it has none"),
+        (None, "No such file"),
+    ],
+)
+def test_latency_tables_that_cannot_be_read(nas: Nas, tmp_path: Path, text: str | None, said: str) -> None:
+    table = tmp_path / "table.csv"
+    if text is not None:
+        table.write_text(text)
+    answer = nas("scale", "movinet", "--latency", table, "--runs", tmp_path / "runs")
+    assert answer.code == 2 and len(answer.err.splitlines()) == 1 and said in answer.err
+    assert not (tmp_path / "runs").exists()

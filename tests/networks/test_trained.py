@@ -158,3 +158,18 @@ def test_what_holds_no_trained_weights_says_what_to_do(tmp_path: Path) -> None:
     (state / "model.safetensors").write_bytes(b"")
     with pytest.raises(ValueError, match="a state to resume a run from"):
         load(state)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    network = small()
+    with torch.no_grad():
+        network.get_parameter("dense.weight")[0, 0] = float("nan")
+    save(tmp_path / "best", network)
+    with pytest.raises(ValueError, match=r"tensor 'dense.weight' has values that are not finite; take another"):
+        networks.load(tmp_path / "best")
+
+
+def test_a_state_to_go_on_from_is_no_trained_network(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.json").write_text("{}")
+    with pytest.raises(ValueError, match="is a state to go on from; give the run, or its checkpoints/best"):
+        networks.load(tmp_path)

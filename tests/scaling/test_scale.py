@@ -223,3 +223,57 @@ def test_coefficients_json_is_plain_and_whole(given) -> None:
     assert data == given.data
     with pytest.raises(ValueError, match=r"is not the coefficients\.json of a family"):
         family.reuse(given.folder / "summary.json", searchspace.load("movinet"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda data: data.pop("coefficients"), "key 'coefficients' is missing"),
+        (lambda data: data["coefficients"].update(depth="x"), r"depth is 'x'; allowed: a number from 1 to 8"),
+        (lambda data: data["coefficients"].pop("width"), "key 'width' is missing"),
+        (lambda data: data.update(ratio="two"), "ratio is 'two'"),
+        (lambda data: data.update(schema="other"), "is not the coefficients.json of a family"),
+    ],
+)
+def test_damaged_coefficients_are_named(given, tmp_path, damage, said) -> None:
+    data = json.loads((given.folder / "coefficients.json").read_text())
+    damage(data)
+    (tmp_path / "coefficients.json").write_text(json.dumps(data))
+    with pytest.raises(ValueError, match=said):
+        scale({**MOVINET, "coeffs": str(tmp_path / "coefficients.json")}, runs=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+    (tmp_path / "coefficients.json").write_text(json.dumps(data)[:-40])
+    with pytest.raises(ValueError, match="not JSON"):
+        family.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda line: line.pop("cost"), r"line 2 \(of an older version, or damaged\?\): key 'cost' is missing"),
+        (lambda line: line.pop("macs"), "key 'macs' is missing"),
+        (lambda line: line.update(accuracy=2), "accuracy is 2; allowed: a number from 0 to 1"),
+        (lambda line: line.update(kind="other"), "kind is 'other'"),
+    ],
+)
+def test_a_ledger_of_another_layout_is_refused_and_kept(tmp_path, monkeypatch, change, said) -> None:
+    calls = []
+
+    def run(job, _):
+        calls.append(job)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return pretend(jobs.Job(**job))
+
+    monkeypatch.setattr(engines.jobs, "run", run)
+    with pytest.raises(Interrupted):
+        scale(settings(tmp_path), runs=tmp_path, name="a")
+    ledger = tmp_path / "a" / "trials.jsonl"
+    old = lines(tmp_path / "a")
+    assert old[1]["kind"] == "result"
+    change(old[1])
+    ledger.write_text("".join(json.dumps(line) + "\n" for line in old))
+    before = ledger.read_bytes()
+    with pytest.raises(ValueError, match=said):
+        scale({}, runs=tmp_path, name="a", resume=True)
+    assert ledger.read_bytes() == before

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from scaling.schedule import Outcome, Schedule, Task
-from scaling.verdict import NOT_SUPPORTED, judge
+from scaling.verdict import NOT_SUPPORTED, Verdict, judge
 
 RUNGS = (10, 40)
 
@@ -93,5 +93,18 @@ def test_the_verdict_compares_trials_with_seeds() -> None:
         assert found.seed_spread == pytest.approx(gap / math.sqrt(2))  # of two values that differ by the gap
         assert found.supported == supported
         assert (NOT_SUPPORTED in str(found)) == (not supported)
+        assert found.ratio == pytest.approx(0.05 / 3 / (gap**2 / 2))
     alone = judge(Schedule(1, 1, (10,), 4), {Task("trial", 0, 10): Outcome((0.2,), 1.0)})
-    assert NOT_SUPPORTED in str(alone)
+    assert NOT_SUPPORTED in str(alone) and math.isnan(alone.by_chance)
+
+
+@pytest.mark.parametrize("trials", [4, 12])
+@pytest.mark.parametrize("ratio", [1.0, 3.0, 8.0])
+def test_how_often_chance_reaches_a_ratio(trials, ratio) -> None:
+    # Survival of F with d and 4 degrees of freedom: the incomplete beta function of 2 and d/2, in closed form.
+    half = (trials - 1) / 2
+    x = 4 / (4 + (trials - 1) * ratio)
+    found = Verdict(10, trials, math.sqrt(ratio), 1.0, repeated=4)
+    assert found.by_chance == pytest.approx(1 - (1 - x) ** half * (1 + half * x), abs=0.01)
+    assert found.supported == (ratio > 1)
+    assert ("but weakly" in str(found)) == (ratio > 1 and found.by_chance > 0.05)

@@ -47,6 +47,16 @@ def test_a_damaged_newest_falls_back_to_the_one_before(tmp_path):
         checkpoint.load_newest(tmp_path)
 
 
+def test_what_is_not_finite_is_damage(tmp_path):
+    checkpoint.save(tmp_path, 1, some(1), {})
+    broken = some(2)
+    broken["optimizer"]["0.square"][1] = float("nan")
+    checkpoint.save(tmp_path, 2, broken, {})
+    found, damaged = checkpoint.load_newest(tmp_path)
+    assert found is not None and found.step == 1
+    assert len(damaged) == 1 and "optimizer: tensor '0.square' has values that are not finite" in damaged[0]
+
+
 def test_a_write_cut_short_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):
     checkpoint.save(tmp_path, 1, some(1), {})
 

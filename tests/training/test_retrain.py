@@ -22,6 +22,7 @@ from training import checkpoint, losses
 from training.footprint import KEPT
 from training.interrupt import Interrupted
 from training.progress import Silent
+from training.recipe import Recipe
 from training.retrain import retrain
 from training.retrain_config import RetrainConfig, resolve
 from training.search import search
@@ -364,6 +365,34 @@ def test_a_foreign_checkpoint_is_refused(tmp_path):
     with pytest.raises(ValueError, match="checkpoints of another network"):
         retrain(None, runs=tmp_path, name="a", resume=True)
     assert saved != other
+
+
+def test_checkpoints_of_another_run_of_the_same_network_are_refused(tmp_path):
+    run = _cut(tmp_path)
+    for change, said in (
+        ({"seed": 1}, "seed is 1 there, 0 here"),
+        ({"optimizer.name": "adamw"}, "adamw there, sgd here"),
+    ):
+        with pytest.raises(Crash):
+            other = {**SETTINGS, **change}
+            retrain(architecture(), other, runs=tmp_path, name=said[:4], progress=Heard(6, crash))
+        shutil.rmtree(run / "checkpoints")
+        shutil.copytree(tmp_path / said[:4] / "checkpoints", run / "checkpoints")
+        with pytest.raises(ValueError, match=f"checkpoints of another training .*{said}"):
+            retrain(None, runs=tmp_path, name="a", resume=True)
+
+
+def test_a_recipe_file_that_changed_is_refused(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(Recipe.load("demo").to_yaml())
+    given = {**SETTINGS, "recipe": str(file)}
+    with pytest.raises(Crash):
+        retrain(architecture(), given, runs=tmp_path, name="a", progress=Heard(6, crash))
+    file.write_text(Recipe.load("demo").changed({"optimizer.momentum": 0.8}).to_yaml())
+    with pytest.raises(ValueError, match=r"optimizer.momentum: 0.9 in the run, 0.8 now"):
+        retrain(None, given, runs=tmp_path, name="a", resume=True)
+    file.write_text(Recipe.load("demo").to_yaml())
+    assert retrain(None, given, runs=tmp_path, name="a", resume=True).summary["members"][0]["steps"] == 12
 
 
 def test_changed_data_is_refused(tmp_path):
