@@ -2,7 +2,10 @@
 
 Three tables: the depthwise convolution by classes of shapes, against the ratio to the library's contiguous call that
 a prototype had reached (two thirds of it are the aim); the other operations at the shapes of a search; and the
-choices of `networks.choices` themselves. Both sides alternate, medians; the allocator keeps what is freed, for both.
+choices of `networks.choices` themselves. Both sides alternate, three runs each at a time, medians: an operation of a
+training step comes upon maps that the layer before has just written, not upon caches that the other side has filled.
+The allocator keeps what is freed, for both.
+
 Run: python -m benchmarks.operations
 """
 
@@ -25,6 +28,7 @@ from networks.depthwise import depthwise
 from networks.formulations import channels_last, pointwise, skip_pool, spatial_conv
 
 Run = Callable[[], None]
+IN_A_ROW = 3
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -80,16 +84,17 @@ def both_ways(operation: Callable[[], Tensor], leaves: list[Tensor], name: str, 
 
 
 def milliseconds(runs: list[Run], repeats: int) -> list[float]:
-    """Median of each, all in turn: of the processor's time on one thread, which other work on the machine disturbs
-    less, else of the wall clock's."""
+    """Median of each, all in turn, each `IN_A_ROW` times: of the processor's time on one thread, which other work on
+    the machine disturbs less, else of the wall clock's."""
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     times: list[list[float]] = [[] for _ in runs]
     for round_ in range(repeats + 2):
         for run, measured in zip(runs, times, strict=True):
-            start = clock()
-            run()
-            if round_ >= 2:
-                measured.append(1e3 * (clock() - start))
+            for _ in range(IN_A_ROW):
+                start = clock()
+                run()
+                if round_ >= 2:
+                    measured.append(1e3 * (clock() - start))
     return [statistics.median(measured) for measured in times]
 
 

@@ -5,9 +5,12 @@ memory of each, which a process of its own measures: its resident high-water mar
 before the network was made; weights and input count, what making it took for a moment does not. Before anything is
 timed the outputs are compared.
 
+Each row is measured with the system's memory allocator as it is found, and, in another process, with freed pages kept
+as `nas` keeps them (`experiments.allocator`). Peaks are those of the first allocator asked for.
+
 The port's side always computes in float32, as its users run it; a row in bfloat16 compares ours in bfloat16 with that.
 
-Run: python -m benchmarks.port [clip-a0 frame-a2 ...] [--threads 1 2] [--repeats N]
+Run: python -m benchmarks.port [clip-a0 frame-a2 ...] [--threads 1 2] [--allocators system kept]
 """
 
 from __future__ import annotations
@@ -32,9 +35,11 @@ from torch import Tensor
 import networks
 import searchspace
 from benchmarks.port_network import Port
+from experiments import allocator
 from searchspace import Architecture, Clip
 
 SIDES = ("port", "ours")
+SYSTEM, KEPT = ALLOCATORS = ("system", "kept")
 RUNS_OF_A_PEAK = 3
 # Largest difference of logits, in standard deviations of the port's, before anything is timed.
 BOUNDS = {torch.float32: 1e-3, torch.bfloat16: 0.15}
@@ -213,11 +218,29 @@ def medians(row: Row, repeats: int) -> list[float]:
     return [statistics.median(measured) for measured in times]
 
 
-def peak(row: Row, name: str, threads: int) -> float:
+def measured(row: Row, threads: int, repeats: int, pages: str) -> dict[str, float]:
+    """Milliseconds of each side and their difference, in a process of its own: allocators do not forget."""
+    flags = ["--measure", "--repeats", str(repeats)]
+    return _elsewhere(row, threads, pages, flags)
+
+
+def peak(row: Row, name: str, threads: int, pages: str) -> float:
     """Peak memory of one side in MB, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.port", row.name, "--peak", name, "--threads", str(threads)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return float(json.loads(done.stdout)["peak"]) / 1e6
+    return _elsewhere(row, threads, pages, ["--peak", name])["peak"] / 1e6
+
+
+def _elsewhere(row: Row, threads: int, pages: str, flags: list[str]) -> dict[str, float]:
+    """What this program prints in another process.
+
+    Raises:
+        SystemExit: it failed; with its last words.
+    """
+    command = [sys.executable, "-m", "benchmarks.port", row.name, "--threads", str(threads), "--allocators", pages]
+    done = subprocess.run([*command, *flags], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr.strip() or f"{' '.join(command)} ended with {done.returncode}")
+    result: dict[str, float] = json.loads(done.stdout)
+    return result
 
 
 def own_peak(row: Row, name: str) -> int:
@@ -258,26 +281,39 @@ def main() -> None:
     parser.add_argument("rows", nargs="*", help=f"by default all: {' '.join(known)}")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="default 1 2")
     parser.add_argument("--repeats", type=int, default=7, help="runs of each side, 8 times as many frames (default 7)")
+    parser.add_argument("--allocators", nargs="+", choices=ALLOCATORS, default=list(ALLOCATORS), help="default both")
     parser.add_argument("--peak", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if unknown := set(arguments.rows) - set(known):
         parser.error(f"rows {', '.join(sorted(unknown))} are not known; allowed: {', '.join(known)}")
     chosen = [known[name] for name in arguments.rows or known]
-    torch.set_num_threads(arguments.threads[0])
-    if arguments.peak:
-        print(json.dumps({"peak": own_peak(chosen[0], arguments.peak)}))
+    if arguments.peak or arguments.measure:
+        row = chosen[0]
+        torch.set_num_threads(arguments.threads[0])
+        if arguments.allocators == [KEPT]:
+            allocator.keep_pages()
+        if arguments.peak:
+            print(json.dumps({"peak": own_peak(row, arguments.peak)}))
+            return
+        found = difference(row)
+        times = medians(row, arguments.repeats * (8 if row.kind == "frame" else 1))
+        print(json.dumps({"difference": found, **dict(zip(SIDES, times, strict=True))}))
         return
     print(machine() + "\n")
-    print("| | threads | port ms | ours ms | times as fast | port MB | ours MB | difference |")
-    print("|---|---|---|---|---|---|---|---|")
+    if KEPT in arguments.allocators and (not allocator.is_glibc() or allocator.chosen()):
+        arguments.allocators = [SYSTEM]
+        print(f"pages are not kept: {allocator.described()}\n")
+    print("| | threads | allocator | port ms | ours ms | times as fast | port MB | ours MB | difference |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for row in chosen:
         for threads in arguments.threads:
-            torch.set_num_threads(threads)
-            found = difference(row)
-            theirs, ours = medians(row, arguments.repeats * (8 if row.kind == "frame" else 1))
-            memory = [peak(row, name, threads) for name in SIDES]
-            cells = [str(row), str(threads), f"{theirs:.1f}", f"{ours:.1f}", f"{theirs / ours:.2f}"]
-            print("| " + " | ".join([*cells, *(f"{size:.0f}" for size in memory), f"{found:.1e}"]) + " |", flush=True)
+            for i, name in enumerate(arguments.allocators):
+                result = measured(row, threads, arguments.repeats, name)
+                theirs, ours = (result[side] for side in SIDES)
+                cells = [str(row), str(threads), name, f"{theirs:.1f}", f"{ours:.1f}", f"{theirs / ours:.2f}"]
+                cells += ["" if i else f"{peak(row, side, threads, name):.0f}" for side in SIDES]
+                print("| " + " | ".join([*cells, f"{result['difference']:.1e}"]) + " |", flush=True)
 
 
 if __name__ == "__main__":

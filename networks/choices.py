@@ -12,6 +12,7 @@ torch 2.13; `python -m benchmarks.operations` measures it again.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 from searchspace.cost import GATED_POSITIONS
@@ -81,6 +82,7 @@ class Choice:
 
 
 MIB = 1 << 20
+MANY_TAPS = 45  # 5x3x3
 STRIP = 3  # columns: the widest kernel whose 2-D depthwise weight gradient is fast in the library
 
 
@@ -192,6 +194,14 @@ TABLE = (
         lambda s: s.taps[0] == 1 and s.bytes >= 4,
         "the library's strided 2-D gradient is fast in float32, and spreads no zeros",
         "1x5x5 stride 2, 24 channels, 64x64 map: 5.5 ms, spread 8.4; bfloat16 78, spread 6.1",
+    ),
+    Choice(
+        "depthwise input gradient",
+        "by parity",
+        f"a stride, {MANY_TAPS} taps and more, maps from 8x8 on (bfloat16: 16x16)",
+        lambda s: s.stride == 2 and math.prod(s.taps) >= MANY_TAPS and s.area * s.bytes >= 256,
+        "even and odd rows and columns apart: four convolutions without stride and without the zeros in between",
+        "5x3x3, 384 channels, 8x8 map: 2.3 ms, spread 2.8; 3x3x3, 80 channels, 32x32 map: 5.4, spread 4.8",
     ),
     Choice(
         "depthwise input gradient",

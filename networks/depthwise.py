@@ -4,7 +4,8 @@ The library's own forward is good in channels-last memory; its backward runs at 
 
 - Taps that never meet the map (a 5x5 kernel on a 2x2 map, 7x1x1 on 3 frames) are cropped first. This is exact.
 - A kernel of one tap is a product; purely temporal kernels with a stride subsample the map first.
-- Input gradient: a *forward* convolution of the output gradient with the flipped kernel (strided: spread by zeros).
+- Input gradient: a *forward* convolution of the output gradient with the flipped kernel (strided: four of them, or
+  one of the gradient spread with zeros).
 - Weight gradient: 2-D weight gradients, which the library does fast only for kernels at most 3 wide on maps at least
   as high as the kernel: kernels are cut into strips of 3 columns, maps padded, and time is put where it costs least.
 
@@ -16,6 +17,7 @@ Shapes: N clips, C channels, T frames, H x W input map; kernels [C, 1, kt, kh, k
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -186,6 +188,8 @@ def _input_gradient(grad: Tensor, weight: Tensor, axes: tuple[_Axis, ...]) -> Te
         return grad * weight.view(1, -1, 1, 1, 1)
     if how == "2-D library":
         return _input_gradient_2d(grad, weight, axes)
+    if how == "by parity":
+        return _input_gradient_by_parity(grad, weight, axes)
     t, h, w = axes
     flipped = channels_last(weight.flip(2, 3, 4))
     if how == "over time":
@@ -209,6 +213,54 @@ def _input_gradient(grad: Tensor, weight: Tensor, axes: tuple[_Axis, ...]) -> Te
         return channels_last(piece_gradient(grad))
     for piece, out in zip(_pieces(grad, result), outs, strict=True):
         out.copy_(piece_gradient(piece))
+    return result
+
+
+class _Half:
+    """One axis of the input gradient at every second input: a convolution without stride over the output gradient.
+
+    Input 2 q + first + before = 2 (q + m) + tap meets output q + m - j by tap 2 j + tap of the kernel.
+
+    Attributes:
+        inputs: which ones.
+        tap: the first tap that meets them; every second one after it does.
+        grads: the outputs that they meet.
+        edges: zero taps in front of the flipped taps and behind them, which make the padding even.
+        pad: zeros on both sides.
+    """
+
+    def __init__(self, axis: _Axis, first: int) -> None:
+        self.inputs, self.count = slice(first, None, 2), len(range(first, axis.size, 2))
+        self.tap, m = (first + axis.before) % 2, (first + axis.before) // 2
+        self.taps = len(range(self.tap, axis.taps, 2))
+        low, high = self.taps - 1 - m, self.count + m - axis.out
+        self.grads = slice(max(0, -low), axis.out + min(0, high))
+        self.pad = max(low, high, 0)
+        self.edges = (self.pad - max(low, 0), self.pad - max(high, 0))
+
+
+def _input_gradient_by_parity(grad: Tensor, weight: Tensor, axes: tuple[_Axis, ...]) -> Tensor:
+    """Rows and columns of even and odd inputs apart: each meets every second tap only, and no zeros in between."""
+    t, h, w = axes
+    pad = t.taps - 1 - t.before
+    shape = (len(grad), grad.shape[1], t.size, h.size, w.size)
+    result = torch.empty(shape, dtype=grad.dtype, device=grad.device, memory_format=torch.channels_last_3d)
+    halves = [[_Half(axis, first) for first in (0, 1) if first < axis.size] for axis in (h, w)]
+    parts = []
+    for rows, columns in itertools.product(*halves):
+        taps = weight[..., rows.tap :: 2, columns.tap :: 2].flip(2, 3, 4)
+        parts.append((rows, columns, channels_last(F.pad(taps, (*columns.edges, *rows.edges)))))
+    for rows, columns, taps in parts:
+        out = result[:, :, :, rows.inputs, columns.inputs]
+        met = channels_last(grad[:, :, :, rows.grads, columns.grads])
+        if taps.numel() == 0:
+            out.zero_()
+        elif taps.shape[2:] == (1, 1, 1):
+            torch.mul(met, taps.view(1, -1, 1, 1, 1), out=out)
+        elif taps.shape[3:] == (1, 1):
+            out.copy_(_over_time(met, taps, pad))
+        else:
+            out.copy_(F.conv3d(met, taps, padding=(pad, rows.pad, columns.pad), groups=len(taps)))
     return result
 
 
