@@ -98,6 +98,14 @@ def regular_expression(text: str) -> str:
     return text
 
 
+def member_names(text: str) -> str:
+    """The text, where it names members of a family, such as A0:A5 or A0,A2; raises `ValueError` otherwise."""
+    from scaling.members import parse_members
+
+    parse_members(text)
+    return text
+
+
 def set_by(texts: Iterable[str], given: Iterable[str], example: str) -> dict[str, Any]:
     """Settings from the words of `--set`, each KEY=VALUE.
 

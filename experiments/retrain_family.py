@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments import tables
-from experiments.arguments import read_by, whole
+from experiments.arguments import member_names, read_by, whole
 from experiments.machine import best_device, machine_defaults
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def add_arguments(group: argparse._ArgumentGroup) -> None:
     """Adds the flags that only families have."""
     group.add_argument(
         "--members",
-        type=read_by(_members),
+        type=read_by(member_names),
         metavar="A0:A5",
         help="which (default: all; on the built-in data those that take minutes)",
     )
@@ -183,10 +183,3 @@ def _expected(planned: Plan, parallel: int, ray: str | None) -> list[str]:
         f"time: {len(work)} trainings, {where}: about {duration(seconds)}{decoding}, by a few steps measured just now",
         *lines,
     ]
-
-
-def _members(text: str) -> str:
-    from scaling.members import parse_members
-
-    parse_members(text)
-    return text

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from experiments import scale_text, tables
-from experiments.arguments import add_run_flags, one_of, read_by, speaker, whole
+from experiments.arguments import add_run_flags, member_names, one_of, read_by, speaker, whole
 from scaling import family
 from scaling.base import newest_search
 from scaling.config import MEMBERS_BY, ScaleConfig
 from scaling.latency import read_latencies
-from scaling.members import name_of, parse_members
+from scaling.members import name_of
 from scaling.proposals import SAMPLERS
 from scaling.scale import COMMAND, check, given_coefficients, open_base
 from searchspace import Budget, Clip
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folder or coefficients.json of a family",
     )
     what.add_argument(
-        "--members", type=read_by(_members), metavar="A0:A5", help="which (default: A0:A5); A2 is the base"
+        "--members", type=read_by(member_names), metavar="A0:A5", help="which (default: A0:A5); A2 is the base"
     )
     what.add_argument(
         "--target-ratio", type=_ratio, metavar="R", help="cost of a member over that of the one before (default: 2)"
@@ -214,11 +214,6 @@ def _finish(args: argparse.Namespace, result: family.Family, say: Callable[[str]
     for line in scale_text.result(result, files):
         say(line)
     return 0
-
-
-def _members(text: str) -> str:
-    parse_members(text)
-    return text
 
 
 def _ratio(text: str) -> float:

@@ -108,9 +108,10 @@ def result(found: Family, pictures: Sequence[Path]) -> list[str]:
     lines += [f"picture: {path}" for path in pictures]
     if not pictures:
         lines.append("no picture: given coefficients train nothing")
-    names = [found.members[0], found.members[-1]]
-    lines.append("next: nas show " + " ".join(str(found.folder / f"{member.name}.json") for member in names))
-    lines.append(
-        f"      nas search --space {found.folder / f'{names[0].name}.yaml'} --budget {names[0].target / 1e6:.1f}M"
-    )
-    return lines
+    first, last = found.members[0], found.members[-1]
+    return [
+        *lines,
+        f"next: nas retrain {found.folder} --seeds 3 --parallel 2 --dry-run",
+        f"      nas show {found.folder / f'{first.name}.json'} {found.folder / f'{last.name}.json'}",
+        f"      nas search --space {found.folder / f'{first.name}.yaml'} --budget {first.target / 1e6:.1f}M",
+    ]

@@ -18,12 +18,13 @@ from scaling.members import name_of, parse_members
 from scaling.side_by_side import Task, run_here, run_in_processes, run_on_ray
 from scaling.steps import Measured
 from searchspace import Clip, cost
+from searchspace.schema import Fields
 from training import retrain_config
 from training import run as runs_module
 from training.interrupt import Interrupt, Interrupted
 from training.ledger import Ledger, complete_lines
 from training.progress import Progress, Silent
-from training.retrain_config import MOTION_CLIP, Resolved, resolve
+from training.retrain_config import MOTION_CLIP, Resolved, RetrainConfig, resolve
 from training.run import SUMMARY, read_json
 from video.layout import find_videos
 
@@ -235,13 +236,16 @@ def _chosen(found: Family, members: str | None) -> list[FamilyMember]:
 
 
 def restore(found: Family, config: Mapping[str, Any]) -> Plan:
-    """The plan of a folder that is gone on with, from its own configuration."""
-    settings = {key: value for key, value in config.items() if key not in ("members", "seeds", "recipe_name")}
+    """The plan of a folder that is gone on with, by its configuration; raises `ValueError` where that is damaged."""
+    fields = Fields(config, "the trainings' configuration")
+    members, seeds = fields.text("members"), fields.integer("seeds", 1, 100)
+    shared = {key: value for key, value in config.items() if key not in ("members", "seeds")}
+    RetrainConfig.stored({**shared, "arch": "", **({"clip": MOTION_CLIP} if shared.get("clip", "") is None else {})})
+    settings = {key: value for key, value in shared.items() if key not in (*ONE_NETWORK, "recipe_name")}
+    settings["recipe"] = shared["recipe_name"]
     if settings["clip"] is None:
         del settings["clip"]
-    settings["recipe"] = config["recipe_name"]
-    del settings["init"], settings["ensemble"]
-    return plan(found, settings, str(config["members"]), int(config["seeds"]))
+    return plan(found, settings, members, seeds)
 
 
 def comparable(settings: Mapping[str, Any], members: str | None, seeds: int | None) -> dict[str, Any]:

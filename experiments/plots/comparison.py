@@ -50,6 +50,13 @@ def label(group: Group) -> str:
     return group.name if count == 1 else f"{group.name} ({count} seeds)"
 
 
+def _legend(comparison: Comparison, index: int, group: Group) -> str | None:
+    """What a group is called in the legend; of a family one entry explains all."""
+    if not comparison.family:
+        return f"{index + 1}  {label(group)}"
+    return "mean over seeds and its standard error" if index == 0 else None
+
+
 def _panel(panel: Axes, comparison: Comparison, axis: Axis) -> None:
     title, of, unit = axis
     tidy(panel)
@@ -74,13 +81,18 @@ def _panel(panel: Axes, comparison: Comparison, axis: Axis) -> None:
         low, high = (group.error,) * 2 if comparison.family and len(group.entries) > 1 else group.bar
         panel.errorbar(
             [x], [group.accuracy], yerr=[[low], [high]], fmt="o", markersize=7, color=colour, markeredgecolor="white",
-            elinewidth=1.4, capsize=3, zorder=4, label=None if comparison.family else f"{i + 1}  {label(group)}",
+            elinewidth=1.4, capsize=3, zorder=4, label=_legend(comparison, i, group),
         )  # fmt: skip
         for entry in group.entries if len(group.entries) > 1 else ():
-            panel.plot([x], [entry.accuracy], "_", color=colour, markersize=9, alpha=0.6, zorder=3)
+            first = comparison.family and not i and entry is group.entries[0]
+            panel.plot(
+                [x], [entry.accuracy], "_", color=colour, markersize=9, alpha=0.6, zorder=3,
+                label="a seed" if first else None,
+            )  # fmt: skip
         panel.annotate(
-            group.name if comparison.family else str(i + 1), (x, group.accuracy), (7, 5), textcoords="offset points",
-            fontsize=9, fontweight="bold" if comparison.family else "normal", color=colour, zorder=5,
+            group.name if comparison.family else str(i + 1), (x, group.accuracy),
+            (-7, 6) if comparison.family else (7, 5), ha="right" if comparison.family else "left",
+            textcoords="offset points", fontsize=9, color=colour, zorder=5,
         )  # fmt: skip
     panel.set_xscale("log")
     values = [x for group in comparison.groups if (x := of(group.name, group.first.cost))]

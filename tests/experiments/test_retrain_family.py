@@ -74,6 +74,25 @@ def test_mistakes(nas: Nas, family: Path, words: list[str], said: str) -> None:
     assert last.startswith("nas: error: ") and said in last
 
 
+def test_a_damaged_configuration_is_named(nas: Nas, family: Path) -> None:
+    from scaling import family as families
+    from scaling.retraining import plan
+
+    config = {"command": "retrained", **plan(families.load(family), {"threads": 1}, "A1", 1).config}
+    (family / "retrained-1").mkdir()
+    for change, said in (
+        ({"clip": ...}, "other settings than this version (clip)"),
+        ({"seeds": "x"}, "seeds is 'x'"),
+        ({"members": ...}, "key 'members' is missing"),
+        ({"optimizer.lr": -1}, "lr is -1"),
+    ):
+        damaged = {key: value for key, value in {**config, **change}.items() if value is not ...}
+        (family / "retrained-1" / "config.json").write_text(json.dumps(damaged))
+        for words in (("retrain", "family", "--resume"), ("report", "family")):
+            answer = nas(*words)
+            assert answer.code == 2 and len(answer.err.splitlines()) == 1 and said in answer.err, answer.err
+
+
 def test_the_front_of_a_family(nas: Nas, family: Path) -> None:
     none = nas("report", "family")
     assert none.code == 2 and f"train them with: nas retrain {family} --seeds 3" in none.err
