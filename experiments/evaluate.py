@@ -61,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workers", type=whole(0, 256), default=os.cpu_count() or 1, metavar="N", help="processes (default: the cores)"
     )
     parser.add_argument("--device", default="cpu", help="cpu, or cuda (default: cpu)")
+    parser.add_argument("--threads", type=whole(1, 1024), metavar="N", help="of torch on the CPU (default: the cores)")
     add_formulation_flag(parser)
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="a new folder for the results (default: evaluation-N in the run)"
@@ -89,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
     trained = networks.load(args.checkpoint)
     protocols = _protocols(args.protocol, trained)
-    trained.network.to(check_device(args.device))
+    trained.network.to(check_device(args.device, args.threads))
     with networks.formulation(args.formulation or "fast"):
         folder, record, results = evaluation(
             trained,
