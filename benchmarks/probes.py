@@ -18,7 +18,7 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from networks import frame, fused, fused_layers, inference, joined, layers
+from networks import frame, frame_steps, fused, fused_layers, inference, joined, layers
 from networks.activations import ACTIVATIONS
 from networks.fused import FusedMoViNet
 from networks.movinet import MoViNet
@@ -277,13 +277,13 @@ def _frame() -> list[Probe]:
         return [(step.conv.weight, len(step.maps.rows)), *_linear(result, step.dense)]
 
     return [
-        Probe(frame.StemStep, "__call__", STEM, _own),
-        Probe(frame.PointwiseStep, "__call__", EXPAND, _own),
-        Probe(frame.SpaceStep, "__call__", SPACE, _own),
-        Probe(frame.TimeStep, "__call__", TIME, _own),
-        Probe(frame.SqueezeStep, "__call__", SQUEEZE, gates),
-        Probe(frame.ProjectStep, "__call__", PROJECT, transposed),
-        Probe(frame.SkipStep, "__call__", SKIP, transposed),
+        Probe(frame_steps.StemStep, "__call__", STEM, _own),
+        Probe(frame_steps.PointwiseStep, "__call__", EXPAND, _own),
+        Probe(frame_steps.SpaceStep, "__call__", SPACE, _own),
+        Probe(frame_steps.TimeStep, "__call__", TIME, _own),
+        Probe(frame_steps.SqueezeStep, "__call__", SQUEEZE, gates),
+        Probe(frame_steps.ProjectStep, "__call__", PROJECT, transposed),
+        Probe(frame_steps.SkipStep, "__call__", SKIP, transposed),
         Probe(frame.HeadStep, "__call__", HEAD, head),
         Probe(frame.FrameProgram, "classify", HEAD, classify),
     ]

@@ -179,6 +179,17 @@ def test_sizes_in_turn_and_how_many_are_kept() -> None:
     assert list(fast.programs.free)[-1] == (sizes[-1][2], *sizes[-1][:2]), "the last one used is kept"
 
 
+def test_whatever_the_defaults_of_torch_are() -> None:
+    network, frame = live(dataclasses.replace(small(), form=STREAM)).fuse(), frames(1, 1, 24, 24)
+    state = network.initial_state(1, 24, 24)
+    torch.set_default_dtype(torch.float64)
+    try:
+        given, _ = network(frame, state)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(given, network(frame)[0])
+
+
 def test_copies_have_programs_of_their_own() -> None:
     network, frame = live(dataclasses.replace(small(), form=STREAM)).fuse(), frames(1, 1, 24, 24)
     other = copy.deepcopy(network)
