@@ -1,9 +1,10 @@
 """What `nas retrain` reaches, by seeds: one row a question. Results are lines of `benchmarks/results/retraining.jsonl`
 and never computed twice; a run that was interrupted goes on.
 
-    python -m benchmarks.retraining runs/search-1                    # all rows, three seeds
-    python -m benchmarks.retraining runs/search-1 --rows causal      # one of them
-    python -m benchmarks.retraining runs/search-1 --rows videos --data mex_depth --group '^(s[0-9]+)'
+    python -m benchmarks.retraining                    # all rows, three seeds, of the network in results/searched.json
+    python -m benchmarks.retraining --rows causal      # one of them
+    python -m benchmarks.retraining --rows videos --data mex_depth --group '^(s[0-9]+)'
+    python -m benchmarks.retraining --arch runs/search-1/best/arch.json
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from training.ledger import Ledger, read_records
 from training.recipe import Recipe
 
 RESULTS = Path(__file__).parent / "results" / "retraining.jsonl"
+SEARCHED = RESULTS.with_name("searched.json")
+"""The winner of `make search`, seed 0, 603 MMACs, of which the results are."""
 CLIP = "8x64x64@5"
 SHORT = {"schedule.epochs": 4}
 """Of the rows that compare: 8,192 clips, about four minutes on two cores at 8x64x64."""
@@ -184,7 +187,7 @@ def table(rows: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
 def main() -> None:
     """Parses and runs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", help="a run of nas search")
+    parser.add_argument("--arch", default=SEARCHED, help="an arch.json, such as RUN/best/arch.json of a search")
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=[name for name in ROWS if name != "videos"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
@@ -196,7 +199,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if "videos" in arguments.rows and arguments.data is None:
         parser.error("row videos: give a folder with --data")
-    architecture = Architecture.load(Path(arguments.run) / "best" / "arch.json")
+    architecture = Architecture.load(arguments.arch)
     rows = {
         name: [train(name, seed, architecture, arguments) for seed in range(arguments.seeds)] for name in arguments.rows
     }
