@@ -160,6 +160,7 @@ def _finish(args: argparse.Namespace, folder: Path, say: Any) -> int:
         tables.print_json({"run": str(folder), **summary, "protocols": retrain_protocols.stored(folder)})
     elif protocols := retrain_protocols.stored(folder):
         tables.show(comparison(protocols), f"best network, per video: {folder / 'checkpoints' / 'best'}")
+        say("(the protocols crop the centre as the reference does, the test part below shows the largest window)")
         if all(protocol["protocol"] != "multiclip" for protocol in protocols):
             say("multiclip was left out: beside this training it is dear; nas evaluate runs it")
     for line in retrain_text.result(folder, summary):
