@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import tables
 from experiments.arguments import add_formulation_flag, one_of, read_by, whole
+from searchspace.schema import write_atomically
 
 if TYPE_CHECKING:
     from networks import Trained
@@ -24,6 +25,8 @@ EXAMPLE = """  nas evaluate runs/retrain-1
 
 SHEET = 12
 """Mistakes that the contact sheet shows."""
+
+RECORD = "evaluation.json"
 
 SCAN = "evaluation-scan.json"
 """What a look through the videos found, kept in the run: a large data set is looked through once."""
@@ -58,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workers", type=whole(0, 256), default=os.cpu_count() or 1, metavar="N", help="processes (default: the cores)"
     )
     parser.add_argument("--device", default="cpu", help="cpu, or cuda (default: cpu)")
+    parser.add_argument("--threads", type=whole(1, 1024), metavar="N", help="of torch on the CPU (default: the cores)")
     add_formulation_flag(parser)
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="a new folder for the results (default: evaluation-N in the run)"
@@ -82,16 +86,80 @@ def run(args: argparse.Namespace) -> int:
     if not Path(args.checkpoint).exists():
         raise ValueError(f"{args.checkpoint}: no such file or folder; give a run, a checkpoint folder or a file in it")
     import networks
-    from experiments.plots.live import Live
     from experiments.torch_device import check_device
+
+    trained = networks.load(args.checkpoint)
+    protocols = _protocols(args.protocol, trained)
+    trained.network.to(check_device(args.device, args.threads))
+    with networks.formulation(args.formulation or "fast"):
+        folder, record, results = evaluation(
+            trained,
+            lambda _: protocols,
+            data=args.data,
+            videos=args.videos,
+            views=args.views,
+            batch=args.batch,
+            workers=args.workers,
+            device=args.device,
+            out=args.out,
+        )
+    if args.json:
+        tables.print_json({"folder": str(folder), **record})
+        return 0
+    tables.show(comparison(record["protocols"]), title(trained))
+    for answer in [answer for answer in results[0].answers if answer.error][:5]:
+        print(f"no answer: {answer.name} ({answer.error})")
+    if importlib.util.find_spec("pyarrow") is None:
+        print("note: no Parquet files without pyarrow: pip install 'movinas[parquet]'")
+    for file in sorted(folder.iterdir()):
+        print(f"wrote {file}")
+    print(f"next: nas predict {args.checkpoint} VIDEO, or nas report {args.checkpoint} and other runs")
+    return 0
+
+
+def title(trained: Trained) -> str:
+    """Of the table of protocols."""
+    return f"{trained.network.architecture.name}, per video: {trained.path}"
+
+
+def evaluation(
+    trained: Trained,
+    choose: Callable[[Videos], list[str]],
+    *,
+    data: str | None = None,
+    videos: str | None = None,
+    views: tuple[int, int],
+    batch: int = 8,
+    workers: int,
+    device: str,
+    out: Path | None = None,
+) -> tuple[Path, dict[str, Any], list[Result]]:
+    """Judges a network by some protocols, and writes everything that there is to say of it.
+
+    Args:
+        trained: the network, on the device.
+        choose: which protocols, once it is known what there is to ask about; at least one.
+        data: what to ask about; None for what the network was validated on.
+        videos: the clips of an annotation file.
+        views: of multiclip, over time and over space.
+        batch: clips at once.
+        workers: processes that decode.
+        device: where the network is.
+        out: the folder to write; None for the run's next `evaluation-N`.
+
+    Returns:
+        The folder, the content of its evaluation.json, and the results.
+
+    Raises:
+        ValueError: data that the network cannot be asked about.
+        Interrupted: the rows so far are written.
+    """
+    from experiments.plots.live import Live
     from training.interrupt import Interrupt, Interrupted
     from training.protocols import judge
     from training.questions import open_videos
     from video.asked import Files
 
-    trained = networks.load(args.checkpoint)
-    protocols = _protocols(args.protocol, trained)
-    network = trained.network.to(check_device(args.device))
     results = []
 
     def shown(name: str) -> Callable[[int, int], None]:
@@ -102,29 +170,24 @@ def run(args: argparse.Namespace) -> int:
 
         return show
 
-    with Live() as live, Interrupt() as interrupt, networks.formulation(args.formulation or "fast"):
-        videos, notes = open_videos(
-            trained,
-            args.data,
-            args.videos,
-            scan_cache=home(trained.path) / SCAN,
-            workers=args.workers,
-            progress=live,
+    with Live() as live, Interrupt() as interrupt:
+        asked, notes = open_videos(
+            trained, data, videos, scan_cache=home(trained.path) / SCAN, workers=workers, progress=live
         )
-        if all(label is None for label in videos.labels):
+        if all(label is None for label in asked.labels):
             raise ValueError("none of these videos has a label; ask about them with: nas predict")
         for note in notes:
             live.line(f"note: {note}")
-        folder = new_folder(trained.path, args.out)
-        for name in protocols:
+        folder = new_folder(trained.path, out)
+        for name in choose(asked):
             result = judge(
-                network,
-                videos,
+                trained.network,
+                asked,
                 name,
-                views=args.views,
-                batch=args.batch,
-                workers=args.workers if isinstance(videos, Files) else 0,  # rendered clips are quicker here
-                device=args.device,
+                views=views,
+                batch=batch,
+                workers=workers if isinstance(asked, Files) else 0,  # rendered clips are quicker here
+                device=device,
                 progress=shown(name),
             )
             if result.scores is None and not result.interrupted:
@@ -134,25 +197,13 @@ def run(args: argparse.Namespace) -> int:
             if result.interrupted:
                 raise Interrupted(
                     interrupt.exit_code,
-                    f"stopped after {len(result.answers):,} of {len(videos.names):,} videos of {name}; their rows are "
+                    f"stopped after {len(result.answers):,} of {len(asked.names):,} videos of {name}; their rows are "
                     f"in {folder}",
                 )
-    summary = [facts(result) for result in results]
-    record = {"checkpoint": str(trained.path), "notes": notes, "protocols": summary}
-    (folder / "evaluation.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    _draw(folder, results[0], trained, videos)
-    if args.json:
-        tables.print_json({"folder": str(folder), **record})
-        return 0
-    tables.show(comparison(summary), f"{trained.network.architecture.name}, per video: {trained.path}")
-    for answer in [answer for answer in results[0].answers if answer.error][:5]:
-        print(f"no answer: {answer.name} ({answer.error})")
-    if importlib.util.find_spec("pyarrow") is None:
-        print("note: no Parquet files without pyarrow: pip install 'movinas[parquet]'")
-    for file in sorted(folder.iterdir()):
-        print(f"wrote {file}")
-    print(f"next: nas predict {args.checkpoint} VIDEO, or nas report {args.checkpoint} and other runs")
-    return 0
+    record = {"checkpoint": str(trained.path), "notes": notes, "protocols": [facts(result) for result in results]}
+    write_atomically(folder / RECORD, json.dumps(record, indent=2) + "\n")
+    _draw(folder, results[0], trained, asked)
+    return folder, record, results
 
 
 def _protocols(asked: str, trained: Trained) -> list[str]:

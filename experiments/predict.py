@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format", default="table", help="how to print (default: table)", **one_of("table", "csv", "json")
     )
     parser.add_argument("--device", default="cpu", help="cpu, or cuda (default: cpu)")
+    parser.add_argument("--threads", type=whole(1, 1024), metavar="N", help="of torch on the CPU (default: the cores)")
     add_formulation_flag(parser)
 
 
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     from training.prediction import predict
 
     trained = networks.load(args.checkpoint)
-    trained.network.to(check_device(args.device))
+    trained.network.to(check_device(args.device, args.threads))
     with Live() as live, networks.formulation(args.formulation or "fast"):
         answers = predict(
             trained,

@@ -11,7 +11,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from experiments import retrain_family, retrain_text, tables
+from experiments import retrain_family, retrain_protocols, retrain_text, tables
 from experiments.arguments import (
     add_machine_flags,
     add_run_flags,
@@ -21,6 +21,7 @@ from experiments.arguments import (
     speaker,
     whole,
 )
+from experiments.evaluate import comparison
 from experiments.machine import best_device, machine_defaults
 from experiments.targets import STREAM_HELP, resolve_architecture
 from searchspace import Clip
@@ -144,6 +145,7 @@ def draw(folder: Path) -> dict[str, Any]:
 
     summary = read_json(folder / "summary.json")
     if not (folder / curves.HTML).exists():  # of a finished run that is asked for again they stand
+        retrain_protocols.judge(folder, summary)
         curves.draw(folder)
         with open(folder / CONFUSION, encoding="utf-8", newline="") as file:
             classes, *counts = csv.reader(file)
@@ -155,7 +157,12 @@ def draw(folder: Path) -> dict[str, Any]:
 def _finish(args: argparse.Namespace, folder: Path, say: Any) -> int:
     summary = draw(folder)
     if args.json:
-        tables.print_json({"run": str(folder), **summary})
+        tables.print_json({"run": str(folder), **summary, "protocols": retrain_protocols.stored(folder)})
+    elif protocols := retrain_protocols.stored(folder):
+        tables.show(comparison(protocols), f"best network, per video: {folder / 'checkpoints' / 'best'}")
+        say("(the protocols crop the centre as the reference does, the test part below shows the largest window)")
+        if all(protocol["protocol"] != "multiclip" for protocol in protocols):
+            say("multiclip was left out: beside this training it is dear; nas evaluate runs it")
     for line in retrain_text.result(folder, summary):
         say(line)
     return 0

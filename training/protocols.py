@@ -19,9 +19,10 @@ import networks
 import searchspace
 import video
 from networks.ensemble import Fused, Network
+from searchspace import Buildable
 from training.evaluation import average, for_inference
 from training.scores import Scores
-from video.asked import Rendered, Videos, load_views
+from video.asked import Files, Rendered, Videos, load_views
 from video.source import Frames
 from video.views import CENTRE, View
 from video.views import views as spread
@@ -151,6 +152,19 @@ def judge(
         frames = [answer.frames for answer in answers if not answer.error] or [0]
         macs, memory = counted.frame_macs * float(np.mean(frames)), frame.activation_bytes + counted.state_bytes
     return Result(protocol, len(asked), tuple(answers), macs, memory, interrupted)
+
+
+def work(architecture: Buildable, videos: Videos, protocol: str, views: tuple[int, int] = VIEWS) -> float:
+    """Multiply-accumulates of all videos by a protocol, about: what there is to decide on whether to run it."""
+    counted, count = searchspace.cost(architecture), len(videos.names)
+    if isinstance(videos, Files):
+        infos = [item.info for item in videos.items]
+        frames = sum(info.frames / info.fps * architecture.clip.fps for info in infos if info.fps)
+    else:
+        frames, views = count * architecture.clip.frames, (1, 1)
+    if protocol == "stream":
+        return counted.frame_macs * frames
+    return float(counted.macs * count * (views[0] * views[1] if protocol == "multiclip" else 1))
 
 
 def _views(network: Network, videos: Videos, protocol: str, views: tuple[int, int]) -> Sequence[View]:

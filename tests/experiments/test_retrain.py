@@ -64,6 +64,25 @@ def test_an_ensemble_goes_wherever_a_network_goes(here, nas):
     assert "one" in report and "two" in report  # weights from elsewhere are no other seed
 
 
+def test_on_real_videos_it_ends_with_the_protocols_that_are_cheap(here, nas):
+    demo = ["data", "demo", "--output", "videos", "--train", "3", "--val", "1", "--clip", "8x16x16@5"]
+    assert nas(*demo).code == 0
+    words = ["retrain", "arch.json", "--stream", "--data", "videos", "--clip", "4x16x16", "--batch", "8"]
+    words += ["--threads", "1", "--device", "cpu", "--workers", "0", "--json"]
+    first = nas(*words, "--epochs", "2")
+    assert first.code == 0, first.err
+    found = json.loads(first.out)["protocols"]
+    # 2 epochs of 54 clips, backwards twice: 324 clips forward; 18 videos are 18 clips, 36 as streams, 540 by 10x3
+    assert [one["protocol"] for one in found] == ["clip", "stream"]
+    kept = json.loads((here / "runs/retrain-1/evaluation-1/evaluation.json").read_text())["protocols"]
+    assert kept == found and found[0]["videos"] == 18
+    again = nas("retrain", "--resume", "--name", "retrain-1")
+    assert again.code == 0 and "stream" in again.out and "multiclip was left out" in again.out
+    assert [path.name for path in (here / "runs/retrain-1").glob("evaluation-*") if path.is_dir()] == ["evaluation-1"]
+    more = nas(*words, "--epochs", "1", "--set", "evaluation.views=2")
+    assert [(one["protocol"], one["views"]) for one in json.loads(more.out)["protocols"]][1] == ("multiclip", 2)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
