@@ -179,22 +179,26 @@ def test_trainings_that_diverge_are_results_too(tmp_path, few_clips, monkeypatch
     assert len(lines(tmp_path / "a")) == 3
 
 
-def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path, monkeypatch) -> None:
+def interrupt_training(monkeypatch, number) -> None:
+    """Ctrl-C comes once, in the training of that number; the others answer at once."""
     calls = []
 
     def run(job, _):
         calls.append(job)
-        if len(calls) == 4:
+        if len(calls) == number:
             raise KeyboardInterrupt
         return pretend(jobs.Job(**job))
 
     monkeypatch.setattr(engines.jobs, "run", run)
+
+
+def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path, monkeypatch) -> None:
+    interrupt_training(monkeypatch, 4)
     config = settings(tmp_path)
     with pytest.raises(Interrupted, match="nas scale --resume --name a") as stop:
         scale(config, runs=tmp_path, name="a")
     assert stop.value.exit_code == 130
     assert len([record for record in lines(tmp_path / "a") if record["kind"] == "result"]) == 3
-    calls = [None] * 4
     resumed = scale({}, runs=tmp_path, name="a", resume=True)
     straight = scale(config, runs=tmp_path, name="b")
     assert resumed.data == straight.data
@@ -257,15 +261,7 @@ def test_damaged_coefficients_are_named(given, tmp_path, damage, said) -> None:
     ],
 )
 def test_a_ledger_of_another_layout_is_refused_and_kept(tmp_path, monkeypatch, change, said) -> None:
-    calls = []
-
-    def run(job, _):
-        calls.append(job)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return pretend(jobs.Job(**job))
-
-    monkeypatch.setattr(engines.jobs, "run", run)
+    interrupt_training(monkeypatch, 3)
     with pytest.raises(Interrupted):
         scale(settings(tmp_path), runs=tmp_path, name="a")
     ledger = tmp_path / "a" / "trials.jsonl"
