@@ -3,6 +3,7 @@
     python -m benchmarks.trainer speed                 # ratio of the steps, and rendering beside
     python -m benchmarks.trainer memory                # peak over T = 16, 64, 256 in sub-clips of 8, and whole clips
     python -m benchmarks.trainer speed --arch runs/search-1/best/arch.json --threads 2
+    python -m benchmarks.trainer speed --compile       # the trainer's network through torch.compile, the loop's not
 
 Speed: one process, both loops take turns on the same batches of one loader, each with a network of its own; the ratio
 is of the medians. Memory: one process a length; what its resident peak grows by from before the first step, without
@@ -48,7 +49,7 @@ def speed(arguments: argparse.Namespace) -> None:
     """Steps of both loops in turn; what a step waits for the loader is timed apart."""
     torch.set_num_threads(arguments.threads)
     clip, batch = Clip.parse(arguments.clip), arguments.batch
-    recipe = Recipe.load("demo").changed({"optimizer.batch": batch})
+    recipe = Recipe.load("demo").changed({"optimizer.batch": batch, "compute.compile": arguments.compile})
     ours, bare = (
         networks.create(architecture(arguments), generator=torch.Generator().manual_seed(0)) for _ in range(2)
     )
@@ -91,6 +92,7 @@ def speed(arguments: argparse.Namespace) -> None:
                 "clip": str(clip),
                 "batch": batch,
                 "threads": arguments.threads,
+                "compile": arguments.compile,
                 "rounds": rounds,
                 **{f"{name}_ms": round(1e3 * value, 2) for name, value in median.items()},
                 "trainer_over_bare": round(median["trainer"] / median["bare"], 4),
@@ -158,6 +160,7 @@ def main() -> None:
         command.add_argument("--clip", default="8x64x64@5")
         command.add_argument("--batch", type=int, default=16 if function is speed else 4)
         command.add_argument("--threads", type=int, default=1)
+        command.add_argument("--compile", action="store_true", help="the trainer's network through torch.compile")
         command.add_argument("--rounds", type=int, default=30)
         command.add_argument("--frames", type=int, nargs="+", default=[16, 64, 256])
         command.add_argument("--subclip", type=int, default=8, help="frames of a sub-clip")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from searchspace.decisions import Decisions
 _ROUNDS = 64
 # Rows whose neighbours are held in memory at once: 64 x some 400 neighbours x 161 decisions is 4 MB.
 _CHUNK = 64
+
+Reach: TypeAlias = int | NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,20 @@ class Repaired:
     inside: Flags
 
 
-def try_repair(decisions: Decisions, choices: Choices, window: Window, *, prefer: Score | None = None) -> Repaired:
-    """Like `repair`, but says in `inside` what failed instead of raising."""
+def try_repair(
+    decisions: Decisions,
+    choices: Choices,
+    window: Window,
+    *,
+    prefer: Score | None = None,
+    reach: Reach | None = None,
+) -> Repaired:
+    """Like `repair`, but says in `inside` what failed instead of raising.
+
+    Args:
+        decisions, choices, window, prefer: see `repair`.
+        reach: how many values of its list a decision may be moved from where it started, one number or [D].
+    """
     start = decisions.canonical(choices)
     current = start.copy()
     outside, _ = window.measure(current, np.arange(len(current)))
@@ -49,6 +64,9 @@ def try_repair(decisions: Decisions, choices: Choices, window: Window, *, prefer
             for row in chunk:
                 visited[row].add(current[row].tobytes())
             found, owner = expand(decisions, current[chunk])
+            if reach is not None:
+                near = (_moves(decisions, start[chunk[owner]], found) <= reach).all(axis=1)
+                found, owner = found[near], owner[near]
             order, outside = _ranked(found, chunk[owner], window, prefer)
             ends = np.cumsum(np.bincount(owner, minlength=len(chunk)))[:-1]
             for row, members in zip(chunk, np.split(order, ends), strict=True):
@@ -88,6 +106,22 @@ def repair(decisions: Decisions, choices: Choices, window: Window, *, prefer: Sc
     return result
 
 
+def repair_nearby(decisions: Decisions, choices: Choices, window: Window, reaches: Sequence[Reach | None]) -> Repaired:
+    """Like `try_repair`, within the first of several reaches that suffices, row by row.
+
+    Args:
+        decisions, choices, window: see `repair`.
+        reaches: see `try_repair`, narrow ones first.
+    """
+    start = decisions.canonical(choices)
+    best, inside = start.copy(), np.zeros(len(start), dtype=bool)
+    for reach in reaches:
+        rows = np.flatnonzero(~inside)
+        found = try_repair(decisions, start[rows], window.of(rows), reach=reach)
+        best[rows], inside[rows] = found.choices, found.inside
+    return Repaired(best, changes(decisions, start, best), inside)
+
+
 def describe(window: Window, row: int = 0) -> str:
     """The limits of one row, for messages."""
 
@@ -95,6 +129,12 @@ def describe(window: Window, row: int = 0) -> str:
         return float(np.ravel(bound)[row if np.ndim(bound) else 0])
 
     return ", ".join(f"{limit.name} {pick(limit.low):.6g}..{pick(limit.high):.6g}" for limit in window.limits)
+
+
+def _moves(decisions: Decisions, before: Choices, after: Choices) -> NDArray[np.int64]:
+    """By how many values of its list each decision was moved, 0 where it is not active on both sides, [N, D]."""
+    both = decisions.active(before) & decisions.active(after)
+    return np.where(both, np.abs(after.astype(np.int64) - before), 0)
 
 
 def _ranked(

@@ -14,6 +14,10 @@ Bound: TypeAlias = float | Floats
 """One number for all rows, or one a row [N]."""
 
 
+def _of(bound: Bound, rows: NDArray[np.intp]) -> Bound:
+    return bound if np.ndim(bound) == 0 else np.asarray(bound)[rows]
+
+
 @dataclass(frozen=True)
 class Limit:
     """One cost with the range it must lie in.
@@ -32,9 +36,7 @@ class Limit:
 
     def excess(self, cost: NDArray[Any], rows: NDArray[np.intp] | None = None) -> Floats:
         """How far costs [N] lie outside, as fractions of the upper bound; 0 inside."""
-        low, high = (
-            bound if rows is None or np.ndim(bound) == 0 else np.asarray(bound)[rows] for bound in (self.low, self.high)
-        )
+        low, high = (bound if rows is None else _of(bound, rows) for bound in (self.low, self.high))
         return np.asarray(np.maximum(np.maximum(low - cost, cost - high), 0.0) / high, dtype=np.float64)
 
 
@@ -59,6 +61,11 @@ class Window:
     def capped(self, name: str, cost: Cost, cap: float) -> Window:
         """The same window with a further cost that must not exceed `cap`."""
         return replace(self, limits=(*self.limits, Limit(name, cost, 0.0, cap)))
+
+    def of(self, rows: NDArray[np.intp]) -> Window:
+        """The window of some rows, for bounds that are given per row."""
+        limits = (replace(limit, low=_of(limit.low, rows), high=_of(limit.high, rows)) for limit in self.limits)
+        return Window(tuple(limits))
 
     def measure(self, choices: Choices, rows: NDArray[np.intp] | None = None) -> tuple[Floats, Floats]:
         """(how far outside, how far from the middle of the first limit), both relative, [N].

@@ -13,6 +13,7 @@ from controller.repair import try_repair
 from controller.selection import ABOVE, BELOW
 from controller.start import largest_entropy
 from controller.window import Window
+from scaling.mapping import bring_to
 from searchspace import Architecture, Budget, Choices, Clip, Probabilities, Space, cost, format_quantity
 from training.ledger import read_records
 from training.run import SUMMARY, read_json
@@ -174,7 +175,7 @@ def _of_space(space: Space, budget: str) -> Base:
 
 def _repaired(space: Space, row: Choices, macs: float) -> Choices:
     window = Window.around("macs", space.costs().macs, float(macs), BELOW, ABOVE)
-    found = try_repair(space.decisions, row[None], window)
+    found = bring_to(space, row[None], window)
     if not found.inside[0]:
         raise ValueError(
             f"no network of {_amount(macs)} was found in space {space.name!r}; give another base or budget"

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from controller.repair import Repaired, repair_nearby
+from controller.window import Window
 from searchspace import Choices, Space
 
 _PER_LAYER = 3  # kernel, expansion, squeeze-excitation: the decisions of a layer, in the order of the walk
@@ -60,6 +62,24 @@ def map_choices(choices: Choices, source: Space, target: Space, depth_ratio: flo
     heads = _channels(source.heads, source.heads[0], target.heads, target.heads[0])
     columns.append(heads[choices[:, -1]])
     return target.decisions.canonical(np.stack(columns, axis=1).astype(np.int8))
+
+
+def bring_to(space: Space, choices: Choices, window: Window) -> Repaired:
+    """Repairs networks to a cost so that they stay what scaling made of them, where that is possible.
+
+    Depths and widths are what coefficients say, and kernels what was searched, so expansions move first, by a value or
+    two of their lists; then all decisions do, by one, two, four; at last by any number (our choice).
+
+    Args:
+        space: of the networks.
+        choices: of `space`, int8 [N, D].
+        window: the cost.
+
+    Returns:
+        Choices of the same space; `inside` says which rows met the cost.
+    """
+    expansions = np.array([path.endswith("/expansion") for path in space.decisions.paths], dtype=np.int64)
+    return repair_nearby(space.decisions, choices, window, [expansions, 2 * expansions, 1, 2, 4, None])
 
 
 def _channels(old: Sequence[int], old_base: float, new: Sequence[int], new_base: float) -> NDArray[np.int64]:

@@ -6,11 +6,11 @@ import dataclasses
 import re
 from collections.abc import Sequence
 
-from controller.repair import Repaired, try_repair
+from controller.repair import Repaired
 from controller.selection import ABOVE, BELOW
 from controller.window import Window
 from scaling.coefficients import BASE_MEMBER, PUBLISHED, Coefficients
-from scaling.mapping import map_choices
+from scaling.mapping import bring_to, map_choices
 from scaling.spaces import scale
 from searchspace import Budget, Choices, Space, cost, format_quantity, published
 from searchspace.schema import show
@@ -118,7 +118,7 @@ def targets(text: str | None, exponents: Sequence[int], base_macs: float, ratio:
 
 
 def bring(choices: Choices, source: Space, exponent: int, member: Member, coefficients: Coefficients) -> Repaired:
-    """Maps networks of one scaling into a member's space and repairs them to its cost.
+    """Maps networks of one scaling into a member's space and repairs them to its cost; see `mapping.bring_to`.
 
     Args:
         choices: of `source`, int8 [N, D].
@@ -132,7 +132,7 @@ def bring(choices: Choices, source: Space, exponent: int, member: Member, coeffi
     """
     ratio = coefficients.depth ** (member.exponent - exponent)
     mapped = map_choices(choices, source, member.space, ratio)
-    return try_repair(member.space.decisions, mapped, member.window())
+    return bring_to(member.space, mapped, member.window())
 
 
 def _amount(macs: float) -> str:

@@ -228,6 +228,7 @@ def _report(work: Work) -> dict[str, Any]:
         "trials": trials,
         "points": work.points(),
         "picture_clips": work.config.drawn[0],
+        "proxies": work.proxies(),
         "verdict": {
             **{key: value if value == value else None for key, value in numbers.items()},
             "supported": verdict.supported,

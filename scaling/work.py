@@ -14,7 +14,7 @@ from scaling.base import Base
 from scaling.coefficients import DIMENSIONS, Coefficients
 from scaling.config import TRIAL_EXPONENTS, ScaleConfig
 from scaling.jobs import Job, training_work
-from scaling.members import Member, bring, members
+from scaling.members import Member, bring, members, name_of
 from scaling.members import targets as member_targets
 from scaling.schedule import RERUN, Outcome, Schedule, Task
 from scaling.spaces import normalise
@@ -112,7 +112,7 @@ class Work:
         self.ledger.append_json(record)
         self._results[job.key] = record
         self._settle(Task(job.kind, job.number, job.clips, job.seed))
-        self._spent += job.work
+        self._spent += planned_work(self.config, job.clips, job.exponent)
         left = (time.monotonic() - self._begin_time) * self._left() / self._spent / 60
         title = f"trainings, about {left:.0f} min left" if left >= 1 else "trainings"
         self.progress.phase(title, self.done, max(self.done, jobs_planned(self.config)))
@@ -146,11 +146,26 @@ class Work:
         found.sort(key=lambda record: str(record["job"]))
         return [{"kind": record["task"], **{key: record[key] for key in wanted}} for record in found]
 
+    def proxies(self) -> dict[str, dict[str, float]]:
+        """What the trials' networks cost at the clips that they were trained on, by member, in multiply-accumulates.
+
+        Returns:
+            For each member `least` and `most`, and `share`: the base's there times what the member may cost more.
+        """
+        base = cost(self.base.architecture, self.base.space.clip.at(self._side)).macs
+        found: dict[str, dict[str, float]] = {}
+        for exponent in TRIAL_EXPONENTS:
+            every = [r["macs"] for r in self._results.values() if r["task"] == "trial" and r["exponent"] == exponent]
+            if every:
+                share = base * self.ratio**exponent
+                found[name_of(exponent)] = {"least": min(every), "most": max(every), "share": share}
+        return found
+
     def _left(self) -> float:
         """Work that is still to come, about, where no trial fails."""
-        base = cost(self.base.architecture, self.base.space.clip.at(self._side)).macs
-        done = math.fsum(training_work(record["macs"], record["clips"]) for record in self._results.values())
-        return max(0.0, work_planned(self.config, base) - done)
+        every = [(r["clips"], r["exponent"]) for r in self._results.values()]
+        done = math.fsum(planned_work(self.config, clips, exponent) for clips, exponent in every)
+        return max(0.0, work_planned(self.config) - done)
 
     def _pending(self) -> list[Task]:
         running = set(self._running)
@@ -294,18 +309,18 @@ def jobs_planned(config: ScaleConfig) -> int:
     return config.architectures * sum(count * len(exponents) for count, _, exponents in planned(config))
 
 
-def work_planned(config: ScaleConfig, macs: int) -> float:
-    """How much that is, in the unit of `Job.work`.
-
-    Args:
-        config: of the search.
-        macs: of the base at the clip that it trains on; the others' follow from the ratio.
-    """
-    ratio = config.target_ratio or 2.0
+def work_planned(config: ScaleConfig) -> float:
+    """How much that is; see `planned_work`."""
     return config.architectures * math.fsum(
-        count * training_work(1, clips) * macs * math.fsum(ratio**exponent for exponent in exponents)
+        count * math.fsum(planned_work(config, clips, exponent) for exponent in exponents)
         for count, clips, exponents in planned(config)
     )
+
+
+def planned_work(config: ScaleConfig, clips: int, exponent: int) -> float:
+    """Of a training as targets have it, where the base's multiply-accumulates are one; for times, since what rounding
+    of small clips adds is not known beforehand."""
+    return training_work(1, clips) * (config.target_ratio or 2.0) ** exponent
 
 
 def proxy_clip(member: Member, base: Base, side: int) -> Clip:

@@ -6,7 +6,7 @@ import pytest
 import searchspace
 from controller.neighbours import changes, neighbours
 from controller.policy import Policy
-from controller.repair import repair, repair_to, try_repair
+from controller.repair import repair, repair_nearby, repair_to, try_repair
 from controller.window import Window
 from searchspace.decisions import Decision, Decisions
 
@@ -83,6 +83,35 @@ def test_impossible_windows_are_said_to_be(toy):
     far = try_repair(toy.decisions, toy.every[:3], Window.around("macs", toy.cost, 100_000, 0.01, 0.01))
     assert not far.inside.any()
     assert (toy.cost(far.choices) == toy.cost(toy.every).max()).all()
+
+
+def test_a_reach_holds_decisions_near_where_they_started(toy):
+    window = Window.around("macs", toy.cost, 20_000, 0.03, 0.01)
+    reach = np.arange(len(toy.decisions)) % 2  # every other decision by one value, the rest not at all
+    found = try_repair(toy.decisions, toy.every, window, reach=reach)
+    moved = np.abs(found.choices.astype(int) - toy.every)
+    both = toy.decisions.active(found.choices) & toy.decisions.active(toy.every)
+    assert ((moved <= reach) | ~both).all()
+    assert 0 < found.inside.sum() < len(toy.every)
+    free = repair(toy.decisions, toy.every, window)
+    assert (np.abs(free.choices.astype(int) - toy.every)[both] > 1).any()  # what a reach is for
+
+
+def test_the_first_reach_that_suffices_is_taken(toy):
+    targets = np.linspace(16_000, 24_000, len(toy.every))  # one a row
+    window = Window.around("macs", toy.cost, targets, 0.03, 0.01)
+    reaches = (np.arange(len(toy.decisions)) % 2, 1, None)
+    result = repair_nearby(toy.decisions, toy.every, window, reaches)
+    assert result.inside.all()
+    assert (result.changes == changes(toy.decisions, toy.every, result.choices)).all()
+    waiting = np.ones(len(toy.every), dtype=bool)
+    for reach in reaches:
+        alone = try_repair(toy.decisions, toy.every, window, reach=reach)
+        here = waiting & alone.inside
+        assert here.any() or reach is None
+        assert (result.choices[here] == alone.choices[here]).all()
+        waiting &= ~alone.inside
+    assert not waiting.any()
 
 
 def test_leaves_a_local_minimum():

@@ -106,6 +106,12 @@ def test_the_estimate_of_the_whole_matches_what_is_planned() -> None:
     assert "about 60 min" in lines[1]
 
 
+def test_networks_far_dearer_than_their_share_at_small_clips_are_told() -> None:
+    proxies = {"A1": {"least": 20e6, "most": 23e6, "share": 19e6}, "A3": {"least": 76e6, "most": 132e6, "share": 78e6}}
+    (line,) = scale_text.proxy_notes(proxies)
+    assert "networks of A3 cost 76.0 M to 132.0 M" in line and "where 78.0 M would be in proportion" in line
+
+
 def test_the_picture(nas: Nas, tmp_path: Path) -> None:
     assert nas("scale", "movinet", "--coeffs", "1.2,1.1,1.1,1.2", "--runs", tmp_path).code == 0
     found = family.load(tmp_path / "scale-1")

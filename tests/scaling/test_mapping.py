@@ -6,6 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import searchspace
+from controller.repair import repair
+from controller.window import Window
 from scaling.coefficients import Coefficients
 from scaling.mapping import map_choices
 from scaling.members import Member, bring, members, parse_members, targets
@@ -106,6 +108,22 @@ def test_a_thousand_networks_are_brought_to_each_members_cost(base) -> None:
             architecture = member.space.architecture(row)
             assert (member.space.choices(architecture) == row).all()
             assert searchspace.cost(architecture).macs == pytest.approx(member.target, rel=0.03)
+
+
+def test_bringing_to_a_cost_leaves_depths_and_widths_as_the_coefficients_made_them() -> None:
+    """Coefficients scale these; what rounding adds to the cost is taken from expansions, kernels stay."""
+    window = Window.around("macs", SPACE.costs().macs, 600e6, 0.03, 0.01)
+    rows = repair(DECISIONS, ROWS[:60], window).choices
+    for member in members(SPACE, COEFFICIENTS, (-2, -1, 1, 2), targets(None, (-2, -1, 1, 2), 600e6, 2)):
+        mapped = map_choices(rows, SPACE, member.space, COEFFICIENTS.depth**member.exponent)
+        found = bring(rows, SPACE, 0, member, COEFFICIENTS)
+        moved = [
+            path
+            for path, differ in zip(member.space.decisions.paths, (found.choices != mapped).T, strict=True)
+            if differ.mean() > 0.1
+        ]
+        assert found.inside.all() and moved
+        assert {path.rpartition("/")[2] for path in moved} == {"expansion"}
 
 
 @settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow])

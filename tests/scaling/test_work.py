@@ -6,6 +6,7 @@ import random
 import pytest
 
 from scaling.scale import _report
+from searchspace import cost
 from tests.scaling.small import lines, open_work, pretend
 
 
@@ -51,6 +52,20 @@ def test_what_is_trained(straight) -> None:
         ("member", 8, 0): 1,
     }
     assert len({record["job"] for record in results}) == len(results)
+
+
+def test_what_networks_cost_at_the_clips_of_trials_is_told(straight, tmp_path) -> None:
+    report, records = straight
+    assert sorted(report["proxies"]) == ["A1", "A3"]
+    for name, exponent in (("A1", -1), ("A3", 1)):
+        macs = [
+            record["macs"] for record in records if record.get("task") == "trial" and record["exponent"] == exponent
+        ]
+        costs = report["proxies"][name]
+        assert (costs["least"], costs["most"]) == (min(macs), max(macs))
+        work = open_work(tmp_path)
+        clip = work.base.space.clip.at(work.base.proxy_side(work.config.search_resolution))
+        assert costs["share"] == cost(work.base.architecture, clip).macs * 2.0**exponent
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
