@@ -25,6 +25,7 @@ from experiments.evaluate import comparison
 from experiments.machine import best_device, machine_defaults
 from experiments.targets import STREAM_HELP, resolve_architecture
 from searchspace import Clip
+from training.footprint import KEPT
 from training.retrain_config import comparable, resolve, restored
 from training.run import check_new, read_json, resume
 
@@ -78,6 +79,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where = parser.add_argument_group("where")
     add_machine_flags(where)
     add_run_flags(where, "retrain")
+    where.add_argument(
+        "--keep", type=whole(1, 10_000), metavar="N", help=f"checkpoints to go on from that stay (default: {KEPT})"
+    )
     retrain_family.add_arguments(parser.add_argument_group("of a family"))
 
 
@@ -128,7 +132,7 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
         ValueError: a `--set` without a `=`, or a setting given twice.
     """
     names = ("arch", "stream", "ensemble", "init", "teacher", "data", "group", "clip", "workers", "recipe", "seed")
-    given = {name: getattr(args, name) for name in (*names, "threads") if getattr(args, name) is not None}
+    given = {name: getattr(args, name) for name in (*names, "threads", "keep") if getattr(args, name) is not None}
     given |= {key: getattr(args, name) for name, key in FLAGS.items() if getattr(args, name) is not None}
     if args.device != "auto":
         given["device"] = args.device

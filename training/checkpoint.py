@@ -1,4 +1,4 @@
-"""Checkpoints of a run: a folder of safetensors and JSON, written beside and renamed, the last two kept.
+"""Checkpoints of a run: a folder of safetensors and JSON, written beside and renamed, the last ones kept.
 
 Nothing is pickled. A checkpoint that a kill or a full disk cut short never gets its name, so whatever has one is whole.
 """
@@ -37,14 +37,15 @@ class Checkpoint:
     data: dict[str, Any]
 
 
-def save(folder: Path, step: int, tensors: Mapping[str, Tensors], data: Mapping[str, Any]) -> Path:
-    """Writes a checkpoint and removes all but the last two.
+def save(folder: Path, step: int, tensors: Mapping[str, Tensors], data: Mapping[str, Any], keep: int = KEPT) -> Path:
+    """Writes a checkpoint and removes all but the last ones.
 
     Args:
         folder: the run's `checkpoints` folder; made if missing.
         step: number of training steps done; the checkpoint's name follows from it.
         tensors: groups of named tensors; each becomes a safetensors file.
         data: plain JSON data; floats keep every bit.
+        keep: how many stay, this one included.
 
     Returns:
         The checkpoint's folder.
@@ -79,7 +80,7 @@ def save(folder: Path, step: int, tensors: Mapping[str, Tensors], data: Mapping[
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    for old in names(folder)[:-KEPT]:
+    for old in names(folder)[:-keep]:
         shutil.rmtree(folder / old, ignore_errors=True)
     return final
 

@@ -12,7 +12,7 @@ OPTIMIZER_SLOTS = {"sgd": 1, "adamw": 2, "rmsprop": 2}
 """Copies of the weights that an optimiser keeps."""
 
 KEPT = 2
-"""Checkpoints of a run that are kept, the last ones."""
+"""Checkpoints of a run that are kept unless asked otherwise, the last ones."""
 
 LIBRARIES = 450_000_000
 """Bytes of a process with torch and its thread pools loaded, about."""
@@ -46,14 +46,19 @@ def weight_bytes(architecture: Architecture) -> int:
     return FLOAT_BYTES * (cost(architecture).params + 2 * channels)
 
 
-def checkpoint_bytes(members: Sequence[Architecture], recipe: Recipe) -> int:
+def checkpoint_bytes(members: Sequence[Architecture], recipe: Recipe, keep: int = KEPT) -> int:
     """Disk that the checkpoints of a retraining take at most, but for kilobytes.
 
     Of every network those to go on from, the best and the last one; of an ensemble its own best and last; and beside
     these what is being written, before it takes the place of another.
+
+    Args:
+        members: the networks, one or those of an ensemble.
+        recipe: how they are trained.
+        keep: checkpoints to go on from that are kept.
     """
     weights = [weight_bytes(member) for member in members]
     states = 1 + OPTIMIZER_SLOTS[recipe.optimizer.name] + bool(recipe.network.average)
     trained = 2 * sum(weights) * (2 if len(members) > 1 else 1)
     written = max(max(weights) * states, sum(weights))
-    return KEPT * states * sum(weights) + trained + written
+    return keep * states * sum(weights) + trained + written

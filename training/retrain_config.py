@@ -11,7 +11,7 @@ from searchspace import Architecture, Buildable, Clip, Ensemble, load_architectu
 from searchspace.schema import Fields, nearest
 from searchspace.trained import ARCHITECTURE
 from training import recipe as recipes
-from training.footprint import checkpoint_bytes
+from training.footprint import KEPT, checkpoint_bytes
 from training.recipe import Recipe
 from training.run import RunFolder
 from video.recipe import MOTION_CLASSES
@@ -40,6 +40,7 @@ class RetrainConfig:
         device: `cpu` or `cuda`.
         threads: of torch.
         workers: processes that decode videos.
+        keep: checkpoints to go on from that are kept, the last ones; the best and the last network are beside them.
     """
 
     arch: str = "arch.json"
@@ -56,6 +57,7 @@ class RetrainConfig:
     device: str = "cpu"
     threads: int = 2
     workers: int = 0
+    keep: int = KEPT
 
     def __post_init__(self) -> None:
         fields = Fields({**vars(self)}, "setting")
@@ -63,6 +65,7 @@ class RetrainConfig:
         fields.integer("seed", 0, 2**31 - 1)
         fields.integer("threads", 1, 1024)
         fields.integer("workers", 0, 256)
+        fields.integer("keep", 1, 10_000)
         fields.one_of("device", ["cpu", "cuda"])
         Clip.parse(self.clip)
 
@@ -116,7 +119,7 @@ class Resolved:
         members = self.members
         if self.config.data is None:
             members = tuple(dataclasses.replace(member, classes=len(MOTION_CLASSES)) for member in members)
-        return checkpoint_bytes(members, self.config.recipe)
+        return checkpoint_bytes(members, self.config.recipe, self.config.keep)
 
 
 def resolve(architecture: Buildable, given: Mapping[str, Any]) -> Resolved:

@@ -296,7 +296,7 @@ class RetrainLoop:
         kept = {"architecture": self.architecture.key(), "best": self.best, "lines": lines, "trainer": data}
         kept |= {"seed": self.trainer.seed, "recipe": self.recipe.flat()}
         kept["seconds"] = self._seconds()
-        checkpoint.save(self.checkpoints, self.trainer.done, tensors, kept)
+        checkpoint.save(self.checkpoints, self.trainer.done, tensors, kept, self.config.keep)
 
     def _restore(self) -> None:
         found, lines = self.found, {}

@@ -9,6 +9,7 @@ import searchspace
 from supernet import Path, Supernet
 from tests.training.networks_of_seconds import architecture
 from tests.training.small import settings
+from training.checkpoint import names
 from training.estimate import estimate
 from training.footprint import checkpoint_bytes, saved_bytes, weight_bytes
 from training.problem import build
@@ -57,16 +58,18 @@ def test_bytes_of_weights_are_those_of_the_network(stream):
         assert weight_bytes(network.architecture) == floats
 
 
-@pytest.mark.parametrize("members", [1, 2])
-def test_bytes_of_checkpoints_are_those_on_disk_and_what_is_being_written(tmp_path, members):
+@pytest.mark.parametrize(("members", "keep"), [(1, 2), (2, 2), (1, 3), (1, 1)])
+def test_bytes_of_checkpoints_are_those_on_disk_and_what_is_being_written(tmp_path, members, keep):
     settings = {"clip": "4x16x16@5", "schedule.epochs": 3, "schedule.epoch_clips": 16, "evaluation.clips": 18}
-    own = {"network.recalibrate": 8, "ensemble": members, "optimizer.name": "adamw", "threads": 1}
+    own = {"network.recalibrate": 8, "ensemble": members, "optimizer.name": "adamw", "threads": 1, "keep": keep}
     folder = retrain(architecture(), {**settings, **own}, runs=tmp_path).folder
+    for checkpoints in [path for path in folder.rglob("checkpoints") if list(path.glob("step-*"))]:
+        assert len(names(checkpoints)) == keep and names(checkpoints)[-1] == "step-00000003"
     kept = 0
     for file in folder.rglob("checkpoints/*/*.safetensors"):
         header = 8 + int.from_bytes(file.read_bytes()[:8], "little")
         kept += file.stat().st_size - header
     recipe = Recipe.load("demo").changed({"optimizer.name": "adamw"})
     weights = weight_bytes(architecture())
-    said = checkpoint_bytes([architecture()] * members, recipe)
+    said = checkpoint_bytes([architecture()] * members, recipe, keep)
     assert said - 4 * weights == pytest.approx(kept, rel=0.03)  # four states of weights, one being written
