@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,14 +100,14 @@ def members(found: Family) -> Table:
     return tables.grid(headers, rows, [1, 2, *range(4, len(headers))])
 
 
-def proxy_notes(proxies: Mapping[str, Mapping[str, float]]) -> list[str]:
+def proxy_notes(found: Family) -> list[str]:
     """A line for each member whose networks were far dearer at the small clips of the trials than its target says."""
     lines = []
-    for name, costs in proxies.items():
+    for name, costs in found.data["proxies"].items():
         if costs["most"] > costs["share"] * ROUNDED_UP:
             least, most, share = (tables.millions(costs[key]) for key in ("least", "most", "share"))
             lines.append(
-                f"note: the trials' networks of {name} cost {least} to {most} at their small clips, where {share} "
+                f"the trials' networks of {name} cost {least} to {most} at their small clips, where {share} "
                 "would be in proportion: strides round odd sides up, which favours trials that change the resolution"
             )
     return lines
@@ -121,7 +121,7 @@ def result(found: Family, pictures: Sequence[Path]) -> list[str]:
         failed = sum(all(rung["accuracy"] is None for rung in trial["rungs"]) for trial in tried)
         lines.append(f"trial {found.data['chosen']} of {len(tried)} was chosen" + f"; {failed} failed" * bool(failed))
         lines.append(found.data["verdict"]["text"])
-        lines += proxy_notes(found.data["proxies"])
+        lines += [f"note: {text}" for text in proxy_notes(found)]
     lines.append(f"family: {found.folder}: {COEFFICIENTS}, and a space and an arch.json for each member")
     lines += [f"picture: {path}" for path in pictures]
     if not pictures:

@@ -78,6 +78,7 @@ class Work:
         self._networks: Choices = base.networks(config.architectures, config.seed)
         self._side = base.proxy_side(config.search_resolution)
         self._begin_time, self._spent = time.monotonic(), 0.0
+        self._open: dict[str, float] = {}
         for number, record in enumerate(read_records(folder / LEDGER), start=1):
             fields = Fields(record, f"{folder / LEDGER}, line {number} (of an older version, or damaged?)")
             if fields.one_of("kind", ("proposal", "result")) == "proposal":
@@ -98,7 +99,9 @@ class Work:
                 return None
             self._begin(tasks[0])
             self._queue.sort(key=lambda job: -job.work)
-        return self._queue.pop(0)
+        job = self._queue.pop(0)
+        self._open[job.key] = planned_work(self.config, job.clips, job.exponent)
+        return job
 
     @property
     def finished(self) -> bool:
@@ -112,8 +115,9 @@ class Work:
         self.ledger.append_json(record)
         self._results[job.key] = record
         self._settle(Task(job.kind, job.number, job.clips, job.seed))
-        self._spent += planned_work(self.config, job.clips, job.exponent)
-        left = (time.monotonic() - self._begin_time) * self._left() / self._spent / 60
+        self._spent += self._open.pop(job.key)
+        half = math.fsum(self._open.values()) / 2  # of what runs, about half is done
+        left = (time.monotonic() - self._begin_time) * (self._left() - half) / (self._spent + half) / 60
         title = f"trainings, about {left:.0f} min left" if left >= 1 else "trainings"
         self.progress.phase(title, self.done, max(self.done, jobs_planned(self.config)))
 
@@ -147,15 +151,19 @@ class Work:
         return [{"kind": record["task"], **{key: record[key] for key in wanted}} for record in found]
 
     def proxies(self) -> dict[str, dict[str, float]]:
-        """What the trials' networks cost at the clips that they were trained on, by member, in multiply-accumulates.
+        """Multiply-accumulates of trials' networks, and of single dimensions', at the clips that they were trained on.
 
         Returns:
-            For each member `least` and `most`, and `share`: the base's there times what the member may cost more.
+            By member `least` and `most`, and `share`: the base's there, times what the member may cost more.
         """
         base = cost(self.base.architecture, self.base.space.clip.at(self._side)).macs
         found: dict[str, dict[str, float]] = {}
         for exponent in TRIAL_EXPONENTS:
-            every = [r["macs"] for r in self._results.values() if r["task"] == "trial" and r["exponent"] == exponent]
+            every = [
+                r["macs"]
+                for r in self._results.values()
+                if r["task"] in ("trial", "single") and r["exponent"] == exponent
+            ]
             if every:
                 share = base * self.ratio**exponent
                 found[name_of(exponent)] = {"least": min(every), "most": max(every), "share": share}

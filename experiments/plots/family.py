@@ -14,6 +14,7 @@ from controller.front import wilson
 from experiments import tables
 from experiments.plots.figure import INK, SOFT, save, tidy
 from experiments.plots.front_data import COLOURS
+from experiments.scale_text import proxy_notes
 from scaling.coefficients import DIMENSIONS
 from scaling.family import Family
 from scaling.members import name_of
@@ -151,5 +152,5 @@ def _caption(found: Family, axis: str) -> str:
         f"Every point is a network trained on {clips:,} clips, all of one seed and scored on the same held-out clips; "
         "bars are 95 % intervals of those. The star is the base. A dashed curve multiplies the base's cost by the same "
         "factors with one dimension alone: where the solid line is above all of them, scaling them together pays. "
-        f"{verdict[0].upper()}{verdict[1:]}."
+        f"{' '.join(f'{text[0].upper()}{text[1:]}.' for text in [verdict, *proxy_notes(found)])}"
     )

@@ -8,6 +8,7 @@ import pytest
 from experiments import scale_text
 from experiments.plots import family as picture
 from scaling import family
+from scaling.coefficients import Coefficients
 from scaling.config import ScaleConfig
 from scaling.scale import open_base
 from tests.experiments.conftest import Nas
@@ -107,8 +108,12 @@ def test_the_estimate_of_the_whole_matches_what_is_planned() -> None:
 
 
 def test_networks_far_dearer_than_their_share_at_small_clips_are_told() -> None:
-    proxies = {"A1": {"least": 20e6, "most": 23e6, "share": 19e6}, "A3": {"least": 76e6, "most": 132e6, "share": 78e6}}
-    (line,) = scale_text.proxy_notes(proxies)
+    found = family.Family(Path("runs"), Coefficients(1.2, 1.1, 1.1, 1.2), (), {})
+    found.data["proxies"] = {
+        "A1": {"least": 20e6, "most": 23e6, "share": 19e6},
+        "A3": {"least": 76e6, "most": 132e6, "share": 78e6},
+    }
+    (line,) = scale_text.proxy_notes(found)
     assert "networks of A3 cost 76.0 M to 132.0 M" in line and "where 78.0 M would be in proportion" in line
 
 
@@ -116,7 +121,11 @@ def test_the_picture(nas: Nas, tmp_path: Path) -> None:
     assert nas("scale", "movinet", "--coeffs", "1.2,1.1,1.1,1.2", "--runs", tmp_path).code == 0
     found = family.load(tmp_path / "scale-1")
     found.data.update(
-        points=made_up_points(), picture_clips=1000, chosen=0, verdict={"text": "choice supported: of course"}
+        points=made_up_points(),
+        picture_clips=1000,
+        chosen=0,
+        verdict={"text": "choice supported: of course"},
+        proxies={},
     )
     points, singles, others = picture._points(found, "macs", {})
     assert [point[0] for point in points] == [-2, -1, 0, 1]
