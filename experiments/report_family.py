@@ -61,7 +61,9 @@ def front(found: FamilyTraining) -> Comparison:
             group = Group(member, tuple(entries[row] for row in done))
             losses = tuple(loss for row in done if (loss := final_loss(row.path)) is not None)
             groups.append(group)
-            measured.append(Measured(member, tuple(entry.accuracy for entry in group.entries), losses))
+            accuracies = tuple(entry.accuracy for entry in group.entries)
+            tested = min(entry.videos or 0 for entry in group.entries)
+            measured.append(Measured(member, accuracies, losses, tested, group.entries[0].architecture.classes))
     every = [name_of(record["exponent"]) for record in read_json(found.folder.parent / "coefficients.json")["members"]]
     absent = [name for name in every if name not in {row.member for row in found.rows}]
     if absent:

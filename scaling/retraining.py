@@ -140,14 +140,13 @@ class FamilyTraining:
         for row in self.rows:
             if row.accuracy is not None:
                 found.setdefault(row.member, []).append(row)
-        return [
-            Measured(
-                name,
-                tuple(row.accuracy for row in rows if row.accuracy is not None),
-                tuple(loss for row in rows if (loss := final_loss(row.path)) is not None),
-            )
-            for name, rows in sorted(found.items())
-        ]
+        measured = []
+        for name, rows in sorted(found.items()):
+            accuracies = tuple(row.accuracy for row in rows if row.accuracy is not None)
+            losses = tuple(loss for row in rows if (loss := final_loss(row.path)) is not None)
+            summary = read_json(rows[0].path / SUMMARY)
+            measured.append(Measured(name, accuracies, losses, summary["clips"], summary["classes"]))
+        return measured
 
 
 def plan(

@@ -20,11 +20,15 @@ class Measured:
         name: of the member.
         accuracies: one a seed, in [0, 1].
         losses: training loss at the end, one a seed, in nats; empty where it is not known.
+        tested: clips that each accuracy was measured on; 0 where that is not known.
+        classes: of the data; 0 where that is not known.
     """
 
     name: str
     accuracies: tuple[float, ...]
     losses: tuple[float, ...] = ()
+    tested: int = 0
+    classes: int = 0
 
     @property
     def mean(self) -> float:
@@ -33,9 +37,20 @@ class Measured:
 
     @property
     def error(self) -> float:
-        """Standard error of the mean over seeds; NaN for one seed."""
+        """Standard error of the mean over seeds; NaN for one seed.
+
+        At least that of counting right answers among the test clips: two or three seeds may agree by accident.
+        """
         count = len(self.accuracies)
-        return statistics.stdev(self.accuracies) / math.sqrt(count) if count > 1 else math.nan
+        if count < 2:
+            return math.nan
+        counting = math.sqrt(self.mean * (1 - self.mean) / self.tested) if self.tested else 0.0
+        return max(statistics.stdev(self.accuracies), counting) / math.sqrt(count)
+
+    @property
+    def at_chance(self) -> bool:
+        """Whether guessing does as well, within two standard errors."""
+        return self.classes > 0 and self.mean - 2 * self.error <= 1 / self.classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +76,8 @@ class Step:
 
     @property
     def shown(self) -> bool:
-        """Whether the gain exceeds its standard error."""
-        return self.gain > self.error
+        """Whether the gain exceeds its standard error, and the larger member does better than guessing."""
+        return self.gain > self.error and not self.large.at_chance
 
     def __str__(self) -> str:
         error = "unknown" if math.isnan(self.error) else f"{100 * self.error:.1f}"
@@ -72,6 +87,8 @@ class Step:
     def _why(self) -> str:
         if math.isnan(self.error):
             return "one seed tells nothing about chance; train with --seeds 3"
+        if self.large.at_chance:
+            return f"{self.large.name} stands at chance ({100 / self.large.classes:.1f}%); it needs longer training"
         if self.small.mean > CEILING:
             left = 100 * (1 - self.small.mean)
             return f"{self.small.name} leaves only {left:.1f} points to gain; harder data tells more"

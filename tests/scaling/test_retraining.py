@@ -1,5 +1,6 @@
 """Families trained: what is planned, what is done side by side, and what a resume adds."""
 
+import dataclasses
 import json
 import math
 import multiprocessing
@@ -194,7 +195,11 @@ def test_steps_say_whether_they_are_shown_and_why_not() -> None:
     error = math.sqrt(statistics.variance(low.accuracies) / 3 + statistics.variance(high.accuracies) / 3)
     assert step.error == pytest.approx(error) and step.gain == pytest.approx(0.03) and step.shown
     assert str(step) == "step A0 -> A1: +3.0 points, standard error 0.8: shown"
+    lucky = Measured("A1", (0.63, 0.63, 0.63), tested=1000)  # three seeds that agree by accident
+    assert lucky.error == pytest.approx(math.sqrt(0.63 * 0.37 / 3000))
+    guessing = Measured("A1", (0.0605, 0.0605, 0.0606), tested=2048, classes=18)
     for small, large, why in (
+        (dataclasses.replace(guessing, accuracies=(0.05, 0.05)), guessing, "A1 stands at chance (5.6%)"),
         (low, Measured("A1", (0.7,)), "one seed tells nothing"),
         (low, Measured("A1", (0.5, 0.75)), "within its standard error"),
         (high, Measured("A2", (0.6, 0.6), (1.4, 1.4)), "ended at 1.40, the other's at 1.10, so it needs longer"),
