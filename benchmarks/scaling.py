@@ -1,4 +1,4 @@
-"""Scaling measured: how long a search over coefficients takes, what two workers are worth, and whether members step up.
+"""Scaling measured: how long a search over coefficients takes, and what two workers are worth.
 
 Every result is a line of `benchmarks/results/scaling.jsonl`; what has one is printed and not computed again, but with
 `--again`. Give folders of runs that may be thrown away.
@@ -6,7 +6,6 @@ Every result is a line of `benchmarks/results/scaling.jsonl`; what has one is pr
     python -m benchmarks.scaling trials 12 --runs /tmp/runs    # minutes of `nas scale --coeffs random --trials 12`
     python -m benchmarks.scaling trials 4 --runs /tmp/runs
     python -m benchmarks.scaling parallel                      # trainings of one thread at once, or of two in turn
-    python -m benchmarks.scaling members /tmp/runs/scale-1     # A0, A1, A2 with three seeds each: does each step gain?
     python -m benchmarks.scaling picture --runs /tmp/runs      # a family of the tiny space, all members drawn
 """
 
@@ -119,39 +118,6 @@ def parallel(arguments: argparse.Namespace) -> None:
     record("parallel", clips=arguments.clips, seconds=seconds, ratio=round(turn / once, 2))
 
 
-def members_step_up(arguments: argparse.Namespace) -> None:
-    """Members trained as `nas retrain FAMILY` does: each step's gain in mean accuracy beside its standard error."""
-    from experiments.plots.live import Live
-    from scaling.retraining import retrain_family
-    from scaling.steps import steps
-
-    clip, epochs = arguments.clip, arguments.clips / 2048  # of the recipe's epochs
-    key = {"family": str(arguments.family), "clips": arguments.clips, "clip": clip, "seeds": arguments.seeds}
-    if known(arguments, "members", **key):
-        return
-    begin = time.monotonic()
-    with Live() as progress:
-        found = retrain_family(
-            arguments.family,
-            {"clip": clip, "schedule.epochs": epochs, "threads": 1},
-            members=arguments.members,
-            seeds=arguments.seeds,
-            name=f"benchmark-{clip.partition('@')[0]}-{arguments.clips}",
-            resume=True,
-            workers=arguments.workers,
-            progress=progress,
-        )
-    for row in found.failed:
-        print(f"{row.name}: {row.error}")
-    for step in steps(found.measured()):
-        print(step)
-    if not found.failed:
-        accuracies = {measured.name: measured.accuracies for measured in found.measured()}
-        texts = [str(step) for step in steps(found.measured())]
-        minutes = round((time.monotonic() - begin) / 60, 1)  # of this process; less where it went on
-        record("members", **key, minutes=minutes, accuracies=accuracies, steps=texts)
-
-
 def picture(arguments: argparse.Namespace) -> None:
     """A family of the tiny space, whose networks learn in minutes, all members and single dimensions on 4,000 clips."""
     if known(arguments, "picture", family=str(arguments.runs / "tiny")):
@@ -165,24 +131,15 @@ def main() -> None:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    for name, function in (
-        ("trials", trials),
-        ("parallel", parallel),
-        ("members", members_step_up),
-        ("picture", picture),
-    ):
+    for name, function in (("trials", trials), ("parallel", parallel), ("picture", picture)):
         command = commands.add_parser(name, help=function.__doc__)
         command.set_defaults(function=function)
         command.add_argument("--workers", type=int, default=2, help="trainings at a time")
         command.add_argument("--runs", type=Path, default=Path("runs"))
         if name == "trials":
             command.add_argument("count", type=int)
-        if name == "members":
-            command.add_argument("family", type=Path)
-            command.add_argument("--members", default="A0:A2")
-            command.add_argument("--seeds", type=int, default=3)
-            command.add_argument("--clip", default="8x48x48@5", help="of the base")
-        command.add_argument("--clips", type=int, default=16_384 if name == "members" else 400, help="of a training")
+        if name == "parallel":
+            command.add_argument("--clips", type=int, default=2000, help="of a training")
         command.add_argument("--again", action="store_true", help="measure what was measured before")
     arguments = parser.parse_args()
     arguments.function(arguments)
