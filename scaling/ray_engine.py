@@ -159,8 +159,14 @@ def _connect(address: str, cpus: int) -> None:
             ray.init(num_cpus=cpus, include_dashboard=False, **options)
         else:
             ray.init(address=address, **options)
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # of a node that starts too slowly Ray says so by a bare Exception
+        ray.shutdown()
         reason = " ".join(str(error).split())[:120]
+        if address == LOCAL:
+            raise ValueError(
+                f"Ray did not start on this machine ({reason}); where other work keeps it busy, go on with --resume "
+                "later, or leave --ray out and give --workers"
+            ) from None
         raise ValueError(
             f"Ray at {address!r} cannot be reached ({reason}); start it with `ray start --head` and give its address, "
             f"or `--ray local`, or leave --ray out and give --workers"

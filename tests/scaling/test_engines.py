@@ -130,6 +130,21 @@ def test_a_lost_worker(straight, tmp_path, engine) -> None:
     assert table(tmp_path) == table(straight)
 
 
+def test_ray_that_does_not_start_is_an_error_of_one_line(tmp_path, monkeypatch) -> None:
+    import ray
+
+    from scaling.scale import scale
+
+    def slow(**_: object) -> None:
+        raise Exception("The current node timed out during startup.\nThis could happen because")  # as Ray has it
+
+    monkeypatch.setattr(ray, "init", slow)
+    with pytest.raises(ValueError, match=r"did not start on this machine \(The current node timed out.*--resume"):
+        scale(settings(tmp_path), runs=tmp_path / "runs", name="a", ray="local")
+    assert not ray.is_initialized()
+    assert (tmp_path / "runs" / "a" / "config.json").exists()
+
+
 def test_ray_that_is_not_there_is_an_error_of_one_line(tmp_path) -> None:
     from scaling.scale import scale
 
