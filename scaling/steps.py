@@ -89,11 +89,11 @@ class Step:
             return "one seed tells nothing about chance; train with --seeds 3"
         if self.large.at_chance:
             return f"{self.large.name} stands at chance ({100 / self.large.classes:.1f}%); it needs longer training"
+        left = f"{self.small.name} leaves {100 * (1 - self.small.mean):.1f} points to gain"
         if self.small.mean > CEILING:
-            left = 100 * (1 - self.small.mean)
-            return f"{self.small.name} leaves only {left:.1f} points to gain; harder data tells more"
+            return f"{left}; harder data tells more"
         if self.gain > 0:
-            return "the gain is within its standard error; more --seeds or longer training would tell"
+            return f"the gain is within its standard error, and {left}; more --seeds or harder data would tell"
         text = f"{self.large.name} is not better than {self.small.name} after this training"
         if not (self.small.losses and self.large.losses):
             return text

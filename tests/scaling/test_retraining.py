@@ -201,10 +201,10 @@ def test_steps_say_whether_they_are_shown_and_why_not() -> None:
     for small, large, why in (
         (dataclasses.replace(guessing, accuracies=(0.05, 0.05)), guessing, "A1 stands at chance (5.6%)"),
         (low, Measured("A1", (0.7,)), "one seed tells nothing"),
-        (low, Measured("A1", (0.5, 0.75)), "within its standard error"),
+        (low, Measured("A1", (0.5, 0.75)), "within its standard error, and A0 leaves 39.0 points to gain"),
         (high, Measured("A2", (0.6, 0.6), (1.4, 1.4)), "ended at 1.40, the other's at 1.10, so it needs longer"),
         (high, Measured("A2", (0.6, 0.6), (0.9, 0.9)), "needs more of them"),
-        (Measured("A0", (0.99, 0.99)), Measured("A1", (0.99, 0.99)), "only 1.0 points to gain"),
+        (Measured("A0", (0.99, 0.99)), Measured("A1", (0.99, 0.99)), "A0 leaves 1.0 points to gain; harder data"),
     ):
         (step,) = steps([small, large])
         assert not step.shown and "not shown, because" in str(step) and why in str(step)
