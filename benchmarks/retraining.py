@@ -143,7 +143,8 @@ def train(name: str, seed: int, architecture: Architecture, arguments: argparse.
         settings |= {key: json.loads(value) for key, _, value in (text.partition("=") for text in arguments.set)}
     chosen = row.architecture(architecture)
     recipe = hashlib.sha256(Recipe.load("demo").to_yaml().encode()).hexdigest()[:10]
-    identity = {"row": name, "architecture": chosen.key(), "settings": settings, "recipe": recipe}
+    written = settings | {"data": Path(settings["data"]).name if settings["data"] else None}  # not where it lies here
+    identity = {"row": name, "architecture": chosen.key(), "settings": written, "recipe": recipe}
     for record in read_records(RESULTS):
         if {key: record[key] for key in identity} == identity:
             return record

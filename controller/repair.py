@@ -20,6 +20,7 @@ _ROUNDS = 64
 _CHUNK = 64
 
 Reach: TypeAlias = int | NDArray[np.int64]
+"""How many values of its list each decision may be moved: one number for all, or one a decision [D]."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def try_repair(
 
     Args:
         decisions, choices, window, prefer: see `repair`.
-        reach: how many values of its list a decision may be moved from where it started, one number or [D].
+        reach: how many values of its list a decision may be moved from where it started, one number or [D];
+            None for any number.
     """
     start = decisions.canonical(choices)
     current = start.copy()
