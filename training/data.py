@@ -57,5 +57,15 @@ def open_source(
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What tells two descriptions of data apart, one from a file of JSON, the other fresh: such as "seed 0, now 1"."""
     new = json.loads(json.dumps(new))
-    keys = sorted({*old, *new})
+    keys = sorted({*old, *new} - {"decoder"})  # which is told (`older_decoder`), and matters where the digest differs
     return [f"{key} {old.get(key)}, now {new.get(key)}" for key in keys if old.get(key) != new.get(key)]
+
+
+def older_decoder(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
+    """A line for the user where the data of a run was read by an older decoder than today's, which reads more frames."""
+    if new.get("decoder") is None or old.get("decoder") == new["decoder"]:
+        return None
+    return (
+        f"the data of this run was read by an older decoder (version {old.get('decoder', 1)}, now {new['decoder']}): of "
+        "files whose time stamps were repaired other frames are used from here on"
+    )

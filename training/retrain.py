@@ -24,7 +24,7 @@ from searchspace.schema import write_atomically
 from searchspace.trained import ARCHITECTURE
 from training import initial
 from training import run as runs_module
-from training.data import differences, open_source
+from training.data import differences, older_decoder, open_source
 from training.evaluation import evaluate, for_inference
 from training.interrupt import Interrupt, Interrupted
 from training.metrics import Logged
@@ -210,12 +210,16 @@ class _Run:
         selection = select(source, recipe.evaluation.clips)
         described = selection.describe()
         if (path / DATA).exists():
-            changed = differences(self.folder.read_json(DATA), described)
+            before = self.folder.read_json(DATA)
+            older, changed = older_decoder(before, described), differences(before, described)
             if changed:
+                why = f"; {older}" if older else ""
                 raise ValueError(
-                    f"the data has changed since {path} was started ({'; '.join(changed)[:300]}); restore it, or start "
-                    "a new run"
+                    f"the data has changed since {path} was started ({'; '.join(changed)[:300]}{why}); restore it, or "
+                    "start a new run"
                 )
+            if older:
+                self.progress.line(older)
         else:
             self.folder.write_json(DATA, described)
         sizes = ", ".join(f"{count:,} {part}" for part, count in selection.parts.items())

@@ -168,14 +168,19 @@ class RetrainLoop:
 
     def _train(self, scalars: Scalars) -> None:
         trainer, watch = self.trainer, Watch(self.trainer)
-        batches = video.batches(self.source, self._requests(), workers=self.config.workers)
+        batches = video.batches(self.source, self._requests(), workers=self.config.workers, told=self.progress.line)
         saved = trainer.done
         if saved and self.length.epoch_ended(saved) and not self._scored():  # stopped while it was scored
             self._score(scalars)
             self._save()
         while trainer.done < self.length.steps and not self.interrupt.exit_code:
             begin = time.perf_counter()
-            clips, labels = next(batches)
+            try:
+                clips, labels = next(batches)
+            except (ValueError, OSError):
+                if trainer.done != saved:
+                    self._save()
+                raise
             loaded = time.perf_counter()
             outcome = trainer.step(clips, labels)
             ended = time.perf_counter()
@@ -187,7 +192,7 @@ class RetrainLoop:
             if self.length.epoch_ended(trainer.done):
                 try:
                     self._score(scalars)
-                except Interrupted:
+                except (Interrupted, ValueError):  # asked to stop, or a video that cannot be read
                     self._save()
                     raise
             elif trainer.done - saved < MOST_BETWEEN_CHECKPOINTS:

@@ -28,6 +28,10 @@ from training.supernet_steps import SupernetSteps
 
 METRICS = "step,loss,accuracy,reward,cost_ratio,entropy,residual,data_ms,step_ms"
 WARMUP_LOOK_EVERY = 10
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+"""Clips and labels."""
+
 SCALARS = {
     "loss": "weights/loss",
     "residual": "weights/mean_residual_scalar",
@@ -88,7 +92,7 @@ class SearchLoop:
 
     def _train(self, interrupt: Interrupt) -> None:
         config = self.config
-        batches = video.batches(self.source, self._requests(self.done), workers=config.workers)
+        batches = video.batches(self.source, self._requests(self.done), workers=config.workers, told=self.progress.line)
         while self.done < config.steps and not interrupt.exit_code:
             begin = time.perf_counter()
             values = self._step(batches)
@@ -120,21 +124,26 @@ class SearchLoop:
         """During the delay a look now and then is enough to see how training goes."""
         return self._learns_at(step) or step % WARMUP_LOOK_EVERY == 0
 
-    def _step(self, batches: Iterator[tuple[torch.Tensor, torch.Tensor]]) -> dict[str, float]:
+    def _load(self, batches: Iterator[Batch], step: int) -> tuple[list[Batch], list[Batch]]:
+        """The batches that a step trains on and looks at, before it changes anything: data at fault lose nothing."""
+        paths = self.config.paths
+        try:
+            trained_on = [next(batches) for _ in range(paths)]
+            return trained_on, [next(batches) for _ in range(paths * self._looks_at(step))]
+        except (ValueError, OSError):
+            if self.done % self.config.checkpoint_every:
+                self._save()
+            raise
+
+    def _step(self, batches: Iterator[Batch]) -> dict[str, float]:
         """One step of weights and controller; returns its metrics."""
         step, config = self.done, self.config
-        waited = 0.0
-
-        def load() -> tuple[torch.Tensor, torch.Tensor]:
-            nonlocal waited
-            begin = time.perf_counter()
-            batch = next(batches)
-            waited += time.perf_counter() - begin
-            return batch
-
+        begin = time.perf_counter()
+        trained_on, looked_at = self._load(batches, step)
+        waited = time.perf_counter() - begin
         choices = self.searcher.ask(config.paths)
         paths, replaced = self.steps.paths(choices, step)
-        loss = self.steps.train(paths, [load() for _ in range(config.paths)], step)
+        loss = self.steps.train(paths, trained_on, step)
         if not math.isfinite(loss):
             raise ValueError(
                 f"the training loss is {loss} at step {step}: lower learning_rate (it is {config.learning_rate:g})"
@@ -149,7 +158,10 @@ class SearchLoop:
         learn = self._learns_at(step)
         quality, reward = np.zeros(config.paths), np.zeros(config.paths)
         if self._looks_at(step):
-            looks = [self.steps.look(self.problem.space.architecture(row), *load()) for row in choices]
+            looks = [
+                self.steps.look(self.problem.space.architecture(row), *batch)
+                for row, batch in zip(choices, looked_at, strict=True)
+            ]
             quality = np.array([look.accuracy for look in looks])
             reward = self.reward(quality, cost, self.problem.caps(choices))
             for row, look, value in zip(choices, looks, reward, strict=True):
