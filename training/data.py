@@ -62,10 +62,10 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def older_decoder(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
-    """A line for the user where the data of a run was read by an older decoder than today's, which reads more frames."""
+    """A line for the user where the data of a run was read by an older decoder, which read fewer frames."""
     if new.get("decoder") is None or old.get("decoder") == new["decoder"]:
         return None
     return (
-        f"the data of this run was read by an older decoder (version {old.get('decoder', 1)}, now {new['decoder']}): of "
-        "files whose time stamps were repaired other frames are used from here on"
+        f"the data of this run was read by an older decoder (version {old.get('decoder', 1)}, now {new['decoder']}): "
+        "of files whose time stamps were repaired other frames are used from here on"
     )
