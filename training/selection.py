@@ -32,6 +32,11 @@ class Selection:
         }
 
     @property
+    def kind(self) -> str:
+        """As the source's."""
+        return self.source.kind
+
+    @property
     def clip(self) -> Clip:
         """As the source's."""
         return self.source.clip
@@ -103,14 +108,14 @@ def select(source: Source, watch_clips: int | None) -> Selection:
 
     Args:
         source: with the parts of a search.
-        watch_clips: how many clips to watch the training on, evenly spread over their part; None for all.
+        watch_clips: how many clips to watch the training on, 1 or more, evenly spread over their part; None for all.
     """
     sizes = source.parts
-    built_in = source.describe()["kind"] == "motion"
+    built_in = source.kind == "motion"
     test = "val" if "val" in sizes else "rescoring"
     watch = "rescoring" if built_in else test
     train = ["weights"] if built_in else [part for part in ("weights", "controller", "rescoring") if part != test]
-    count = min(watch_clips or sizes[watch], sizes[watch])
+    count = sizes[watch] if watch_clips is None else min(watch_clips, sizes[watch])
     spread = np.unique(np.linspace(0, sizes[watch] - 1, count).round().astype(np.int64))
     return Selection(
         source,

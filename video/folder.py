@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -52,6 +53,8 @@ class FolderSource:
         damaged: paths of the files of which some packets do not decode; they are used without those.
         notes: what a user should know before the start, one line each.
     """
+
+    kind = "folder"
 
     def __init__(
         self,
@@ -207,21 +210,25 @@ class FolderSource:
 
     def describe(self) -> dict[str, Any]:
         """Seed, options, classes, sizes, and a digest of every file's name, part and measured properties."""
-        listing = {
-            part: [(video.name, video.label, dataclasses.asdict(video.info)) for video in videos]
-            for part, videos in self._videos.items()
-        }
-        digest = hashlib.sha256(json.dumps(listing, sort_keys=True).encode()).hexdigest()
         return {
-            "kind": "folder",
+            "kind": self.kind,
             "root": str(self.root.resolve()),
             "annotations": self.annotations,
             "seed": self.seed,
             "group": self.group,
             "classes": list(self.classes),
             "parts": dict(self.parts),
-            "digest": digest,
+            "digest": self._digest,
         }
+
+    @functools.cached_property
+    def _digest(self) -> str:
+        """Of every file; the list of files never changes, and checkpoints ask for it again and again."""
+        listing = {
+            part: [(video.name, video.label, dataclasses.asdict(video.info)) for video in videos]
+            for part, videos in self._videos.items()
+        }
+        return hashlib.sha256(json.dumps(listing, sort_keys=True).encode()).hexdigest()
 
     def _frames(self, video: _Video, steps: NDArray[np.int64], length: int, side: int | None = None) -> Frames:
         """Decoded frames at grid steps, from memory where the video is, or can be, kept."""

@@ -32,6 +32,8 @@ class MotionSource:
     8x32x32; what was rendered is kept in memory, 24.6 kB a clip at that size, up to `cache_bytes`.
     """
 
+    kind = "motion"
+
     def __init__(
         self,
         seed: int,
@@ -157,7 +159,7 @@ class MotionSource:
 
     def describe(self) -> dict[str, Any]:
         """Seed, sizes and recipe: what decides every pixel beside the clip."""
-        return {"kind": "motion", "seed": self.seed, "parts": dict(self.parts), "recipe": self.recipe.to_dict()}
+        return {"kind": self.kind, "seed": self.seed, "parts": dict(self.parts), "recipe": self.recipe.to_dict()}
 
     def _caches(self, part: str) -> bool:
         """Whether the part is kept in memory; decided when it is first asked for."""

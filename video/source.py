@@ -21,6 +21,10 @@ class Source(Protocol):
     """A data set. Every item is a function of (seed, part, epoch, index) alone, whichever process asks, and when."""
 
     @property
+    def kind(self) -> str:
+        """What it is, as `describe` says it: "motion" for the built-in clips, "folder" for files."""
+
+    @property
     def clip(self) -> "Clip":
         """Shape and frame rate of the clips that come out."""
 

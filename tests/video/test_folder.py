@@ -59,6 +59,13 @@ def test_layout_with_train_and_val(dataset: Path) -> None:
         assert {0, 1} == set(source.labels(part).tolist())
 
 
+def test_the_list_of_files_is_hashed_once(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = FolderSource(dataset, CLIP)
+    first = source.describe()
+    monkeypatch.setattr("video.folder.hashlib.sha256", lambda *_: pytest.fail("hashed again"))
+    assert source.describe() == first == source.at(Clip(2, 8, 8)).describe()
+
+
 def test_layout_without_a_split(dataset: Path) -> None:
     source = FolderSource(dataset / "train", CLIP)
     assert set(source.parts) == {"weights", "controller", "rescoring"}
