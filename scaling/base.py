@@ -14,7 +14,7 @@ from controller.selection import ABOVE, BELOW
 from controller.start import largest_entropy
 from controller.window import Window
 from scaling.mapping import bring_to
-from searchspace import Architecture, Budget, Choices, Clip, Probabilities, Space, cost, format_quantity
+from searchspace import Architecture, Budget, Choices, Clip, ClipLike, Probabilities, Space, cost, format_quantity
 from training.ledger import read_records
 from training.run import SUMMARY, read_json
 from training.seeds import generator
@@ -89,7 +89,7 @@ def newest_search(runs: Path) -> Path | None:
     return max(found, key=lambda path: ((path / SUMMARY).stat().st_mtime_ns, path.name), default=None)
 
 
-def find_base(word: str, runs: Path, budget: str, clip: str | None, classes: int) -> Base:
+def find_base(word: str, runs: Path, budget: str, clip: ClipLike | None, classes: int) -> Base:
     """Reads what a family should start from.
 
     Args:
@@ -97,13 +97,13 @@ def find_base(word: str, runs: Path, budget: str, clip: str | None, classes: int
             published name or the path of an arch.json.
         runs: folder of all runs.
         budget: cost of the base that is made of a space; not for runs and architectures, which have their own.
-        clip: shape at which costs are counted; None for the base's own.
+        clip: shape at which costs are counted, in any form that `Clip.of` takes; None for the base's own.
         classes: of a base that is made of a space.
 
     Raises:
         ValueError: nothing of that name, an unfinished run, an ensemble, or a budget outside the space.
     """
-    wanted = None if clip is None else Clip.parse(clip)
+    wanted = None if clip is None else Clip.of(clip)
     if word in searchspace.names() or word.endswith((".yaml", ".yml")):
         return _of_space(_at(searchspace.load(word).with_classes(classes), wanted), budget)
     for folder in (Path(word), runs / word):

@@ -29,12 +29,13 @@ def parse_members(text: str) -> tuple[int, ...]:
     Raises:
         ValueError: not of this form, twice the same, or a range that runs backwards.
     """
-    names = re.split(r"[:,]", text)
+    names = re.split(r"[:,]", text) if isinstance(text, str) else []
     found = [_NAME.fullmatch(name.strip()) for name in names]
     exponents = [int(match.group(1)) - BASE_MEMBER for match in found if match is not None]
     if len(exponents) == 2 and ":" in text:
         exponents = list(range(exponents[0], exponents[1] + 1))
-    if None in found or (":" in text and len(names) != 2) or not exponents or len(set(exponents)) != len(exponents):
+    twice = len(set(exponents)) != len(exponents)
+    if not exponents or None in found or (":" in text and len(names) != 2) or twice:
         raise ValueError(f"members {show(text)}: write a range such as A0:A5, or names such as A0,A2; A2 is the base")
     return tuple(sorted(exponents))
 

@@ -62,7 +62,7 @@ def scale(
         Interrupted: after Ctrl-C or SIGTERM; the run can be resumed.
     """
     progress = progress or Silent()
-    given = dict(config) if isinstance(config, Mapping) else {} if config is None else config.to_dict()
+    given = runs_module.settled(config if isinstance(config, Mapping) else {} if config is None else config.to_dict())
     folder = runs_module.resume(Path(runs), name, COMMAND, given) if resume else None
     resolved = ScaleConfig.resolve(**given) if folder is None else ScaleConfig.stored(folder.config)
     base = open_base(resolved, Path(runs))

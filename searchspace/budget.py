@@ -8,7 +8,7 @@ import re
 import numpy as np
 import numpy.typing as npt
 
-from searchspace.clip import Clip
+from searchspace.clip import Clip, ClipLike
 from searchspace.cost import Cost
 from searchspace.decisions import Choices
 from searchspace.form import Form
@@ -82,9 +82,9 @@ class Budget:
             )
         return self
 
-    def limit(self, clip: Clip) -> float:
+    def limit(self, clip: ClipLike) -> float:
         """The budget for one clip, in MACs, parameters or bytes."""
-        return self.amount * clip.frames if self.per_frame else self.amount
+        return self.amount * Clip.of(clip).frames if self.per_frame else self.amount
 
     def of(self, cost: Cost) -> int:
         """The quantity of a cost that this budget limits."""
@@ -94,8 +94,9 @@ class Budget:
         """The quantity of each row of choices, int8 [N, D] -> int64 [N]."""
         return model.of(self.quantity, choices)
 
-    def echo(self, clip: Clip) -> str:
+    def echo(self, clip: ClipLike) -> str:
         """The budget as it was understood, for people."""
+        clip = Clip.of(clip)
         return f"{format_quantity(self.quantity, self.limit(clip))}" + (f" per clip {clip}" * (self.quantity == "macs"))
 
 

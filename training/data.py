@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import video
-from searchspace import Clip
+from searchspace import ClipLike
 from training.progress import Progress
 
 
 def open_source(
     data: str | None,
-    clip: Clip,
+    clip: ClipLike,
     *,
     seed: int,
     group: str | None,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from searchspace import Clip
+from searchspace import Clip, ClipLike
 from video import Source
 from video.augmentation import Augmentation
 from video.source import Frames, check_request
@@ -75,7 +75,7 @@ class Selection:
         check_request(self, part, ())
         return np.concatenate([self.source.labels(own)[indices] for own, indices in self.chosen[part]])
 
-    def at(self, clip: Clip) -> Selection:
+    def at(self, clip: ClipLike) -> Selection:
         """See `video.Source`."""
         return Selection(self.source.at(clip), self.chosen)
 
