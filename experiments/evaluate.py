@@ -28,9 +28,6 @@ SHEET = 12
 
 RECORD = "evaluation.json"
 
-SCAN = "evaluation-scan.json"
-"""What a look through the videos found, kept in the run: a large data set is looked through once."""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `nas evaluate`."""
@@ -171,9 +168,7 @@ def evaluation(
         return show
 
     with Live() as live, Interrupt() as interrupt:
-        asked, notes = open_videos(
-            trained, data, videos, scan_cache=home(trained.path) / SCAN, workers=workers, progress=live
-        )
+        asked, notes = open_videos(trained, data, videos, home=home(trained.path), workers=workers, progress=live)
         if all(label is None for label in asked.labels):
             raise ValueError("none of these videos has a label; ask about them with: nas predict")
         for note in notes:

@@ -21,6 +21,7 @@ from searchspace import Clip, ClipLike, cost
 from searchspace.schema import Fields
 from training import retrain_config
 from training import run as runs_module
+from training.data import open_source
 from training.interrupt import Interrupt, Interrupted
 from training.ledger import Ledger, complete_lines
 from training.progress import Progress, Silent
@@ -302,12 +303,28 @@ def retrain_family(
             if _finished(group.path / task.name) is not None:
                 progress.line(f"{task.name} is finished")
         missing = [task for task in tasks if _finished(group.path / task.name) is None]
+        if len(missing) > 1 and (ray is not None or workers > 1):
+            _look_through(planned.trainings[0].resolved.config, group.path, progress)
         errors = _train(missing, ledger, workers, ray, int(planned.config["threads"]), progress)
         rows = tuple(_row(training, group.path, errors) for training in planned.trainings)
         result = FamilyTraining(group.path, rows)
         if not result.failed:
             group.write_json(SUMMARY, {"accuracy": {row.name: row.accuracy for row in rows}})
         return result
+
+
+def _look_through(config: RetrainConfig, folder: Path, progress: Progress) -> None:
+    """Looks through videos once, before several trainings would do it at a time; what it finds is kept for them."""
+    if config.data is not None:
+        open_source(
+            config.data,
+            config.clip,
+            seed=config.seed,
+            group=config.group,
+            workers=config.workers,
+            folder=folder,
+            progress=progress,
+        )
 
 
 def find_group(folder: Path, name: str | None, given: Mapping[str, Any]) -> runs_module.RunFolder | None:
