@@ -18,6 +18,7 @@ from typing import Any
 from searchspace.clip import Clip
 from searchspace.schema import Fields, nearest, parse_json, read_text, write_atomically
 from searchspace.trained import versions
+from training.resources import cores
 
 SUMMARY = "summary.json"
 STARTING = ".starting-"
@@ -220,7 +221,7 @@ def environment() -> dict[str, Any]:
         "versions": versions("movinas", "torch", "numpy", "av", "safetensors"),
         "machine": platform.machine(),
         "system": platform.system(),
-        "cpus": os.cpu_count() or 1,
+        "cpus": cores(),
     }
 
 
