@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from controller.searchers import SEARCHERS
 from searchspace import Budget, Clip, Kernel
 from searchspace.architecture import MAX_LAYERS
 from searchspace.schema import Fields, nearest, show
@@ -72,7 +73,7 @@ class SearchConfig:
         data: folder of videos, or None for the built-in motion data.
         group: regular expression whose first group names the person or recording of a file.
         steps: optimiser steps of the supernet.
-        searcher: `reinforce`, `random` or `evolution`.
+        searcher: who chooses, by its name in `controller.searchers`.
         seed: of everything random.
         recipe: `short` or `tunas`; decides every setting below that was not given.
         paths: architectures a step, each with its own micro-batch (K).
@@ -184,7 +185,7 @@ class SearchConfig:
         fields.number("beta", -100, 0)
         fields.number("window", 0, 1)
         fields.number("controller_rate", 0, 1e5)
-        fields.one_of("searcher", ["reinforce", "random", "evolution"])
+        fields.one_of("searcher", SEARCHERS)
         fields.one_of("recipe", ["auto", *RECIPES])
         fields.one_of("warmup", ["boot", "tunas", "sandwich", "uniform"])
         fields.one_of("kernels", ["nested", "separate"])
