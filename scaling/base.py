@@ -14,6 +14,7 @@ from controller.selection import ABOVE, BELOW
 from controller.start import largest_entropy
 from controller.window import Window
 from scaling.mapping import bring_to
+from scaling.members import check_scaled_by
 from searchspace import Architecture, Budget, Choices, Clip, ClipLike, Probabilities, Space, cost, format_quantity
 from training.ledger import read_records
 from training.run import SUMMARY, read_json
@@ -153,12 +154,13 @@ def _point(space: Space, architecture: Architecture, note: str, policy: Probabil
 
 
 def _of_space(space: Space, budget: str) -> Base:
-    target = Budget.parse(budget).limit(space.clip)
-    low, high = space.costs().bounds("macs")
+    wanted = check_scaled_by(Budget.parse(budget)).of_form(space.form)
+    quantity, target = wanted.quantity, wanted.limit(space.clip)
+    low, high = space.costs().bounds(quantity)
     if not low <= target <= high:
         raise ValueError(
             f"budget {budget} is outside space {space.name!r} at clip {space.clip}, whose networks cost "
-            f"{_amount(low)} to {_amount(high)}; give one between them"
+            f"{format_quantity(quantity, low)} to {format_quantity(quantity, high)}; give one between them"
         )
     a2 = searchspace.published("a2")
     if len(a2.blocks) == len(space.blocks):
@@ -168,17 +170,21 @@ def _of_space(space: Space, budget: str) -> Base:
             space.decisions.canonical(((space.decisions.sizes - 1) // 2).astype(np.int8)),
             "nearest to its middle",
         )
-    architecture = space.architecture(_repaired(space, row, target), f"{space.name}-base")
-    note = f"base: the point of space {space.name!r} {which}, {_amount(target)} at clip {space.clip}"
+    architecture = space.architecture(_repaired(space, row, target, quantity), f"{space.name}-base")
+    amount = format_quantity(quantity, target)
+    note = f"base: the point of space {space.name!r} {which}, {amount} at clip {space.clip}"
     return Base(space, architecture, (note,))
 
 
-def _repaired(space: Space, row: Choices, macs: float) -> Choices:
-    window = Window.around("macs", space.costs().macs, float(macs), BELOW, ABOVE)
+def _repaired(space: Space, row: Choices, amount: float, quantity: str = "macs") -> Choices:
+    """The row brought to a cost."""
+    costs = functools.partial(space.costs().of, quantity)
+    window = Window.around(quantity, costs, float(amount), BELOW, ABOVE)
     found = bring_to(space, row[None], window)
     if not found.inside[0]:
         raise ValueError(
-            f"no network of {_amount(macs)} was found in space {space.name!r}; give another base or budget"
+            f"no network of {format_quantity(quantity, amount)} was found in space {space.name!r}; give another base "
+            "or budget"
         )
     repaired: Choices = found.choices[0]
     return repaired

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from scaling.members import parse_members
+from scaling.members import check_scaled_by, parse_members
 from scaling.proposals import SAMPLERS
 from searchspace import Budget
 from searchspace.schema import Fields, nearest
@@ -100,8 +100,7 @@ class ScaleConfig:
         fields.integer("architectures", 1, 100)
         fields.one_of("members_by", MEMBERS_BY)
         fields.integer("steps", 1, 100_000_000)
-        if Budget.parse(self.budget).quantity != "macs":
-            raise ValueError(f"budget {self.budget!r}: families are scaled by multiply-accumulates, such as 600MFLOPs")
+        check_scaled_by(Budget.parse(self.budget))
         if self.search_resolution is not None:
             fields.integer("search_resolution", 8, 4096)
         fields.integer("seed", 0, 2**31 - 1)

@@ -86,6 +86,13 @@ def members(
     )
 
 
+def check_scaled_by(budget: Budget) -> Budget:
+    """The budget, where it limits what families are scaled by; raises `ValueError` for parameters or memory."""
+    if budget.quantity != "macs":
+        raise ValueError(f"budget {budget.text!r}: families are scaled by multiply-accumulates, such as 600MFLOPs")
+    return budget
+
+
 def targets(text: str | None, exponents: Sequence[int], base_macs: float, ratio: float) -> list[float]:
     """What each member should cost, in multiply-accumulates at its own clip.
 
