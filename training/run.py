@@ -18,6 +18,7 @@ from typing import Any
 from searchspace.clip import Clip
 from searchspace.schema import Fields, nearest, parse_json, read_text, write_atomically
 from searchspace.trained import versions
+from training import openmp
 from training.resources import cores
 
 SUMMARY = "summary.json"
@@ -222,6 +223,7 @@ def environment() -> dict[str, Any]:
         "machine": platform.machine(),
         "system": platform.system(),
         "cpus": cores(),
+        "openmp": openmp.given(),
     }
 
 
