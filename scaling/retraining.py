@@ -289,6 +289,8 @@ def retrain_family(
         ValueError: no family, a mistake in the settings, or Ray cannot be reached.
         Interrupted: after Ctrl-C or SIGTERM; every run is saved and can be resumed.
     """
+    from training.judging import judge_retraining
+
     progress, given = progress or Silent(), dict(settings or {})
     found = family.load(Path(folder))
     group = find_group(found.folder, name, comparable(given, members, seeds)) if resume else None
@@ -306,6 +308,9 @@ def retrain_family(
         if len(missing) > 1 and (ray is not None or workers > 1):
             _look_through(planned.trainings[0].resolved.config, group.path, progress)
         errors = _train(missing, ledger, workers, ray, int(planned.config["threads"]), progress)
+        for task in tasks:
+            if _finished(group.path / task.name) is not None:  # one may have been stopped between its end and this
+                judge_retraining(group.path / task.name, progress)
         rows = tuple(_row(training, group.path, errors) for training in planned.trainings)
         result = FamilyTraining(group.path, rows)
         if not result.failed:

@@ -128,7 +128,7 @@ def evaluate_videos(
                 "by": by,
                 "checkpoint": str(trained.path),
                 "data": _where(trained, data),
-                "clips": videos,
+                "clips_below": None if videos is None else str(Path(videos).resolve()),
                 **described(asked, trained.classes),
                 "notes": notes,
                 "protocols": [facts(result) for result in results],
