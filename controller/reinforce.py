@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, TypeAlias
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from controller.adam import Adam, Schedule
 from controller.arrays import Choices, Flags, Floats, generator
 from controller.policy import Policy
 from controller.repair import repair
-from controller.searcher import Searcher, rejection
+from controller.searcher import Known, Searcher, rejection
 from controller.window import Window
 from searchspace.decisions import Decisions
 
@@ -19,8 +19,6 @@ from searchspace.decisions import Decisions
 _ENOUGH = 64
 # Free samples a step that the known part's gradient is averaged over; a few milliseconds.
 _FREE = 256
-
-Known: TypeAlias = Callable[[Choices], Floats]
 
 
 class Baseline:
@@ -61,6 +59,8 @@ class Reinforce(Searcher):
     """
 
     name: ClassVar[str] = "reinforce"
+    learns_policy: ClassVar[bool] = True
+    takes: ClassVar[tuple[str, ...]] = ("schedule", "known")
 
     def __init__(
         self,

@@ -8,8 +8,8 @@ generator state is saved: what is drawn at a step depends on (seed, step) and on
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from controller.policy import Policy
 from controller.repair import repair
 from controller.window import Window
 from searchspace.decisions import Decisions
+
+Known: TypeAlias = Callable[[Choices], Floats]
+"""Part of rewards that follows from the choices alone, [N, D] -> [N]."""
 
 # Draws at most per architecture asked for, before what is left is repaired into the window.
 TRIES = 64
@@ -38,6 +41,10 @@ class Searcher(ABC):
     """
 
     name: ClassVar[str]
+    learns_policy: ClassVar[bool] = False
+    """Whether `policy` is learned, so that it may come to prefer one architecture too early (`controller.watch`)."""
+    takes: ClassVar[tuple[str, ...]] = ()
+    """What it is made with beside the arguments of all searchers, of what `controller.searchers.create` has to give."""
 
     def __init__(
         self,

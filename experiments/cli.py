@@ -14,6 +14,7 @@ import sys
 from experiments import allocator
 from experiments.arguments import Parser, UsageError, nearest
 from experiments.errors import explain
+from training import openmp
 
 COMMANDS = {
     "search": "search for an architecture within a budget",
@@ -56,6 +57,7 @@ def main(words: list[str] | None = None) -> int:
     if words is None:
         words = sys.argv[1:]
         allocator.keep_pages()  # this process is ours
+        openmp.choose()  # before torch is imported
     try:
         code = _run(words)
         sys.stdout.flush()

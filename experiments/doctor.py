@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib
-import os
 import platform
 import shutil
 import sys
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments import allocator, tables
+from training import openmp
+from training.resources import cores
 
 EXAMPLE = """  nas doctor
   nas doctor --json > machine.json"""
@@ -93,7 +94,7 @@ def system() -> dict[str, Any]:
         "movinas": _own_version(),
         "python": f"{platform.python_version()} ({sys.executable})",
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "memory GB": None if total is None else round(total / 1e9, 1),
         "memory free GB": None if free is None else round(free / 1e9, 1),
         "disk free GB": round(here.free / 1e9, 1),
@@ -125,6 +126,7 @@ def torch_facts() -> dict[str, Any]:
     fast = [flag for flag in ("avx512_bf16", "amx_bf16", "bf16") if flag in flags]
     facts: dict[str, Any] = {
         "torch threads": torch.get_num_threads(),
+        "OpenMP": openmp.described(openmp.library()),
         "bfloat16 on the CPU": f"fast ({', '.join(fast)})" if fast else "works, without hardware support",
     }
     if not torch.cuda.is_available():
@@ -150,6 +152,9 @@ def remarks(machine: dict[str, Any]) -> list[str]:
         lines.append(f"torch computes on {threads} threads, {machine['cores']} cores are free to use: OMP_NUM_THREADS")
     if machine.get("bfloat16 on the CPU", "").startswith("fast"):
         lines.append("this CPU computes bfloat16: network.fuse(torch.bfloat16) is the fastest form for inference")
+    if openmp.is_ours():
+        listed = " ".join(f"{name}={text}" for name, text in openmp.given().items())
+        lines.append(f"programs of your own stay fast beside other ones with {listed}, set before torch is imported")
     if allocator.is_glibc() and allocator.chosen() is None:
         lines.append(f"programs of your own run faster with GLIBC_TUNABLES={allocator.TUNABLES}")
     return lines

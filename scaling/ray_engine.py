@@ -14,6 +14,7 @@ from typing import Any
 from scaling import jobs
 from scaling.engines import TRIES, Jobs
 from scaling.jobs import Job
+from training import openmp
 
 LOCAL = "local"
 CONNECT_SECONDS = 10.0
@@ -82,8 +83,8 @@ def run_on_ray(work: Jobs, settings: Mapping[str, Any], workers: int | None, thr
         tune.report({"answer": json.dumps(answer), "done": 1})  # as text: Tune takes mappings apart
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a lost worker is answered below
-    with connected(address, (workers or 1) * threads, threads) as ray:
-        most = workers or sum(int(count // threads) for count in _cpus(ray))
+    with connected(address, (1 if workers is None else workers) * threads, threads) as ray:
+        most = sum(int(count // threads) for count in _cpus(ray)) if workers is None else workers
         feed = Feed()
         with tempfile.TemporaryDirectory(prefix="nas-ray-") as storage:
             tune.Tuner(
@@ -150,7 +151,11 @@ def connected(address: str, cpus: int, threads: int) -> Iterator[Any]:
 def _connect(address: str, cpus: int) -> None:
     import ray
 
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    options: dict[str, Any] = {
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "runtime_env": {"env_vars": openmp.environment()},  # for the workers of every machine
+    }
     try:
         host, colon, port = address.removeprefix("ray://").rpartition(":")
         if colon and port.isdecimal():  # Ray itself would try for many minutes

@@ -22,6 +22,7 @@ class Status:
         step_ms: everything, a step.
         eta_seconds: until the end of training.
         rate: learning rate.
+        machine: a few words where other programs slow the machine down, see `training.contention`; else empty.
     """
 
     step: int
@@ -35,6 +36,7 @@ class Status:
     step_ms: float = math.nan
     eta_seconds: float = math.nan
     rate: float = math.nan
+    machine: str = ""
 
 
 class Progress(Protocol):

@@ -17,6 +17,7 @@ from networks.ensemble import Fused, Network
 from searchspace import Architecture
 from searchspace.schema import write_atomically
 from training import checkpoint
+from training.contention import Contention
 from training.evaluation import evaluate, for_inference
 from training.health import NotFinite, Watch
 from training.initial import start
@@ -27,6 +28,7 @@ from training.order import Order
 from training.progress import Progress, Status
 from training.recalibration import recalibrated, training_clips
 from training.recipe import Recipe
+from training.resources import is_out_of_memory
 from training.retrain_config import RetrainConfig
 from training.scores import Scores
 from training.seeds import generator
@@ -132,6 +134,7 @@ class RetrainLoop:
         self.best: float | None = None
         self.accuracy = math.nan
         self.smooth: dict[str, float] = {}
+        self.contention = Contention()
         self.spent, self.begun = 0.0, time.perf_counter()
 
     def run(self) -> dict[str, Any]:
@@ -149,8 +152,8 @@ class RetrainLoop:
         self.begun = time.perf_counter()
         try:
             self._train(scalars)
-        except (RuntimeError, MemoryError) as error:
-            if not _is_memory(error):
+        except (RuntimeError, MemoryError, OSError) as error:
+            if not is_out_of_memory(error):
                 raise
             raise ValueError(self._out_of_memory()) from error
         finally:
@@ -233,6 +236,7 @@ class RetrainLoop:
                 data_ms=mean["data_ms"],
                 step_ms=mean["step_ms"],
                 eta_seconds=(steps - step) * mean["step_ms"] / 1e3,
+                machine=self.contention.text(),
             )
         )
 
@@ -407,8 +411,3 @@ def metrics_of(scores: Scores) -> dict[str, float]:
         "clips": scores.clips,
     }
     return {name: value for name, value in found.items() if math.isfinite(value)}
-
-
-def _is_memory(error: BaseException) -> bool:
-    words = ("can't allocate memory", "not enough memory", "out of memory")
-    return isinstance(error, MemoryError) or any(word in str(error) for word in words)

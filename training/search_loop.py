@@ -14,6 +14,7 @@ from controller.looks import Looks
 from controller.watch import warning
 from training import checkpoint, rescoring
 from training import run as runs_module
+from training.contention import Contention
 from training.data import open_source
 from training.interrupt import Interrupt, Interrupted
 from training.ledger import Ledger, read_records
@@ -71,6 +72,7 @@ class SearchLoop:
         self.sizes = rescoring.sizes(self.problem, self.source.parts["rescoring"])
         self.smooth: dict[str, float] = {}
         self.warned = False
+        self.contention = Contention()
         self.done = 0
         self.started = time.perf_counter()
 
@@ -210,7 +212,7 @@ class SearchLoop:
                     },
                 }
             )
-            text = warning(policy, step / config.steps) if config.searcher == "reinforce" else None
+            text = warning(policy, step / config.steps) if self.searcher.learns_policy else None
             if text is not None and not self.warned:
                 self.warned = True
                 self.progress.line(text)
@@ -229,6 +231,7 @@ class SearchLoop:
                 data_ms=mean["data_ms"],
                 step_ms=mean["step_ms"],
                 eta_seconds=(config.steps - step) * mean["step_ms"] / 1e3,
+                machine=self.contention.text(),
             )
         )
 

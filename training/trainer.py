@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import video
 from networks import MoViNet, Network
 from networks.temporal import State
+from networks.tensors import check_tensor
 from searchspace import Architecture
 from training import checkpoint, losses, optimizers
 from training.parameters import Average, of_kinds
@@ -108,8 +109,10 @@ class Trainer:
             labels: int64 [N].
 
         Raises:
-            ValueError: a number of clips or frames that does not split as the recipe says.
+            ValueError: a number of clips or frames that does not split as the recipe says, or what is no tensor.
         """
+        check_tensor(clips, "clips")
+        check_tensor(labels, "labels")
         recipe, step = self.recipe, self.done
         rate = self._rate(step)
         self._freeze(step)
@@ -262,7 +265,11 @@ def _optimizer(network: MoViNet, recipe: Recipe) -> torch.optim.Optimizer:
         fused = recipe.network.freeze_epochs == 0
         return optimizers.build("sgd", network.parameters(), given.lr, momentum=momentum, fused=fused)
     if given.name == "rmsprop":
-        options = {"decay": decay or 0.9, "momentum": momentum, "epsilon": 1.0 if epsilon is None else epsilon}
+        options = {
+            "decay": 0.9 if decay is None else decay,
+            "momentum": momentum,
+            "epsilon": 1.0 if epsilon is None else epsilon,
+        }
         return optimizers.build("rmsprop", network.parameters(), given.lr, initial_square=0.0, **options)
     decayed = of_kinds(network, given.decayed)
     chosen = {id(p) for p in decayed}
@@ -274,7 +281,7 @@ def _optimizer(network: MoViNet, recipe: Recipe) -> torch.optim.Optimizer:
         "adamw",
         [group for group in groups if group["params"]],
         given.lr,
-        betas=(momentum, decay or 0.999),
+        betas=(momentum, 0.999 if decay is None else decay),
         eps=1e-8 if epsilon is None else epsilon,
     )
 

@@ -1,16 +1,14 @@
 """Videos that a network is asked about, files or rendered clips; their views are loaded here or in other processes."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from searchspace.clip import Clip, ClipLike
 from video.labelled import Labelled
 from video.scan import check_unchanged
 from video.source import Frames, Source
 from video.views import View, read_stream, read_views
 from video.workers import Lost, results
-
-if TYPE_CHECKING:
-    from searchspace.clip import Clip
 
 _AHEAD = 2  # videos that each worker decodes ahead
 
@@ -38,8 +36,8 @@ class Files:
         clip: what a network is meant for.
     """
 
-    def __init__(self, items: Sequence[Labelled], clip: "Clip") -> None:
-        self.items, self.clip = tuple(items), clip
+    def __init__(self, items: Sequence[Labelled], clip: ClipLike) -> None:
+        self.items, self.clip = tuple(items), Clip.of(clip)
         self.names = [item.name for item in items]
         self.labels = [item.label for item in items]
         self.errors = [item.info.error for item in items]
