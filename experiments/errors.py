@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 
-from training.interrupt import Interrupted
+from training.interrupt import Interrupted, Stopped, exit_code
 
-USERS_MISTAKE, INTERRUPTED = 2, 130
+USERS_MISTAKE = 2
 
 _DISK = {
     errno.ENOSPC: "the disk is full: free some room, then run the same command again (a search: with --resume)",
@@ -26,10 +26,9 @@ _MEMORY = "out of memory: lower --search-resolution, --workers, or the frames of
 
 def explain(error: BaseException) -> tuple[str, int] | None:
     """The line to print and the exit code; None for a bug of ours, which deserves its traceback."""
-    if isinstance(error, Interrupted):
-        return f"nas: {error}", error.exit_code
     if isinstance(error, KeyboardInterrupt):
-        return "nas: interrupted", INTERRUPTED
+        told = str(error) if isinstance(error, Interrupted | Stopped) else "interrupted"
+        return f"nas: {told}", exit_code(error)
     if _is_memory(error):
         return f"nas: error: {_MEMORY}", USERS_MISTAKE
     if isinstance(error, ValueError):

@@ -21,7 +21,7 @@ from searchspace import Clip, cost
 from searchspace.schema import Fields
 from training import retrain_config
 from training import run as runs_module
-from training.interrupt import Interrupt, Interrupted
+from training.interrupt import Interrupt, Interrupted, exit_code
 from training.ledger import Ledger, complete_lines
 from training.progress import Progress, Silent
 from training.retrain_config import MOTION_CLIP, Resolved, RetrainConfig, resolve
@@ -281,7 +281,7 @@ def retrain_family(
 
     Raises:
         ValueError: no family, a mistake in the settings, or Ray cannot be reached.
-        Interrupted: after Ctrl-C or SIGTERM; every run is saved and can be resumed.
+        Interrupted: after Ctrl-C, SIGTERM or SIGHUP; every run is saved and can be resumed.
     """
     progress, given = progress or Silent(), dict(settings or {})
     found = family.load(Path(folder))
@@ -359,10 +359,10 @@ def _train(
             else:
                 run_here(tasks, tell, progress, wish)
         except KeyboardInterrupt as stop:
-            wish.exit_code = wish.exit_code or (stop.exit_code if isinstance(stop, Interrupted) else 130)
-    if wish.exit_code:
-        again = f"nas retrain {family_folder} --resume --name {ledger.path.parent.name}"
-        raise Interrupted(wish.exit_code, f"stopped; every training is saved, go on with: {again}")
+            wish.exit_code = wish.exit_code or exit_code(stop)
+        if wish.exit_code:
+            again = f"nas retrain {family_folder} --resume --name {ledger.path.parent.name}"
+            raise Interrupted(wish.exit_code, f"stopped; every training is saved, go on with: {again}")
     return errors
 
 
