@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+from collections.abc import Iterator
+from pathlib import Path
 
 from training.interrupt import Interrupted, Stopped, exit_code
 
@@ -39,6 +42,22 @@ def explain(error: BaseException) -> tuple[str, int] | None:
         where = f"{error.filename}: " if error.filename is not None else ""
         return f"nas: error: {where}{_DISK[error.errno]}", USERS_MISTAKE
     return None
+
+
+@contextlib.contextmanager
+def finishing(folder: Path, command: str) -> Iterator[None]:
+    """Around what comes after a run's last result, its pictures: tells who stops it how to get the rest.
+
+    Args:
+        folder: of the run, which is finished.
+        command: that draws what is missing.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        told = str(stop) if isinstance(stop, Interrupted) else "stopped while pictures were drawn"
+        message = f"{told}; {folder} is finished, the rest comes with: {command}"
+        raise Interrupted(exit_code(stop), message) from None
 
 
 def _is_memory(error: BaseException) -> bool:

@@ -272,14 +272,12 @@ class SearchLoop:
     # The end
 
     def _finish(self, interrupt: Interrupt, trained: float) -> None:
-        problem, size, scored = self.problem, self.sizes, 0
+        problem, size, title = self.problem, self.sizes, "re-scoring on the final weights, clips"
 
-        def tick() -> None:
-            nonlocal scored
-            scored += 1
+        def tick(scored: int) -> None:
             if interrupt.exit_code:
                 raise self._stopped(interrupt.exit_code)
-            self.progress.phase("re-scoring on the final weights", scored * 64, size.clips)
+            self.progress.phase(title, scored, most)
 
         scorer = Scorer(
             problem,
@@ -290,10 +288,12 @@ class SearchLoop:
             device=self.config.device,
             tick=tick,
         )
+        most = size.clips(scorer.covered)
         selection, model = rescoring.choose(problem, self.searcher, self._looks(), scorer, size.plan)
         selected = time.perf_counter()
         points = rescoring.front(problem, self.searcher, scorer, selection, model, size)
         controls = rescoring.controls(problem, self.searcher, scorer, selection.choices, size)
+        self.progress.phase(title, scorer.clips, scorer.clips)
         held_out = self.steps.held_out(problem.space.architecture(selection.choices), self.source)
         ended = time.perf_counter()
         seconds = {

@@ -1,4 +1,4 @@
-"""What becomes of the standard streams ends no work: a closed pipe, a closed stream, an encoding without a character."""
+"""Nothing that happens to the standard streams ends work: a closed pipe, a closed stream, a poor encoding."""
 
 import json
 import os
