@@ -26,7 +26,7 @@ from searchspace import Architecture
 from searchspace.schema import write_atomically
 from training import run as runs_module
 from training.interrupt import Interrupted, exit_code, signals_raise
-from training.progress import Progress, Silent
+from training.progress import Logged, Progress, Silent
 from training.run import SUMMARY, RunFolder
 from video.layout import find_videos
 
@@ -68,8 +68,6 @@ def scale(
     if folder is None:
         files = {family.SPACE: base.space.to_yaml(), family.BASE: base.architecture.to_json()}
         folder = runs_module.create(Path(runs), name, COMMAND, resolved.to_dict(), files)
-    from training.metrics import Logged
-
     with folder:
         if folder.finished:
             progress.line(f"{folder.path} is finished")

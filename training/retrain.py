@@ -27,8 +27,7 @@ from training import run as runs_module
 from training.data import differences, open_source
 from training.evaluation import evaluate, for_inference
 from training.interrupt import Interrupt, Interrupted, exit_code
-from training.metrics import Logged
-from training.progress import Progress, Silent
+from training.progress import Logged, Progress, Silent
 from training.retrain_config import RetrainConfig, comparable, networks_of, resolve, restored
 from training.retrain_loop import BEST, CHECKPOINTS, EVALUATION_BATCH, LAST, RetrainLoop, metrics_of
 from training.run import RunFolder

@@ -153,8 +153,6 @@ class RetrainLoop:
             if not _is_memory(error):
                 raise
             raise ValueError(self._out_of_memory()) from error
-        finally:
-            scalars.close()
         if self.interrupt.exit_code:
             raise self._stopped()
         return self._finish()

@@ -17,10 +17,10 @@ from training import run as runs_module
 from training.data import open_source
 from training.interrupt import Interrupt, Interrupted
 from training.ledger import Ledger, read_records
-from training.metrics import Logged, Scalars
+from training.metrics import Scalars
 from training.order import Order
 from training.problem import Problem, build
-from training.progress import Progress, Status
+from training.progress import Logged, Progress, Status
 from training.report import write_results
 from training.scoring import Scorer
 from training.search_config import SearchConfig
@@ -75,10 +75,7 @@ class SearchLoop:
         self._restore()
         self.scalars = Scalars(self.folder.path / "tensorboard", self.done)
         with Interrupt() as interrupt:
-            try:
-                self._train(interrupt)
-            finally:
-                self.scalars.close()
+            self._train(interrupt)
             trained = time.perf_counter()
             if interrupt.exit_code:
                 raise self._stopped(interrupt.exit_code)

@@ -193,7 +193,7 @@ def test_a_closed_terminal_saves_as_termination_does(tmp_path):
             if status.step == 6:
                 signal.raise_signal(signal.SIGHUP)
 
-    with pytest.raises(Interrupted, match="stopped at step 6 of 12, saved in .*nas search --resume --name a") as error:
+    with pytest.raises(Interrupted, match=r"stopped at step 6 of 12, saved in .*nas search --resume --name a") as error:
         search(settings(tmp_path), runs=tmp_path, name="a", progress=HangUp())
     assert error.value.exit_code == 129
     assert (tmp_path / "a" / "checkpoints" / "step-00000006").is_dir()
