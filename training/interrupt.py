@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any, NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+AGAIN_SECONDS = 0.05
 
 
 class Interrupted(KeyboardInterrupt):
@@ -74,15 +76,28 @@ class Interrupt:
 
 @contextlib.contextmanager
 def signals_raise() -> Iterator[None]:
-    """SIGTERM and SIGHUP raise `Stopped`, as Ctrl-C raises KeyboardInterrupt, so that blocks are left in order."""
+    """SIGTERM and SIGHUP raise `Stopped`, as Ctrl-C raises KeyboardInterrupt, so that blocks are left in order.
+
+    Where Python drops an exception, as in a callback of a weak reference, the signal comes again a little later.
+    """
 
     def stop(number: int, _: FrameType | None) -> NoReturn:
         raise Stopped(number)
 
-    before = _install((signal.SIGTERM, signal.SIGHUP), stop)
+    def dropped(what: sys.UnraisableHookArgs) -> None:
+        if not isinstance(what.exc_value, KeyboardInterrupt):
+            shown(what)
+            return
+        again = threading.Timer(AGAIN_SECONDS, signal.raise_signal, [exit_code(what.exc_value) - 128])
+        again.daemon = True
+        again.start()
+
+    before, shown = _install((signal.SIGTERM, signal.SIGHUP), stop), sys.unraisablehook
+    sys.unraisablehook = dropped
     try:
         yield
     finally:
+        sys.unraisablehook = shown
         _restore(before)
 
 

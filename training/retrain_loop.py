@@ -173,7 +173,12 @@ class RetrainLoop:
             self._save()
         while trainer.done < self.length.steps and not self.interrupt.exit_code:
             begin = time.perf_counter()
-            clips, labels = next(batches)
+            try:
+                clips, labels = next(batches)
+            except RuntimeError:
+                if not self.interrupt.exit_code:
+                    raise
+                break  # a signal to all processes ended those that load
             loaded = time.perf_counter()
             outcome = trainer.step(clips, labels)
             ended = time.perf_counter()

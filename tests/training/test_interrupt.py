@@ -1,6 +1,8 @@
 """Signals as a wish: heard once, passed on where nobody answers, and never lost or taken for another."""
 
 import signal
+import time
+import weakref
 
 import pytest
 
@@ -58,3 +60,15 @@ def test_nohup_stays_in_force():
             assert interrupt.exit_code == 0
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_signal_in_a_callback_that_drops_exceptions_comes_again():
+    class Noticed:
+        pass
+
+    with signals_raise(), pytest.raises(Stopped, match="SIGTERM"):
+        noticed = Noticed()
+        callback = weakref.ref(noticed, lambda _: signal.raise_signal(signal.SIGTERM))
+        del noticed
+        assert callback() is None
+        time.sleep(10)
