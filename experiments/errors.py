@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from training.interrupt import Interrupted, Stopped, exit_code
+from training.resources import is_out_of_memory
 
 USERS_MISTAKE = 2
 
@@ -32,7 +33,7 @@ def explain(error: BaseException) -> tuple[str, int] | None:
     if isinstance(error, KeyboardInterrupt):
         told = str(error) if isinstance(error, Interrupted | Stopped) else "interrupted"
         return f"nas: {told}", exit_code(error)
-    if _is_memory(error):
+    if is_out_of_memory(error):
         return f"nas: error: {_MEMORY}", USERS_MISTAKE
     if isinstance(error, ValueError):
         return f"nas: error: {_one_line(str(error))}", USERS_MISTAKE
@@ -58,17 +59,6 @@ def finishing(folder: Path, command: str) -> Iterator[None]:
         told = str(stop) if isinstance(stop, Interrupted) else "stopped while pictures were drawn"
         message = f"{told}; {folder} is finished, the rest comes with: {command}"
         raise Interrupted(exit_code(stop), message) from None
-
-
-def _is_memory(error: BaseException) -> bool:
-    """Python's own, torch's on a GPU (known by name: torch is not imported here), torch's on the CPU, the system's."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
-        return True
-    return isinstance(error, RuntimeError) and any(
-        sign in str(error) for sign in ("can't allocate memory", "not enough memory", "CUDA out of memory")
-    )
 
 
 def _is_ours(module: str) -> bool:

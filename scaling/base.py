@@ -14,7 +14,8 @@ from controller.selection import ABOVE, BELOW
 from controller.start import largest_entropy
 from controller.window import Window
 from scaling.mapping import bring_to
-from searchspace import Architecture, Budget, Choices, Clip, Probabilities, Space, cost, format_quantity
+from scaling.members import check_scaled_by
+from searchspace import Architecture, Budget, Choices, Clip, ClipLike, Probabilities, Space, cost, format_quantity
 from training.ledger import read_records
 from training.run import SUMMARY, read_json
 from training.seeds import generator
@@ -89,7 +90,7 @@ def newest_search(runs: Path) -> Path | None:
     return max(found, key=lambda path: ((path / SUMMARY).stat().st_mtime_ns, path.name), default=None)
 
 
-def find_base(word: str, runs: Path, budget: str, clip: str | None, classes: int) -> Base:
+def find_base(word: str, runs: Path, budget: str, clip: ClipLike | None, classes: int) -> Base:
     """Reads what a family should start from.
 
     Args:
@@ -97,13 +98,13 @@ def find_base(word: str, runs: Path, budget: str, clip: str | None, classes: int
             published name or the path of an arch.json.
         runs: folder of all runs.
         budget: cost of the base that is made of a space; not for runs and architectures, which have their own.
-        clip: shape at which costs are counted; None for the base's own.
+        clip: shape at which costs are counted, in any form that `Clip.of` takes; None for the base's own.
         classes: of a base that is made of a space.
 
     Raises:
         ValueError: nothing of that name, an unfinished run, an ensemble, or a budget outside the space.
     """
-    wanted = None if clip is None else Clip.parse(clip)
+    wanted = None if clip is None else Clip.of(clip)
     if word in searchspace.names() or word.endswith((".yaml", ".yml")):
         return _of_space(_at(searchspace.load(word).with_classes(classes), wanted), budget)
     for folder in (Path(word), runs / word):
@@ -153,12 +154,13 @@ def _point(space: Space, architecture: Architecture, note: str, policy: Probabil
 
 
 def _of_space(space: Space, budget: str) -> Base:
-    target = Budget.parse(budget).limit(space.clip)
-    low, high = space.costs().bounds("macs")
+    wanted = check_scaled_by(Budget.parse(budget)).of_form(space.form)
+    quantity, target = wanted.quantity, wanted.limit(space.clip)
+    low, high = space.costs().bounds(quantity)
     if not low <= target <= high:
         raise ValueError(
             f"budget {budget} is outside space {space.name!r} at clip {space.clip}, whose networks cost "
-            f"{_amount(low)} to {_amount(high)}; give one between them"
+            f"{format_quantity(quantity, low)} to {format_quantity(quantity, high)}; give one between them"
         )
     a2 = searchspace.published("a2")
     if len(a2.blocks) == len(space.blocks):
@@ -168,17 +170,21 @@ def _of_space(space: Space, budget: str) -> Base:
             space.decisions.canonical(((space.decisions.sizes - 1) // 2).astype(np.int8)),
             "nearest to its middle",
         )
-    architecture = space.architecture(_repaired(space, row, target), f"{space.name}-base")
-    note = f"base: the point of space {space.name!r} {which}, {_amount(target)} at clip {space.clip}"
+    architecture = space.architecture(_repaired(space, row, target, quantity), f"{space.name}-base")
+    amount = format_quantity(quantity, target)
+    note = f"base: the point of space {space.name!r} {which}, {amount} at clip {space.clip}"
     return Base(space, architecture, (note,))
 
 
-def _repaired(space: Space, row: Choices, macs: float) -> Choices:
-    window = Window.around("macs", space.costs().macs, float(macs), BELOW, ABOVE)
+def _repaired(space: Space, row: Choices, amount: float, quantity: str = "macs") -> Choices:
+    """The row brought to a cost."""
+    costs = functools.partial(space.costs().of, quantity)
+    window = Window.around(quantity, costs, float(amount), BELOW, ABOVE)
     found = bring_to(space, row[None], window)
     if not found.inside[0]:
         raise ValueError(
-            f"no network of {_amount(macs)} was found in space {space.name!r}; give another base or budget"
+            f"no network of {format_quantity(quantity, amount)} was found in space {space.name!r}; give another base "
+            "or budget"
         )
     repaired: Choices = found.choices[0]
     return repaired

@@ -71,7 +71,24 @@ def test_quantities_for_people() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "M", "600MFLIPs", "-600M", "600Mparams/second", "1,000M", "600M 3M", "nan", "inf", "x" * 10**6, None, 600],
+    [
+        "",
+        "M",
+        "600MFLIPs",
+        "20ks",
+        "20Gs",
+        "20mms",
+        "20kms",
+        "-600M",
+        "600Mparams/second",
+        "1,000M",
+        "600M 3M",
+        "nan",
+        "inf",
+        "x" * 10**6,
+        None,
+        600,
+    ],
 )
 def test_texts_that_are_no_budget(text: object) -> None:
     with pytest.raises(ValueError, match=r"cannot be read; write it like one of 600MFLOPs, 600M, 0.6G") as caught:
