@@ -153,7 +153,7 @@ def _fit(file: WeightFile, architecture: Architecture, own: Mapping[str, Tensor]
         if file.names != OURS:
             shape = convolution_shape(ours, target.shape, tensor.dim() if file.names == TENSORFLOW else rank)
         if list(moved.shape) == list(shape) and tensor.is_floating_point():
-            tensors[ours] = moved.reshape(target.shape)
+            tensors[ours] = moved.reshape(target.shape).float()
         elif ours in CLASSIFIER and list(moved.shape[1:]) == list(shape[1:]) and tensor.is_floating_point():
             classes = len(moved)
         else:
