@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from training.evaluation_folders import RECORD, home, of_retraining
 from training.run import read_json
@@ -32,9 +32,7 @@ def draw(folder: Path, trained: Trained, videos: Videos | None) -> None:
     from experiments.plots import confusion, mistakes
     from video.views import CENTRE
 
-    first = read_json(folder / RECORD)["protocols"][0]
-    with open(folder / f"videos-{first['protocol']}.csv", encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["correct"]]
+    first, rows = _judged(folder)
     place = {name: index for index, name in enumerate(trained.classes)}
     counts = np.zeros((len(place), len(place)), np.int64)
     for row in rows:
@@ -58,13 +56,23 @@ def draw(folder: Path, trained: Trained, videos: Videos | None) -> None:
     mistakes.draw(found, folder / MISTAKES, f"the worst {len(found)} of {len(wrong):,} mistakes")
 
 
+def _judged(folder: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """The first protocol of an evaluation, and its rows of videos that have a label and an answer."""
+    first: dict[str, Any] = read_json(folder / RECORD)["protocols"][0]
+    with open(folder / f"videos-{first['protocol']}.csv", encoding="utf-8", newline="") as file:
+        return first, [row for row in csv.DictReader(file) if row["correct"]]
+
+
 def draw_missing(run: Path) -> None:
     """Draws what the own evaluation of a finished retraining lacks; without the videos, all but the contact sheet."""
     import networks
     from training.questions import open_videos
 
     folder = of_retraining(run)
-    if folder is None or (folder / CONFUSION).exists():
+    if folder is None:
+        return
+    wanted = {CONFUSION, *(MISTAKES for row in _judged(folder)[1] if row["correct"] == "0")}
+    if all((folder / name).exists() for name in wanted):
         return
     trained = networks.load(run)
     try:

@@ -20,11 +20,15 @@ from typing import Any
 
 import numpy as np
 
+from networks import crc32c
+
 INDEX, GRAPH = ".index", "_CHECKPOINTABLE_OBJECT_GRAPH"
 _MAGIC = 0xDB4775248B80FB57  # of the table; its last eight bytes
 _FOOTER = 48
 _DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 6: "i1", 9: "<i8", 10: "?", 14: "<u2", 19: "<f2"}
 _BFLOAT16 = 14
+_MOST_STEPS = 1_000_000  # from object to object; a network of the published ones takes some thousands
+_MOST_GROWTH = 32  # of an index when it is read: keys leave out what they share with the one before
 _MAX_INDEX = 256 << 20  # bytes; that of a network with a thousand variables has a hundred thousand
 
 
@@ -91,7 +95,19 @@ class Bundle:
             ValueError: a file is missing or damaged.
         """
         names = self._names()
+        self._check_sizes(list(names))
         return [Variable(key, name, self._numbers(key)) for key, name in names.items()]
+
+    def _check_sizes(self, keys: list[str]) -> None:
+        """Variables that share their bytes could take any memory; TensorFlow writes none."""
+        for shard in {self._entries[key].shard for key in keys}:
+            entries = [self._entries[key] for key in keys if self._entries[key].shard == shard]
+            path, total = self._shard(entries[0]), sum(entry.size for entry in entries)
+            if path.is_file() and total > path.stat().st_size:
+                raise ValueError(
+                    f"{path} has {path.stat().st_size:,} bytes, {self._path.name} claims {total:,} of them; copy the "
+                    "checkpoint again"
+                )
 
     def _names(self) -> dict[str, str]:
         """Name of the variable behind each key; a checkpoint without a graph of objects is keyed by name."""
@@ -99,7 +115,7 @@ class Bundle:
             return {key: key for key, entry in self._entries.items() if entry.dtype in _DTYPES}
         try:
             graph = _ObjectGraph(self._text(GRAPH))
-        except (IndexError, KeyError, TypeError, UnicodeDecodeError) as error:
+        except (IndexError, KeyError, TypeError, AttributeError, OverflowError, UnicodeDecodeError) as error:
             raise ValueError(f"{self.prefix}: a damaged graph of objects ({type(error).__name__})") from None
         return {
             key: name
@@ -113,7 +129,7 @@ class Bundle:
         if entry.size != math.prod(entry.shape) * dtype.itemsize:
             raise ValueError(f"{self._path}: {key} of shape {list(entry.shape)} has {entry.size} bytes; copy it again")
         data = self._bytes(key)
-        if _masked_checksum(data) != entry.checksum:
+        if crc32c.masked(data) != entry.checksum:
             raise ValueError(f"{self._shard(entry)}: {key} does not match its checksum; copy the checkpoint again")
         values = np.frombuffer(data, dtype).reshape(entry.shape)
         if entry.dtype == _BFLOAT16:
@@ -168,6 +184,11 @@ class _ObjectGraph:
                     self._variables[number] = key, name.removesuffix(":0")
         if any(child >= len(self._children) for children in self._children for child in children):
             raise IndexError("an object that is not there")
+        self._parents: list[list[int]] = [[] for _ in self._children]
+        for parent, children in enumerate(self._children):
+            for child in children:
+                self._parents[child].append(parent)
+        self._seen = 0
 
     def names(self) -> dict[str, str]:
         """Name of each key. Names that several variables have are completed by the scope of those around them."""
@@ -184,7 +205,7 @@ class _ObjectGraph:
         """
         level, seen = {number}, {number}
         while level:
-            above = {parent for parent, children in enumerate(self._children) if level.intersection(children)} - seen
+            above = {parent for number in level for parent in self._parents[number]} - seen
             below = [self._below(parent, counts) for parent in above]
             found = max((commonpath(map(dirname, names)) for names in below if names), key=len, default="")
             if found:
@@ -197,6 +218,9 @@ class _ObjectGraph:
         names, seen, open_ = [], {number}, [number]
         while open_:
             here = open_.pop()
+            self._seen += 1
+            if self._seen > _MOST_STEPS:
+                raise KeyError("names that are not told apart")
             if here in self._variables and counts[self._variables[here][1]] == 1:
                 names.append(self._variables[here][1])
             fresh = set(self._children[here]) - seen
@@ -221,8 +245,13 @@ def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     footer, position = data[-_FOOTER:], 0
     for _ in range(2):  # the handle of the (empty) meta index
         _, position = _varint(footer, position)
+    total = 0
     for _, handle in _block(data, footer[position:]):
-        yield from _block(data, handle)
+        for key, value in _block(data, handle):
+            total += len(key) + len(value)
+            if total > _MOST_GROWTH * len(data):
+                raise ValueError("its blocks are read again and again; copy the checkpoint again")
+            yield key, value
 
 
 def _block(data: bytes, handle: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -231,7 +260,7 @@ def _block(data: bytes, handle: bytes) -> Iterator[tuple[bytes, bytes]]:
     size, _ = _varint(handle, position)
     end = offset + size
     block, (kind, checksum) = data[offset:end], struct.unpack("<BI", data[end : end + 5])
-    if _masked_checksum(data[offset : end + 1]) != checksum:
+    if crc32c.masked(data[offset : end + 1]) != checksum:
         raise ValueError("a block does not match its checksum; copy the checkpoint again")
     if kind != 0:
         raise ValueError("a compressed index; save the checkpoint with TensorFlow 2")
@@ -280,16 +309,3 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, position
     raise IndexError("an integer of more than 64 bits")
-
-
-def _masked_checksum(data: bytes) -> int:
-    """CRC-32C, rotated and shifted as LevelDB stores it."""
-    try:
-        import google_crc32c
-    except ImportError:
-        raise ValueError(
-            "TensorFlow checkpoints are read with google-crc32c, which is not installed: "
-            "pip install 'movinas[tensorflow]'"
-        ) from None
-    checksum = int(google_crc32c.value(data))
-    return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF

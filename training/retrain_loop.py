@@ -156,8 +156,6 @@ class RetrainLoop:
             if not is_out_of_memory(error):
                 raise
             raise ValueError(self._out_of_memory()) from error
-        finally:
-            scalars.close()
         if self.interrupt.exit_code:
             raise self._stopped()
         return self._finish()
@@ -181,6 +179,8 @@ class RetrainLoop:
             try:
                 clips, labels = next(batches)
             except (ValueError, OSError):
+                if self.interrupt.exit_code:
+                    break  # a signal to all processes ended those that load
                 if trainer.done != saved:
                     self._save()
                 raise
