@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import yaml
 
 from searchspace.architecture import (
     MAX_BLOCKS,
@@ -30,7 +29,7 @@ from searchspace.architecture import (
 from searchspace.clip import MAX_FRAMES, MAX_SIDE, Clip, Kernel
 from searchspace.decisions import Choices, Decision, Decisions
 from searchspace.form import Form
-from searchspace.schema import Fields, show
+from searchspace.schema import Fields, dump_yaml, show
 from searchspace.tabulate import SpaceCosts, tabulate
 
 MAX_CHOICES = 36
@@ -294,7 +293,7 @@ class Space:
 
     def to_yaml(self) -> str:
         """The space's YAML file; reading it gives an equal space."""
-        return yaml.safe_dump(self.source, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
+        return dump_yaml(self.source)
 
 
 def read_space(data: object, where: str) -> Space:

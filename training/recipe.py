@@ -11,9 +11,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-import yaml
-
-from searchspace.schema import Fields, nearest, parse_yaml, read_text
+from searchspace.schema import Fields, dump_yaml, nearest, parse_yaml, read_text
 from video.augmentation import Augmentation
 
 GROUPS = ("kernels", "classifier", "biases", "norms", "scalars")
@@ -292,7 +290,7 @@ class Recipe:
 
     def to_yaml(self) -> str:
         """The text of a recipe file with every value in it."""
-        return yaml.safe_dump(self.to_dict(), sort_keys=False, default_flow_style=None)
+        return dump_yaml(self.to_dict())
 
 
 def names() -> tuple[str, ...]:
