@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import video
 from networks import Trained
+from searchspace.naming import alike, class_name
 from searchspace.schema import nearest
 from training.progress import Progress, Silent
 from video.asked import Files, Rendered, Videos
@@ -69,12 +69,13 @@ def open_videos(
 
 
 def match_classes(own: Sequence[str], theirs: Sequence[str]) -> list[int]:
-    """For each class of some data, which class of the network it is; case, spaces and underscores make no difference.
+    """For each class of some data, which class of the network it is.
 
-    A network whose classes are mere numbers takes data with as many classes in their order.
+    Where no class has the very name, case, blanks and underscores make no difference. A network whose classes are mere
+    numbers takes data with as many classes in their order.
 
     Raises:
-        ValueError: a class that the network does not have, or another number of them.
+        ValueError: a class that the network does not have or that may be either of two, or another number of them.
     """
     if list(own) == [str(i) for i in range(len(own))] and list(theirs) != list(own):
         if len(own) != len(theirs):
@@ -82,19 +83,25 @@ def match_classes(own: Sequence[str], theirs: Sequence[str]) -> list[int]:
                 f"the network has {len(own)} classes without names, the data {len(theirs)}; allowed: as many, in order"
             )
         return list(range(len(own)))
-    index = {_plain(name): i for i, name in enumerate(own)}
-    missing = [name for name in theirs if _plain(name) not in index]
+    exact = {class_name(name): i for i, name in enumerate(own)}
+    near: dict[str, list[int]] = {}
+    for i, name in enumerate(own):
+        near.setdefault(alike(name), []).append(i)
+    found = [[exact[key]] if (key := class_name(name)) in exact else near.get(alike(name), []) for name in theirs]
+    missing = [name for name, some in zip(theirs, found, strict=True) if not some]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise ValueError(
             f"class {missing[0]!r}{more} of the data's {len(theirs)} is not among the {len(own)} that the network was "
             f"trained on{nearest(missing[0], own)}; leave it out, or train on this data"
         )
-    return [index[_plain(name)] for name in theirs]
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_]+", " ", name).strip().lower()
+    for name, some in zip(theirs, found, strict=True):
+        if len(some) > 1:
+            raise ValueError(
+                f"class {name!r} of the data may be {' or '.join(repr(own[i]) for i in some)} of the network, which "
+                "differ in case, blanks or underscores only; give it one of these names"
+            )
+    return [some[0] for some in found]
 
 
 def _motion(trained: Trained, known: Mapping[str, Any]) -> video.MotionSource:
