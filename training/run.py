@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from searchspace.naming import check_run_name
 from searchspace.schema import nearest, parse_json, read_text, write_atomically
 from searchspace.trained import versions
 
@@ -85,11 +86,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def check_new(runs: Path, name: str | None) -> None:
-    """Refuses a name for a new run that is not one path component, or of a run that exists (raises `ValueError`)."""
+    """Refuses a name for a new run that cannot be one, or of a run that exists (raises `ValueError`)."""
     if name is None:
         return
-    if not name or Path(name).name != name or name.startswith("."):
-        raise ValueError(f"run name {name!r}: must be a single folder name, such as first-try")
+    check_run_name(name)
     if (runs / name).exists():
         raise ValueError(f"{runs / name} exists; go on with it by --resume, or choose another --name")
 
@@ -131,7 +131,7 @@ def create(
         files: what else going on with it needs: texts by file name.
 
     Raises:
-        ValueError: a run of this name exists, or the name is not one path component.
+        ValueError: a run of this name exists, or the name cannot be a run's (`searchspace.naming.check_run_name`).
     """
     check_new(runs, name)
     runs.mkdir(parents=True, exist_ok=True)
