@@ -118,7 +118,7 @@ def check(config: ScaleConfig, base: Base) -> None:
     if found is None:
         found = Coefficients.shared_out([1] * len(DIMENSIONS), ratio)
     for member in members(base.space, found, every, targets(config.targets, every, base.macs, ratio)):
-        member.check()
+        family.mapped(base, member, found)
 
 
 def given_coefficients(config: ScaleConfig, base: Base) -> tuple[Coefficients | None, float]:

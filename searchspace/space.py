@@ -154,6 +154,12 @@ class Space:
             raise ValueError(f"{classes} classes: must be from 1 to {MAX_CLASSES:,}")
         return dataclasses.replace(self, classes=classes, source={**self.source, "classes": classes})
 
+    def at(self, clip: Clip) -> Space:
+        """The same space, its costs counted at another clip."""
+        if clip == self.clip:
+            return self
+        return dataclasses.replace(self, clip=clip, source={**self.source, "clip": str(clip)})
+
     def streaming(self) -> Space:
         """The same choices in the causal form of the published stream networks; a causal space stays as it is."""
         if self.form.causal:

@@ -75,7 +75,7 @@ def test_coefficients_of_another_family(given, tmp_path) -> None:
         ({"targets": "1M,2M,3M,4M,5M,6M"}, "A0: its target of 1.0 M .* below the cheapest"),
         ({"targets": "150M"}, "1 given for 6 members"),
         ({"coeffs": "2,1,1,1"}, "blocks of 80 layers"),
-        ({"budget": "1M"}, "budget 1M is outside space 'movinet'"),
+        ({"budget": "1M"}, "budget 1M is below the cheapest network of space 'movinet'"),
         ({"budget": "3Mparams"}, "multiply-accumulates"),
         ({"base": "a6"}, "ensemble"),
         ({"base": "movinett"}, "not known"),
