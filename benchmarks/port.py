@@ -38,6 +38,7 @@ import searchspace
 from benchmarks.port_network import Port
 from experiments import allocator
 from searchspace import Architecture, Clip
+from training.resources import cores
 
 SIDES = ("port", "ours")
 SYSTEM, KEPT = ALLOCATORS = ("system", "kept")
@@ -271,10 +272,9 @@ def machine() -> str:
         if line.startswith("model name"):
             processor = line.split(":")[1].strip()
             break
-    cores = len(os.sched_getaffinity(0))
     tunables = os.environ.get("GLIBC_TUNABLES") or "none"
     load = os.getloadavg()[0]
-    return f"{processor}, {cores} cores, torch {torch.__version__}, GLIBC_TUNABLES {tunables}, load {load:.1f}"
+    return f"{processor}, {cores()} cores, torch {torch.__version__}, GLIBC_TUNABLES {tunables}, load {load:.1f}"
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from controller.looks import Looks
 from controller.policy import Policy
 from controller.rewards import Reward
 from controller.searcher import Searcher
-from controller.searchers import NAMES, create
+from controller.searchers import SEARCHERS, create
 from controller.selection import Pool, Selection, select
 from controller.start import Start, largest_entropy
 from controller.steering import Difference, Steering, paired
@@ -15,7 +15,7 @@ from controller.surrogate import Surrogate
 from controller.window import Limit, Window
 
 __all__ = [
-    "NAMES",
+    "SEARCHERS",
     "Bin",
     "Difference",
     "Evaluation",

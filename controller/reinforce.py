@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, TypeAlias
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from controller.adam import Adam, Schedule
 from controller.arrays import Choices, Flags, Floats, generator
 from controller.policy import Policy
 from controller.repair import repair
-from controller.searcher import Searcher, rejection
+from controller.searcher import Known, Searcher, rejection
 from controller.window import Window
 from searchspace.decisions import Decisions
 
@@ -19,8 +19,6 @@ from searchspace.decisions import Decisions
 _ENOUGH = 64
 # Free samples a step that the known part's gradient is averaged over; a few milliseconds.
 _FREE = 256
-
-Known: TypeAlias = Callable[[Choices], Floats]
 
 
 class Baseline:
@@ -61,6 +59,7 @@ class Reinforce(Searcher):
     """
 
     name: ClassVar[str] = "reinforce"
+    learns_policy: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -79,6 +78,20 @@ class Reinforce(Searcher):
         self.adam = Adam(self._policy.logits.shape)
         self.baseline = Baseline()
         self._drawn: tuple[int, tuple[Choices, Flags, Choices]] | None = None
+
+    @classmethod
+    def create(
+        cls,
+        decisions: Decisions,
+        *,
+        seed: int,
+        schedule: Schedule,
+        start: Sequence[Floats] | None = None,
+        window: Window | None = None,
+        known: Known | None = None,
+    ) -> Self:
+        """See `Searcher.create`."""
+        return cls(decisions, seed=seed, schedule=schedule, start=start, window=window, known=known)
 
     @property
     def policy(self) -> Policy:

@@ -1,4 +1,4 @@
-"""The searchers by name."""
+"""The searchers by name: a class that is in `SEARCHERS` can be asked for by every command and setting."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from controller.adam import Schedule
 from controller.arrays import Floats
 from controller.evolution import Evolution
 from controller.random_search import RandomSearch
-from controller.reinforce import Known, Reinforce
-from controller.searcher import Searcher
+from controller.reinforce import Reinforce
+from controller.searcher import Known, Searcher
 from controller.window import Window
 from searchspace.decisions import Decisions
 from searchspace.schema import nearest
 
-NAMES = (Reinforce.name, RandomSearch.name, Evolution.name)
+SEARCHERS: dict[str, type[Searcher]] = {kind.name: kind for kind in (Reinforce, RandomSearch, Evolution)}
 
 
 def create(
@@ -30,10 +30,10 @@ def create(
     """A searcher by name.
 
     Args:
-        name: `reinforce`, `random` or `evolution`.
+        name: one of `SEARCHERS`.
         decisions: the space.
         seed: of everything random in it.
-        schedule: the rate of the policy; only `reinforce` has one.
+        schedule: the rate of the policy, of searchers that learn one.
         start: the distribution to start from, uniform by default.
         window: costs that every architecture asked for must have.
         known: see `Reinforce`; the others do not need it.
@@ -41,10 +41,12 @@ def create(
     Raises:
         ValueError: an unknown name.
     """
-    if name == Reinforce.name:
-        return Reinforce(decisions, seed=seed, schedule=schedule, start=start, window=window, known=known)
-    if name == RandomSearch.name:
-        return RandomSearch(decisions, seed=seed, start=start, window=window)
-    if name == Evolution.name:
-        return Evolution(decisions, seed=seed, start=start, window=window)
-    raise ValueError(f"searcher {name!r}: must be one of {', '.join(NAMES)}{nearest(name, NAMES)}")
+    check(name)
+    return SEARCHERS[name].create(decisions, seed=seed, schedule=schedule, start=start, window=window, known=known)
+
+
+def check(name: str) -> str:
+    """The name of a searcher; raises `ValueError` where there is none of that name."""
+    if name not in SEARCHERS:
+        raise ValueError(f"searcher {name!r}: must be one of {', '.join(SEARCHERS)}{nearest(name, SEARCHERS)}")
+    return name

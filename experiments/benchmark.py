@@ -18,7 +18,7 @@ import numpy as np
 from controller import benchmark
 from controller.benchmark import Setting
 from controller.random_search import RandomSearch
-from controller.searchers import NAMES
+from controller.searchers import SEARCHERS, check
 from controller.selection import ABOVE
 from controller.table import Table, read
 from experiments import tables
@@ -26,7 +26,6 @@ from experiments.arguments import one_of, read_by, whole
 from experiments.benchmark_results import Point, Results, ahead, curve
 from searchspace import Budget
 from searchspace.naming import MAX_RUN_NAME, check_run_name, class_name
-from searchspace.schema import nearest
 from training.interrupt import Interrupt, Interrupted
 from training.run import RunFolder
 
@@ -42,9 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--searcher",
         type=read_by(_searchers),
-        default=NAMES,
+        default=tuple(SEARCHERS),
         metavar="NAME,...",
-        help=f"any of {', '.join(NAMES)}, with commas (default: all)",
+        help=f"any of {', '.join(SEARCHERS)}, with commas (default: all)",
     )
     parser.add_argument("--seeds", type=whole(1, 1000), default=5, metavar="N", help="searches a point (default: 5)")
     parser.add_argument(
@@ -133,11 +132,7 @@ def _complete(results: Results, settings: list[Setting]) -> int:
 
 
 def _searchers(text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-    for name in names:
-        if name not in NAMES:
-            raise ValueError(f"searcher {name!r}: must be one of {', '.join(NAMES)}{nearest(name, NAMES)}")
-    return names
+    return tuple(dict.fromkeys(check(name.strip()) for name in text.split(",")))
 
 
 def _print(table: Table, points: list[Point], seeds: int) -> None:

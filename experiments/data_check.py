@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from experiments import tables
 from experiments.arguments import read_by, whole
 from searchspace import Clip
+from training.resources import cores
 
 EXAMPLE = """  nas data check my-videos
   nas data check my-videos --group '^(s[0-9]+)'    one person's clips stay on one side of a split
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the split (default: 0)")
     parser.add_argument(
-        "--workers", type=whole(0, 256), default=os.cpu_count() or 1, metavar="N", help="processes (default: the cores)"
+        "--workers", type=whole(0, 256), default=cores(), metavar="N", help="processes (default: the cores)"
     )
     parser.add_argument("--json", action="store_true", help="for scripts")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib
-import os
 import platform
 import shutil
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import allocator, tables
+from training.resources import cores
 
 EXAMPLE = """  nas doctor
   nas doctor --json > machine.json"""
@@ -93,7 +93,7 @@ def system() -> dict[str, Any]:
         "movinas": _own_version(),
         "python": f"{platform.python_version()} ({sys.executable})",
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "memory GB": None if total is None else round(total / 1e9, 1),
         "memory free GB": None if free is None else round(free / 1e9, 1),
         "disk free GB": round(here.free / 1e9, 1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 from training.interrupt import Interrupted
+from training.resources import is_out_of_memory
 
 USERS_MISTAKE, INTERRUPTED = 2, 130
 
@@ -30,7 +31,7 @@ def explain(error: BaseException) -> tuple[str, int] | None:
         return f"nas: {error}", error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return "nas: interrupted", INTERRUPTED
-    if _is_memory(error):
+    if is_out_of_memory(error):
         return f"nas: error: {_MEMORY}", USERS_MISTAKE
     if isinstance(error, ValueError):
         return f"nas: error: {_one_line(str(error))}", USERS_MISTAKE
@@ -40,17 +41,6 @@ def explain(error: BaseException) -> tuple[str, int] | None:
         where = f"{error.filename}: " if error.filename is not None else ""
         return f"nas: error: {where}{_DISK[error.errno]}", USERS_MISTAKE
     return None
-
-
-def _is_memory(error: BaseException) -> bool:
-    """Python's own, torch's on a GPU (known by name: torch is not imported here), torch's on the CPU, the system's."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
-        return True
-    return isinstance(error, RuntimeError) and any(
-        sign in str(error) for sign in ("can't allocate memory", "not enough memory", "CUDA out of memory")
-    )
 
 
 def _is_ours(module: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from experiments import tables
 from experiments.arguments import add_formulation_flag, one_of, read_by, whole
 from searchspace.schema import write_atomically
+from training.resources import cores
 
 if TYPE_CHECKING:
     from networks import Trained
@@ -27,9 +27,6 @@ SHEET = 12
 """Mistakes that the contact sheet shows."""
 
 RECORD = "evaluation.json"
-
-SCAN = "evaluation-scan.json"
-"""What a look through the videos found, kept in the run: a large data set is looked through once."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--batch", type=whole(1, 4096), default=8, metavar="N", help="clips at once (default: 8)")
     parser.add_argument(
-        "--workers", type=whole(0, 256), default=os.cpu_count() or 1, metavar="N", help="processes (default: the cores)"
+        "--workers", type=whole(0, 256), default=cores(), metavar="N", help="processes (default: the cores)"
     )
     parser.add_argument("--device", default="cpu", help="cpu, or cuda (default: cpu)")
     parser.add_argument("--threads", type=whole(1, 1024), metavar="N", help="of torch on the CPU (default: the cores)")
@@ -171,9 +168,7 @@ def evaluation(
         return show
 
     with Live() as live, Interrupt() as interrupt:
-        asked, notes = open_videos(
-            trained, data, videos, scan_cache=home(trained.path) / SCAN, workers=workers, progress=live
-        )
+        asked, notes = open_videos(trained, data, videos, home=home(trained.path), workers=workers, progress=live)
         if all(label is None for label in asked.labels):
             raise ValueError("none of these videos has a label; ask about them with: nas predict")
         for note in notes:

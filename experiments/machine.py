@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
+
+from training.resources import cores
 
 
 def machine_defaults(given: dict[str, Any]) -> dict[str, Any]:
     """Settings that were given, with threads for all cores, and workers for all where there are videos to decode."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    machine: dict[str, Any] = {"threads": min(cores, 1024)}
+    machine: dict[str, Any] = {"threads": min(cores(), 1024)}
     if given.get("data") is not None:
-        machine["workers"] = min(cores, 16)
+        machine["workers"] = min(cores(), 16)
     return {**machine, **given}
 
 

@@ -27,7 +27,9 @@ def run(args: argparse.Namespace) -> int:
     for word in args.found:
         thing = resolve(word, args.runs)
         if not isinstance(thing, Run):
-            raise ValueError(f"{word!r} is an architecture; nas plot draws runs (nas show --png draws an architecture)")
+            raise ValueError(
+                f"{word!r} is an architecture; nas plot draws runs of nas search (nas show --png draws networks)"
+            )
         found.append(thing)
     if len(found) == 1 and args.output is None:
         files = draw_run(found[0])

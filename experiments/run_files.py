@@ -14,6 +14,13 @@ from searchspace import Architecture, Budget, Clip, Space
 from training.ledger import complete_lines, read_records
 from training.run import SPACE, SUMMARY, read_json
 
+CONFIG = "config.json"
+
+
+def command_of(folder: Path) -> str:
+    """The command that made the run in a folder; raises `ValueError` where its config.json is damaged."""
+    return str(read_json(folder / CONFIG).get("command"))
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Look:
@@ -95,14 +102,16 @@ class Run:
 
     @classmethod
     def open(cls, folder: Path) -> Run:
-        """Opens the run in a folder; raises `ValueError` where there is none."""
-        if not (folder / "config.json").is_file():
-            raise ValueError(f"{folder} is not a run (it has no config.json); give a folder that nas search made")
-        config = read_json(folder / "config.json")
-        if config.get("command") == "scale":
+        """Opens the run in a folder; raises `ValueError` where there is none, or one of another command."""
+        if not (folder / CONFIG).is_file():
+            raise ValueError(f"{folder} is not a run (it has no {CONFIG}); give a folder that nas search made")
+        config, command = read_json(folder / CONFIG), command_of(folder)
+        if command == "scale":
             raise ValueError(f"{folder} is a family; name one of its members, such as {folder / 'A2.json'}")
-        if config.get("command") == "retrained":
+        if command == "retrained":
             raise ValueError(f"{folder} holds the trainings of a family; name one of the runs in it")
+        if command != "search":
+            raise ValueError(f"{folder} is not a run of nas search but of {command!r}; give a folder that it made")
         return cls(folder, config)
 
     @property

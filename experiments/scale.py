@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from scaling.members import name_of
 from scaling.proposals import SAMPLERS
 from scaling.scale import COMMAND, check, given_coefficients, open_base
 from searchspace import Budget, Clip
+from training.resources import cores
 from training.run import check_new, resume
 
 EXAMPLE = """  nas scale --coeffs random --trials 12
@@ -146,7 +146,7 @@ def run(args: argparse.Namespace) -> int:
     for line in scale_text.understood(config, base, coefficients, ratio):
         say(line)
     local = args.ray in (None, "local")
-    workers = args.workers or (max(1, _cores() // config.threads) if local else None)
+    workers = args.workers or (max(1, cores() // config.threads) if local else None)
     if config.searched and not (found is not None and found.finished):
         from scaling.estimate import estimate
 
@@ -224,7 +224,3 @@ def _ratio(text: str) -> float:
     if not 1.1 <= value <= 10:
         raise argparse.ArgumentTypeError(f"{text!r} must be a number from 1.1 to 10, such as 2")
     return value
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

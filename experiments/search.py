@@ -11,6 +11,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from controller.searchers import SEARCHERS
 from experiments import search_text, tables
 from experiments.arguments import (
     Parser,
@@ -81,9 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PIXELS",
         help="shorter side of training clips (default: 32)",
     )
-    how.add_argument(
-        "--searcher", **one_of("reinforce", "random", "evolution"), help="who chooses (default: reinforce)"
-    )
+    how.add_argument("--searcher", **one_of(*SEARCHERS), help=f"who chooses (default: {SearchConfig.searcher})")
     how.add_argument("--recipe", **one_of("auto", "short", "tunas"), help="settings of minutes, or TuNAS's own")
     how.add_argument("--start", **one_of("budget", "uniform"), help="where the policy starts")
     how.add_argument("--warmup", **one_of("boot", "tunas", "sandwich", "uniform"), help="how the shared weights begin")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from experiments.run_files import Run
+from experiments.run_files import CONFIG, Run, command_of
 from searchspace import Buildable, find, is_published, published_ensembles, published_names
 from searchspace.schema import nearest
 from searchspace.trained import find_trained
+from training.run import read_json
 
 STREAM_HELP = "in its causal form, which runs frame by frame; published names as released"
 
@@ -18,6 +19,7 @@ def resolve(word: str, runs: Path = Path("runs"), stream: bool = False) -> Build
     Args:
         word: `a2`, the path of an arch.json or of a folder that holds one, of a run, or the name of a run. A run that
             trained a network stands for that network, and so do the folder of a trained network and the files in it.
+            A retraining that has kept no network yet stands for the architecture that it trains.
         runs: where runs are looked for by name.
         stream: an architecture in its causal form.
 
@@ -29,8 +31,10 @@ def resolve(word: str, runs: Path = Path("runs"), stream: bool = False) -> Build
     path = Path(word)
     if not path.exists() and (runs / word).is_dir():
         path = runs / word
-    if (path / "config.json").is_file() and find_trained(path) is None:
-        return Run.open(path)
+    if (path / CONFIG).is_file() and find_trained(path) is None:
+        if command_of(path) != "retrain":
+            return Run.open(path)
+        stream = stream or read_json(path / CONFIG).get("stream") is True
     if path.exists():
         return find(path, stream)
     known = (*published_names(), *published_ensembles())

@@ -281,6 +281,13 @@ def choose(operation: str, shape: Shape) -> str:
     return next(row.formulation for row in _ROWS[operation] if row.applies(shape))
 
 
+def is_first(operation: str, shape: Shape, first: str, second: str) -> bool:
+    """Whether the first of the two formulations that there are of an operation is chosen, and not the second."""
+    name = choose(operation, shape)
+    assert name in (first, second), f"{operation}: there is no formulation {name!r}"
+    return name == first
+
+
 _ROWS: dict[str, tuple[Choice, ...]] = {
     row.operation: tuple(other for other in TABLE if other.operation == row.operation) for row in TABLE
 }

@@ -164,6 +164,7 @@ def _forward(x: Tensor, weight: Tensor, axes: tuple[_Axis, ...]) -> Tensor:
         weight = F.pad(weight, (leads[2], 0, leads[1], 0, leads[0], 0))
     if how == "over time":
         return _over_time(x, weight, axes[0].after)
+    assert how == "conv3d", how
     strides, pads = [axis.stride for axis in axes], [axis.after for axis in axes]
     y = F.conv3d(x, channels_last(weight), None, strides, pads, groups=weight.shape[0])
     return channels_last(y)  # a small input on one thread takes another path in the library, which forgets the layout
@@ -197,6 +198,7 @@ def _input_gradient(grad: Tensor, weight: Tensor, axes: tuple[_Axis, ...]) -> Te
     if how == "flipped":
         pads = [axis.taps - 1 - axis.before for axis in axes]
         return channels_last(F.conv3d(grad, flipped, padding=pads, groups=weight.shape[0]))
+    assert how == "spread", how
     channels, frames = grad.shape[1:3]
     rows, columns = (slice(axis.taps - 1 - axis.before, None, axis.stride) for axis in (h, w))
     pads = [t.taps - 1 - t.before, 0, 0]
@@ -313,6 +315,7 @@ def _weight_gradient(grad: Tensor, x: Tensor, axes: tuple[_Axis, ...]) -> Tensor
         return _by_rows(grad, x, axes)
     if how == "by taps":
         return _by_taps(grad, x, axes)
+    assert how == "by frames", how
     if t.out < t.size:  # frames of zeros behind make the gradient as long as the input
         behind = (0, 0, 0, 0, 0, 0, 0, t.size - t.out)
         grad = F.pad(grad.permute(0, 2, 3, 4, 1), behind).permute(0, 4, 1, 2, 3)

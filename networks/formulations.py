@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from networks import joined
-from networks.choices import Shape, choose
+from networks.choices import Shape, is_first
 
 NAMES = ("fast", "reference")
 _current = "fast"
@@ -95,12 +95,13 @@ def pointwise(x_NCTHW: Tensor, weight_OI: Tensor, gate: Tensor | None = None) ->
     """
     fast = is_fast(x_NCTHW)
     if gate is not None:
-        if fast and choose("gated pointwise", _shape(x_NCTHW, weight_OI, gate.numel() // gate.shape[-1])) == "weights":
+        shape = _shape(x_NCTHW, weight_OI, gate.numel() // gate.shape[-1])
+        if fast and is_first("gated pointwise", shape, "weights", "map"):
             return joined.gated_pointwise(autocast(x_NCTHW), gate, weight_OI)
         x_NCTHW = gated(x_NCTHW, gate)
     if not fast:
         return F.conv3d(x_NCTHW, weight_OI[:, :, None, None, None])
-    if choose("pointwise", _shape(x_NCTHW, weight_OI)) == "conv2d":
+    if is_first("pointwise", _shape(x_NCTHW, weight_OI), "conv2d", "linear"):
         y = F.conv2d(fold_frames(channels_last(x_NCTHW)), weight_OI[:, :, None, None])
         return unfold_frames(y, x_NCTHW.shape[0])
     return F.linear(x_NCTHW.permute(0, 2, 3, 4, 1), weight_OI).permute(0, 4, 1, 2, 3)
@@ -115,7 +116,7 @@ def gated(x_NCTHW: Tensor, gate: Tensor) -> Tensor:
 def is_folded(x_NCTHW: Tensor, weight_OI: Tensor) -> bool:
     """Whether a pointwise convolution, its BatchNorm and activation are one function here; see `networks.joined`."""
     operation = "pointwise, BatchNorm, activation"
-    return is_fast(x_NCTHW) and choose(operation, _shape(x_NCTHW, weight_OI)) == "folded"
+    return is_fast(x_NCTHW) and is_first(operation, _shape(x_NCTHW, weight_OI), "folded", "in turn")
 
 
 def _shape(x_NCTHW: Tensor, weight_OI: Tensor, groups: int = 1) -> Shape:

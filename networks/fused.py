@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from networks import folding, states, temporal
-from networks.choices import Shape, choose
+from networks.choices import Shape, is_first
 from networks.formulations import is_fast
 from networks.frame import FrameProgram, Parts, Programs
 from networks.fused_layers import PIECE, FusedBottleneck, frames_at_a_time, pieces
@@ -96,7 +96,7 @@ class FusedMoViNet(InferenceOnly[Architecture]):
     def _of_stream(self, frames_NTHWC: Tensor, before: StateLike, donate: bool) -> tuple[Tensor, State]:
         """Logits, and the state after these frames."""
         shape = Shape(frames=frames_NTHWC.shape[1], bytes=self.weight.element_size())
-        if self.prepares and is_fast(frames_NTHWC) and choose("streamed frames", shape) == "program":
+        if self.prepares and is_fast(frames_NTHWC) and is_first("streamed frames", shape, "program", "general"):
             return self._of_frame(frames_NTHWC[:, 0].permute(0, 3, 1, 2), before, donate)
         streams, after = len(frames_NTHWC), State()
         x = self.stem(frames_NTHWC.flatten(0, 1))

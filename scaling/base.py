@@ -14,7 +14,8 @@ from controller.selection import ABOVE, BELOW
 from controller.start import largest_entropy
 from controller.window import Window
 from scaling.mapping import bring_to
-from searchspace import Architecture, Budget, Choices, Clip, Probabilities, Space, cost, format_quantity
+from scaling.members import check_scaled_by
+from searchspace import Architecture, Budget, Choices, Clip, ClipLike, Probabilities, Space, cost, format_quantity
 from training.feasible import check_budgets
 from training.ledger import read_records
 from training.run import SUMMARY, read_json
@@ -90,7 +91,7 @@ def newest_search(runs: Path) -> Path | None:
     return max(found, key=lambda path: ((path / SUMMARY).stat().st_mtime_ns, path.name), default=None)
 
 
-def find_base(word: str, runs: Path, budget: str, clip: str | None, classes: int) -> Base:
+def find_base(word: str, runs: Path, budget: str, clip: ClipLike | None, classes: int) -> Base:
     """Reads what a family should start from.
 
     Args:
@@ -98,13 +99,13 @@ def find_base(word: str, runs: Path, budget: str, clip: str | None, classes: int
             published name or the path of an arch.json.
         runs: folder of all runs.
         budget: cost of the base that is made of a space; not for runs and architectures, which have their own.
-        clip: shape at which costs are counted; None for the base's own.
+        clip: shape at which costs are counted, in any form that `Clip.of` takes; None for the base's own.
         classes: of a base that is made of a space.
 
     Raises:
         ValueError: nothing of that name, an unfinished run, an ensemble, or a budget outside the space.
     """
-    wanted = None if clip is None else Clip.parse(clip)
+    wanted = None if clip is None else Clip.of(clip)
     if word in searchspace.names() or word.endswith((".yaml", ".yml")):
         space = searchspace.load(word).with_classes(classes)
         return _of_space(space if wanted is None else space.at(wanted), budget)
@@ -156,7 +157,7 @@ def _point(space: Space, architecture: Architecture, note: str, policy: Probabil
 
 
 def _of_space(space: Space, budget: str) -> Base:
-    found = check_budgets(space, space.clip, [Budget.parse(budget)], seed=0)
+    found = check_budgets(space, space.clip, [check_scaled_by(Budget.parse(budget))], seed=0)
     target = format_quantity(found.asked[0].quantity, found.limits[0])
     a2 = searchspace.published("a2")
     if len(a2.blocks) == len(space.blocks):

@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from scaling.members import parse_members
+from scaling.members import check_scaled_by, parse_members
 from scaling.proposals import SAMPLERS
-from searchspace import Budget, Clip
+from searchspace import Budget
 from searchspace.schema import Fields, nearest
+from training.run import DATA_TEXTS, check_texts, settled
 
 RANDOM = "random"
 TRIAL_EXPONENTS = (-1, 1)
@@ -79,7 +80,12 @@ class ScaleConfig:
     threads: int = 1
 
     def __post_init__(self) -> None:
+        for key, value in settled(vars(self)).items():
+            object.__setattr__(self, key, value)
         fields = Fields(dataclasses.asdict(self), "setting")
+        fields.free_text("base", "a run, an architecture or a space")
+        fields.free_text("coeffs", "random, four numbers, or the path of a family")
+        check_texts(fields, {"targets": "published, or amounts such as '150M,300M'", **DATA_TEXTS})
         fields.integer("trials", 1, 10_000)
         parse_members(self.members)
         if self.target_ratio is not None:
@@ -94,10 +100,7 @@ class ScaleConfig:
         fields.integer("architectures", 1, 100)
         fields.one_of("members_by", MEMBERS_BY)
         fields.integer("steps", 1, 100_000_000)
-        if Budget.parse(self.budget).quantity != "macs":
-            raise ValueError(f"budget {self.budget!r}: families are scaled by multiply-accumulates, such as 600MFLOPs")
-        if self.clip is not None:
-            Clip.parse(self.clip)
+        check_scaled_by(Budget.parse(self.budget))
         if self.search_resolution is not None:
             fields.integer("search_resolution", 8, 4096)
         fields.integer("seed", 0, 2**31 - 1)

@@ -17,7 +17,7 @@ from scaling.config import TRIAL_EXPONENTS, ScaleConfig
 from scaling.jobs import PART, training_work
 from scaling.members import bring, members
 from scaling.work import jobs_planned, planned, proxy_clip
-from searchspace import Architecture, Clip, cost
+from searchspace import Architecture, ClipLike, cost
 from training.fit import SHORT, FitConfig, fit
 
 MEASURED_STEPS = 4
@@ -63,7 +63,7 @@ def estimate(config: ScaleConfig, base: Base, workers: int) -> Estimate:
     return Estimate(jobs_planned(config), config.architectures * seconds / workers)
 
 
-def seconds_per_mac(architecture: Architecture, clip: Clip, threads: int, batch: int) -> float:
+def seconds_per_mac(architecture: Architecture, clip: ClipLike, threads: int, batch: int) -> float:
     """Of training on the built-in data, in the unit of `jobs.training_work`: a few steps measured, twice.
 
     Args:

@@ -12,7 +12,7 @@ from typing import Any
 
 import video
 from scaling.config import ScaleConfig
-from searchspace import Architecture, Clip
+from searchspace import Architecture, Clip, ClipLike
 
 PART = "rescoring"
 HELD_OUT = 512
@@ -115,8 +115,9 @@ def _train(job: Job, config: ScaleConfig, scan_cache: str | None) -> dict[str, A
 _sources: dict[tuple[Any, ...], video.Source] = {}
 
 
-def open_data(config: ScaleConfig, clip: Clip, scan_cache: str | None = None) -> video.Source:
+def open_data(config: ScaleConfig, clip: ClipLike, scan_cache: str | None = None) -> video.Source:
     """The data at a clip shape; the last few are kept, with what they have rendered."""
+    clip = Clip.of(clip)
     key = (config.data, config.group, config.seed, clip)
     if key not in _sources:
         while len(_sources) >= 3:

@@ -29,12 +29,13 @@ def parse_members(text: str) -> tuple[int, ...]:
     Raises:
         ValueError: not of this form, twice the same, or a range that runs backwards.
     """
-    names = re.split(r"[:,]", text)
+    names = re.split(r"[:,]", text) if isinstance(text, str) else []
     found = [_NAME.fullmatch(name.strip()) for name in names]
     exponents = [int(match.group(1)) - BASE_MEMBER for match in found if match is not None]
     if len(exponents) == 2 and ":" in text:
         exponents = list(range(exponents[0], exponents[1] + 1))
-    if None in found or (":" in text and len(names) != 2) or not exponents or len(set(exponents)) != len(exponents):
+    twice = len(set(exponents)) != len(exponents)
+    if not exponents or None in found or (":" in text and len(names) != 2) or twice:
         raise ValueError(f"members {show(text)}: write a range such as A0:A5, or names such as A0,A2; A2 is the base")
     return tuple(sorted(exponents))
 
@@ -83,6 +84,13 @@ def members(
         Member(name_of(e), e, scale(space, coefficients, e, f"{space.name}-{name_of(e)}"), float(target))
         for e, target in zip(exponents, targets, strict=True)
     )
+
+
+def check_scaled_by(budget: Budget) -> Budget:
+    """The budget, where it limits what families are scaled by; raises `ValueError` for parameters or memory."""
+    if budget.quantity != "macs":
+        raise ValueError(f"budget {budget.text!r}: families are scaled by multiply-accumulates, such as 600MFLOPs")
+    return budget
 
 
 def targets(text: str | None, exponents: Sequence[int], base_macs: float, ratio: float) -> list[float]:

@@ -82,8 +82,8 @@ def run_on_ray(work: Jobs, settings: Mapping[str, Any], workers: int | None, thr
         tune.report({"answer": json.dumps(answer), "done": 1})  # as text: Tune takes mappings apart
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a lost worker is answered below
-    with connected(address, (workers or 1) * threads, threads) as ray:
-        most = workers or sum(int(count // threads) for count in _cpus(ray))
+    with connected(address, (1 if workers is None else workers) * threads, threads) as ray:
+        most = sum(int(count // threads) for count in _cpus(ray)) if workers is None else workers
         feed = Feed()
         with tempfile.TemporaryDirectory(prefix="nas-ray-") as storage:
             tune.Tuner(

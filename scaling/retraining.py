@@ -17,15 +17,16 @@ from scaling.family import Family, FamilyMember
 from scaling.members import name_of, parse_members
 from scaling.side_by_side import Task, run_here, run_in_processes, run_on_ray
 from scaling.steps import Measured
-from searchspace import Clip, cost
+from searchspace import Clip, ClipLike, cost
 from searchspace.schema import Fields
 from training import retrain_config
 from training import run as runs_module
+from training.data import open_source
 from training.interrupt import Interrupt, Interrupted
 from training.ledger import Ledger, complete_lines
 from training.progress import Progress, Silent
 from training.retrain_config import MOTION_CLIP, Resolved, RetrainConfig, resolve
-from training.run import SUMMARY, read_json
+from training.run import SUMMARY, read_json, settled
 from video.layout import find_videos
 
 PREFIX = "retrained"
@@ -34,6 +35,8 @@ DEMO_MACS = 200e6
 """Of a training clip: members above are left out on the built-in data unless they are asked for."""
 TEST_CLIPS = 2048
 """About; the best and the last network of a training are scored on them."""
+
+MOST_SEEDS = 100
 
 ONE_NETWORK = {"init": "trained weights fit one network", "ensemble": "an ensemble is made of one network"}
 
@@ -166,7 +169,7 @@ def plan(
     Raises:
         ValueError: a member that the family does not have, or a mistake in the settings.
     """
-    given, remarks = dict(settings or {}), []
+    given, remarks = settled(settings or {}), []
     for key, why in ONE_NETWORK.items():
         if key in given:
             raise ValueError(f"{key!r} is not for families: {why}; train a member, such as {found.folder / 'A0.json'}")
@@ -176,11 +179,12 @@ def plan(
         remarks.append(f"data: {given['data'] or 'built-in motion'}, on which the family was made")
     base, motion = Clip.parse(found.data["base"]["clip"]), given["data"] is None
     clip = given.pop("clip", MOTION_CLIP if motion else None)
-    first, count = given.pop("seed", 0), seeds or 1
+    first = given.pop("seed", 0)
+    count = Fields({} if seeds is None else {"seeds": seeds}, "setting").integer("seeds", 1, MOST_SEEDS, default=1)
     chosen = _chosen(found, members)
     trainings = []
     for member in chosen:
-        own = training_clip(member.architecture.clip, base, None if clip is None else Clip.parse(clip))
+        own = training_clip(member.architecture.clip, base, None if clip is None else Clip.of(clip))
         for seed in range(first, first + count):
             arch = str(found.folder / f"{member.name}.json")
             full = {**given, "arch": arch, "clip": str(own), "seed": seed}
@@ -206,7 +210,7 @@ def plan(
     return Plan(found, config, tuple(trainings), tuple(remarks))
 
 
-def training_clip(own: Clip, base: Clip, wanted: Clip | None) -> Clip:
+def training_clip(own: ClipLike, base: ClipLike, wanted: ClipLike | None) -> Clip:
     """A member's clip where the base trains at another one than its own: changed by the same factors.
 
     Args:
@@ -214,8 +218,10 @@ def training_clip(own: Clip, base: Clip, wanted: Clip | None) -> Clip:
         base: the base's.
         wanted: what the base trains at; None for its own.
     """
+    own, base = Clip.of(own), Clip.of(base)
     if wanted is None:
         return own
+    wanted = Clip.of(wanted)
     frames = max(1, round(wanted.frames * own.frames / base.frames))
     height, width = (max(8, round(side)) for side in (
         wanted.height * own.height / base.height, wanted.width * own.width / base.width
@@ -237,9 +243,9 @@ def _chosen(found: Family, members: str | None) -> list[FamilyMember]:
 def restore(found: Family, config: Mapping[str, Any]) -> Plan:
     """The plan of a folder that is gone on with, by its configuration; raises `ValueError` where that is damaged."""
     fields = Fields(config, "the trainings' configuration")
-    members, seeds = fields.text("members"), fields.integer("seeds", 1, 100)
+    members, seeds = fields.text("members"), fields.integer("seeds", 1, MOST_SEEDS)
     shared = {key: value for key, value in config.items() if key not in ("members", "seeds")}
-    RetrainConfig.stored({**shared, "arch": "", **({"clip": MOTION_CLIP} if shared.get("clip", "") is None else {})})
+    RetrainConfig.stored({**shared, "arch": "A2", **({"clip": MOTION_CLIP} if shared.get("clip", "") is None else {})})
     settings = {key: value for key, value in shared.items() if key not in (*ONE_NETWORK, "recipe_name")}
     settings["recipe"] = shared["recipe_name"]
     if settings["clip"] is None:
@@ -297,12 +303,28 @@ def retrain_family(
             if _finished(group.path / task.name) is not None:
                 progress.line(f"{task.name} is finished")
         missing = [task for task in tasks if _finished(group.path / task.name) is None]
+        if len(missing) > 1 and (ray is not None or workers > 1):
+            _look_through(planned.trainings[0].resolved.config, group.path, progress)
         errors = _train(missing, ledger, workers, ray, int(planned.config["threads"]), progress)
         rows = tuple(_row(training, group.path, errors) for training in planned.trainings)
         result = FamilyTraining(group.path, rows)
         if not result.failed:
             group.write_json(SUMMARY, {"accuracy": {row.name: row.accuracy for row in rows}})
         return result
+
+
+def _look_through(config: RetrainConfig, folder: Path, progress: Progress) -> None:
+    """Looks through videos once, before several trainings would do it at a time; what it finds is kept for them."""
+    if config.data is not None:
+        open_source(
+            config.data,
+            config.clip,
+            seed=config.seed,
+            group=config.group,
+            workers=config.workers,
+            folder=folder,
+            progress=progress,
+        )
 
 
 def find_group(folder: Path, name: str | None, given: Mapping[str, Any]) -> runs_module.RunFolder | None:

@@ -27,6 +27,7 @@ from scaling.work import Work
 from searchspace import Architecture
 from searchspace.schema import write_atomically
 from training import run as runs_module
+from training.data import scan_file
 from training.interrupt import Interrupted
 from training.progress import Progress, Silent
 from training.run import SUMMARY, RunFolder
@@ -62,7 +63,7 @@ def scale(
         Interrupted: after Ctrl-C or SIGTERM; the run can be resumed.
     """
     progress = progress or Silent()
-    given = dict(config) if isinstance(config, Mapping) else {} if config is None else config.to_dict()
+    given = runs_module.settled(config if isinstance(config, Mapping) else {} if config is None else config.to_dict())
     folder = runs_module.resume(Path(runs), name, COMMAND, given) if resume else None
     resolved = ScaleConfig.resolve(**given) if folder is None else ScaleConfig.stored(folder.config)
     base = open_base(resolved, Path(runs))
@@ -168,7 +169,7 @@ def _search(
     config: ScaleConfig, base: Base, folder: RunFolder, workers: int | None, ray: str | None, progress: Progress
 ) -> Work:
     work = Work(config, base, folder.path, progress)
-    scan_cache = str(folder.path / "scan.json") if config.data else None
+    scan_cache = None if config.data is None else str(scan_file(config.data, otherwise=folder.path / "scan.json"))
     settings = {"config": config.to_dict(), "scan_cache": scan_cache}
     if config.data is not None:  # looked through once, before several workers would do it at a time
         source = video.FolderSource(

@@ -7,7 +7,7 @@ from importlib import resources
 
 from searchspace.architecture import Architecture, Block, Head, Layer, Position, Stem
 from searchspace.budget import Budget, format_quantity
-from searchspace.clip import Clip, Kernel
+from searchspace.clip import Clip, ClipLike, Kernel
 from searchspace.cost import Cost, cost
 from searchspace.decisions import Choices, Decision, Decisions, Probabilities
 from searchspace.ensemble import Buildable, Ensemble, Member, load_architecture, read_architecture
@@ -29,6 +29,7 @@ __all__ = [
     "Buildable",
     "Choices",
     "Clip",
+    "ClipLike",
     "Cost",
     "CostModel",
     "Decision",

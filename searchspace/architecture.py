@@ -157,8 +157,8 @@ class Architecture:
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        object.__setattr__(self, "clip", Clip.of(self.clip))
         for value, kind, what in (
-            (self.clip, Clip, "clip"),
             (self.stem, Stem, "stem"),
             (self.blocks, tuple, "blocks"),
             (self.head, Head, "head"),

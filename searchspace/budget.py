@@ -9,14 +9,17 @@ import re
 import numpy as np
 import numpy.typing as npt
 
-from searchspace.clip import Clip
+from searchspace.clip import Clip, ClipLike
 from searchspace.cost import Cost
 from searchspace.decisions import Choices
 from searchspace.form import Form
 from searchspace.schema import show
 from searchspace.tables import CostModel
 
-_BUDGET = re.compile(r"(\d+(?:\.\d+)?(?:e\d+)?)\s*([kmgt]?)(flops|macs|params|bstate|b|ms|s)?(/frame)?", re.IGNORECASE)
+# A time takes no prefix: milliseconds are a unit of their own, and not a million seconds.
+_BUDGET = re.compile(
+    r"(\d+(?:\.\d+)?(?:e\d+)?)\s*(?:(ms|s)|([kmgt]?)(flops|macs|params|bstate|b)?)(/frame)?", re.IGNORECASE
+)
 _SCALE = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 _QUANTITY = {
     **dict.fromkeys(("", "flops", "macs"), "macs"),
@@ -54,11 +57,10 @@ class Budget:
         match = _BUDGET.fullmatch(text.strip()) if isinstance(text, str) and len(text) <= 40 else None
         if match is None:
             raise ValueError(f"budget {show(text)} cannot be read; write it like one of {FORMS}")
-        number, prefix, unit, frame = match.groups()
-        unit = (unit or "").lower()
-        if unit in ("ms", "s"):
+        number, time, prefix, unit, frame = match.groups()
+        if time is not None:
             raise ValueError(f"budget {text!r} is a time, which needs a measured device; give MACs, such as 600MFLOPs")
-        quantity = _QUANTITY[unit]
+        quantity = _QUANTITY[(unit or "").lower()]
         if frame and quantity != "macs":
             raise ValueError(f"budget {text!r}: only multiply-accumulates are counted per frame; drop '/frame'")
         amount = float(number) * _SCALE[prefix.lower()]
@@ -84,9 +86,9 @@ class Budget:
             )
         return self
 
-    def limit(self, clip: Clip) -> float:
+    def limit(self, clip: ClipLike) -> float:
         """The budget for one clip, in MACs, parameters or bytes."""
-        return self.amount * clip.frames if self.per_frame else self.amount
+        return self.amount * Clip.of(clip).frames if self.per_frame else self.amount
 
     def of(self, cost: Cost) -> int:
         """The quantity of a cost that this budget limits."""
@@ -96,8 +98,9 @@ class Budget:
         """The quantity of each row of choices, int8 [N, D] -> int64 [N]."""
         return model.of(self.quantity, choices)
 
-    def echo(self, clip: Clip) -> str:
+    def echo(self, clip: ClipLike) -> str:
         """The budget as it was understood, for people."""
+        clip = Clip.of(clip)
         return f"{format_quantity(self.quantity, self.limit(clip))}" + (f" per clip {clip}" * (self.quantity == "macs"))
 
 

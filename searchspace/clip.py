@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import operator
 import re
+from typing import TypeAlias, Union
 
 from searchspace.schema import show
 
@@ -14,6 +16,9 @@ MIN_FPS = 0.001
 DEFAULT_FPS = 5.0
 MAX_LENGTH = 15  # of a kernel
 SHIFT_SHARE = 8  # one channel in so many is shifted a frame
+
+ClipLike: TypeAlias = Union["Clip", str, tuple[int, int, int]]
+"""A clip as every public call takes it; `Clip.of` reads it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,9 +47,33 @@ class Clip:
             raise ValueError(
                 f"clip {self.frames}x{self.height}x{self.width}: frames and sides must be from 1 to {MAX_FRAMES}"
             )
-        if type(self.fps) not in (int, float) or not MIN_FPS <= self.fps <= MAX_FPS:
+        is_number = isinstance(self.fps, numbers.Real) and not isinstance(self.fps, bool)  # NumPy's are Real, too
+        if not is_number or not MIN_FPS <= self.fps <= MAX_FPS:
             raise ValueError(f"clip frame rate {show(self.fps)}: must be from {MIN_FPS:g} to {MAX_FPS:g}")
         object.__setattr__(self, "fps", round(float(self.fps), 6))  # as many digits as `parse` reads
+
+    @classmethod
+    def of(cls, clip: ClipLike) -> Clip:
+        """A clip in whichever form it is given.
+
+        Args:
+            clip: a clip; text that `parse` reads, such as `8x128x128@5`; or frames, height and width as a tuple or
+                list, at the default frame rate of 5 a second.
+
+        Raises:
+            ValueError: anything else, or a number out of range.
+        """
+        if isinstance(clip, Clip):
+            return clip
+        if isinstance(clip, str):
+            return cls.parse(clip)
+        given: object = clip
+        if isinstance(given, tuple | list) and len(given) == 3:
+            return cls(*given)
+        raise ValueError(
+            f"clip {show(given)}: must be a Clip, frames, height and width such as (8, 128, 128), or text such as "
+            "'8x128x128@5'"
+        )
 
     @classmethod
     def parse(cls, text: str) -> Clip:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 
 from searchspace.architecture import Layer
-from searchspace.clip import Clip, Kernel
+from searchspace.clip import Clip, ClipLike, Kernel
 from searchspace.ensemble import Buildable, Ensemble
 from searchspace.form import BASE, Form
 
@@ -70,19 +70,21 @@ def halve(size: int, stride: int) -> int:
     return -(-size // stride)
 
 
-def cost(architecture: Buildable, clip: Clip | None = None) -> Cost:
+def cost(architecture: Buildable, clip: ClipLike | None = None) -> Cost:
     """Counts an architecture.
 
     Args:
         architecture: what to count; an ensemble as a whole, each member at its share of the frames.
-        clip: frames, height and width to count at; by default the architecture's own.
+        clip: frames, height and width to count at, in any form that `Clip.of` takes; by default the architecture's
+            own.
 
     Returns:
         MACs per clip and per frame, parameters, peak activation bytes and state bytes.
     """
+    clip = architecture.clip if clip is None else Clip.of(clip)
     if isinstance(architecture, Ensemble):
-        return _ensemble_cost(architecture, clip or architecture.clip)
-    clip, form, head = clip or architecture.clip, architecture.form, architecture.head
+        return _ensemble_cost(architecture, clip)
+    form, head = architecture.form, architecture.head
     total = stem_cost(architecture.stem.width, architecture.stem.kernel, clip, form)
     height, width = halve(clip.height, 2), halve(clip.width, 2)
     channels = architecture.stem.width
@@ -93,9 +95,9 @@ def cost(architecture: Buildable, clip: Clip | None = None) -> Cost:
     return total + head_cost(channels, head.width, head.hidden, architecture.classes, clip, height, width, form)
 
 
-def member_costs(ensemble: Ensemble, clip: Clip | None = None) -> list[Cost]:
+def member_costs(ensemble: Ensemble, clip: ClipLike | None = None) -> list[Cost]:
     """Cost of each member of an ensemble at its share of a clip; without MACs where that has no frame for it."""
-    clip = clip or ensemble.clip
+    clip = ensemble.clip if clip is None else Clip.of(clip)
     costs = []
     for i, member in enumerate(ensemble.members):
         frames = ensemble.frames(i, clip.frames)
@@ -122,8 +124,9 @@ def _ensemble_cost(ensemble: Ensemble, clip: Clip) -> Cost:
     )
 
 
-def stem_cost(width: int, kernel: Kernel, clip: Clip, form: Form = BASE) -> Cost:
+def stem_cost(width: int, kernel: Kernel, clip: ClipLike, form: Form = BASE) -> Cost:
     """Convolution with spatial stride 2, BatchNorm, activation."""
+    clip = Clip.of(clip)
     positions = clip.frames * halve(clip.height, 2) * halve(clip.width, 2)
     weights = RGB * width * kernel.taps
     return Cost(
@@ -137,9 +140,10 @@ def stem_cost(width: int, kernel: Kernel, clip: Clip, form: Form = BASE) -> Cost
 
 
 def layer_cost(
-    layer: Layer, in_width: int, out_width: int, clip: Clip, height: int, width: int, form: Form = BASE
+    layer: Layer, in_width: int, out_width: int, clip: ClipLike, height: int, width: int, form: Form = BASE
 ) -> Cost:
     """One bottleneck whose input map is `height` x `width` (spec: order of operations of the reference network)."""
+    clip = Clip.of(clip)
     area = height * width
     before = clip.frames * area
     out_area = halve(height, layer.stride) * halve(width, layer.stride)
@@ -205,9 +209,10 @@ def _layer_activation(
 
 
 def head_cost(
-    in_width: int, head: int, hidden: int, classes: int, clip: Clip, height: int, width: int, form: Form = BASE
+    in_width: int, head: int, hidden: int, classes: int, clip: ClipLike, height: int, width: int, form: Form = BASE
 ) -> Cost:
     """Pointwise convolution, BatchNorm, pool, dense layer with bias, classifier with bias, once for each answer."""
+    clip = Clip.of(clip)
     positions = clip.frames * height * width
     dense = head * hidden + hidden * classes
     answers = {"3d": 1, "2d": clip.frames, "none": positions}[form.head_pool]

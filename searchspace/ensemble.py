@@ -73,7 +73,7 @@ class Ensemble:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        check_kind(self.clip, Clip, "clip")
+        object.__setattr__(self, "clip", Clip.of(self.clip))
         check_kind(self.members, tuple, "members")
         check_kind(self.provenance, Mapping, "provenance")
         check_whole(len(self.members), 1, MAX_MEMBERS, "number of members")

@@ -97,6 +97,13 @@ class Fields:
             raise self.refuse(key, value, f"printable text of at most {longest} characters")
         return value
 
+    def free_text(self, key: str, what: str) -> str:
+        """Reads text of any characters and length, but not none, such as a path or a regular expression: `what`."""
+        value = self._get(key, _MISSING)
+        if not isinstance(value, str) or not value:
+            raise self.refuse(key, value, what)
+        return value
+
     def one_of(self, key: str, allowed: Iterable[str], default: object = _MISSING) -> str:
         """Reads one of a few words."""
         words = list(allowed)

@@ -26,7 +26,7 @@ from searchspace.architecture import (
     read_kernels,
     read_stem_kernel,
 )
-from searchspace.clip import MAX_FRAMES, MAX_SIDE, Clip, Kernel
+from searchspace.clip import MAX_FRAMES, MAX_SIDE, Clip, ClipLike, Kernel
 from searchspace.decisions import Choices, Decision, Decisions
 from searchspace.form import Form
 from searchspace.schema import Fields, dump_yaml, show
@@ -278,9 +278,9 @@ class Space:
         choices = self.decisions.canonical(np.array(row, dtype=np.int8))
         return Nearest(choices, self.architecture(choices, f"nearest-{architecture.name}"), changes)
 
-    def costs(self, clip: Clip | None = None) -> SpaceCosts:
+    def costs(self, clip: ClipLike | None = None) -> SpaceCosts:
         """Costs of all its networks at a clip shape, by default the space's own; built once per shape."""
-        wanted = clip or self.clip
+        wanted = self.clip if clip is None else Clip.of(clip)
         if wanted not in self._costs:
             self._costs[wanted] = tabulate(self, wanted)
         return self._costs[wanted]

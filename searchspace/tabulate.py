@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from searchspace.architecture import Layer
-from searchspace.clip import Clip
+from searchspace.clip import Clip, ClipLike
 from searchspace.cost import halve, head_cost, layer_cost, stem_cost
 from searchspace.decisions import Choices
 from searchspace.form import Form
@@ -29,8 +29,10 @@ class SpaceCosts(CostModel):
         clip: the shape that is counted.
     """
 
-    def __init__(self, space: Space, clip: Clip, tables: list[tuple[Table, Table]], stem: Table, head: Table) -> None:
-        self.clip = clip
+    def __init__(
+        self, space: Space, clip: ClipLike, tables: list[tuple[Table, Table]], stem: Table, head: Table
+    ) -> None:
+        self.clip = Clip.of(clip)
         self._space, self._tables, self._stem, self._head = space, tables, stem, head
         terms = {name: list(_terms(space, q, tables, stem, head)) for q, name in enumerate(QUANTITIES)}
         super().__init__(space.decisions, terms)
@@ -89,7 +91,7 @@ def _unravel(flat: int, shape: tuple[int, ...]) -> list[int]:
     return [int(index) for index in np.unravel_index(flat, shape)]
 
 
-def tabulate(space: Space, clip: Clip) -> SpaceCosts:
+def tabulate(space: Space, clip: ClipLike) -> SpaceCosts:
     """Costs of every layer that a space offers, at a clip shape.
 
     Tables have axes [quantity, width in, width out, kernel, expansion, se] for a block's first layer, and without
@@ -98,6 +100,7 @@ def tabulate(space: Space, clip: Clip) -> SpaceCosts:
     Raises:
         ValueError: the dearest network costs more than 64 bits can count.
     """
+    clip = Clip.of(clip)
     height, width = halve(clip.height, 2), halve(clip.width, 2)
     before: Sequence[int] = (space.stem.width,)
     tables = []

@@ -6,7 +6,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by torch and numpy when th
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ["COLUMNS"] = "120"  # the width of tables, whatever terminal runs the tests
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
 
 settings.register_profile("house", deadline=None)  # no timed assertions: a loaded machine is not a failure
 settings.load_profile("house")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What looks through videos find is kept among the tests' own files, not in the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOVINAS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -1,4 +1,4 @@
-"""Budgets against a space, before the start: refused where no network meets them, with the nearest costs that there are.
+"""Budgets against a space, before the start: refused where no network meets them, with the nearest costs.
 
 Costs are compared as they are printed: a cap that is typed as the cheapest cost was printed means that cost.
 """
@@ -115,6 +115,6 @@ def _nearest(
         )
     least = ", ".join(f"{amount(float(cap.of_choices(found.costs, near).min()), cap)}" for cap in caps)
     return (
-        f"budgets {', '.join(budget.text for budget in found.asked)} exclude each other in {where}: networks of {low} to "
-        f"{high} have at least {least}; within the caps {nearest(window)}; loosen one"
+        f"budgets {', '.join(budget.text for budget in found.asked)} exclude each other in {where}: networks of {low} "
+        f"to {high} have at least {least}; within the caps {nearest(window)}; loosen one"
     )

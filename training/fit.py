@@ -6,12 +6,13 @@ import dataclasses
 
 import video
 from networks import MoViNet
+from searchspace.schema import Fields
 from training.evaluation import evaluate
 from training.health import Watch
 from training.order import Order
 from training.progress import Progress, Silent, Status
 from training.recalibration import recalibrated, training_clips
-from training.recipe import Recipe
+from training.recipe import Recipe, check_recipe
 from training.scores import Scores
 from training.seeds import generator
 from training.trainer import Trainer, prepare_scratch
@@ -43,6 +44,12 @@ class FitConfig:
     clips: int = 8000
     seed: int = 0
     recipe: Recipe = SHORT
+
+    def __post_init__(self) -> None:
+        fields = Fields(vars(self), "setting")
+        fields.integer("clips", 1, 1_000_000_000)
+        fields.integer("seed", 0, 2**32 - 1)
+        check_recipe(self.recipe)
 
     @property
     def recalibrating(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from searchspace import Architecture, Clip, cost
+from searchspace import Architecture, Clip, ClipLike, cost
 from searchspace.cost import FLOAT_BYTES, halve
 from training.recipe import Recipe
 
@@ -18,12 +18,13 @@ LIBRARIES = 450_000_000
 """Bytes of a process with torch and its thread pools loaded, about."""
 
 
-def saved_bytes(architecture: Architecture, clip: Clip) -> int:
+def saved_bytes(architecture: Architecture, clip: ClipLike) -> int:
     """Activations of one clip that a training step keeps for its backward pass, float32, about.
 
     Of a bottleneck its input; the expanded tensor before BatchNorm, before and after the activation; the same three
     behind the depthwise convolution, and one more with squeeze-excitation; and the projection's output twice.
     """
+    clip = Clip.of(clip)
     height, width = halve(clip.height, 2), halve(clip.width, 2)
     total = 3 * architecture.stem.width * height * width
     for position in architecture.layers():

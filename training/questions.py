@@ -10,12 +10,15 @@ import video
 from networks import Trained
 from searchspace.naming import alike, class_name
 from searchspace.schema import nearest
+from training.data import scan_file
 from training.progress import Progress, Silent
 from video.asked import Files, Rendered, Videos
 from video.labelled import Labelled, labelled_videos, listing
 
 MOTION = "motion"
 """What `--data` calls the built-in clips."""
+
+SCAN = "evaluation-scan.json"
 
 HELD_OUT = "rescoring"
 """The part of a folder without a validation side that training does not see."""
@@ -26,7 +29,7 @@ def open_videos(
     data: str | None = None,
     videos: str | None = None,
     *,
-    scan_cache: Path | None = None,
+    home: Path | None = None,
     workers: int = 0,
     progress: Progress | None = None,
 ) -> tuple[Videos, list[str]]:
@@ -36,7 +39,8 @@ def open_videos(
         trained: the network; without `data`, what it was validated on.
         data: a folder, an annotation file, or "motion".
         videos: the folder that the clips of an annotation file are below.
-        scan_cache: JSON file that keeps what a look through the files found.
+        home: folder that keeps what a look through the files found where `training.data.scan_file` cannot; None keeps
+            nothing.
         workers: processes for a look through the files.
         progress: of that look.
 
@@ -64,7 +68,7 @@ def open_videos(
     def told(done: int, total: int) -> None:
         progress.phase("looking through the videos", done, total)
 
-    classes, items, notes = _files(trained, data, videos, scan_cache, workers, told)
+    classes, items, notes = _files(trained, data, videos, home, workers, told)
     return _relabelled(Files(items, trained.network.architecture.clip), match_classes(trained.classes, classes)), notes
 
 
@@ -123,14 +127,17 @@ def _files(
     trained: Trained,
     data: str,
     videos: str | None,
-    scan_cache: Path | None,
+    home: Path | None,
     workers: int,
     told: Callable[[int, int], None],
 ) -> tuple[tuple[str, ...], Sequence[Labelled], list[str]]:
     root, found = listing(data, videos)
     known = trained.data
     own = known.get("kind") == "folder" and known.get("root") == str(root.resolve())
-    if own and not found.val:
+    held_out = own and not found.val
+    part = "all" if held_out else "judged"
+    cache = None if home is None else scan_file(data, videos, part=part, otherwise=home / SCAN)
+    if held_out:
         clip = trained.network.architecture.clip
         source = video.FolderSource(
             data,
@@ -138,13 +145,13 @@ def _files(
             known["seed"],
             videos=videos,
             group=known.get("group"),
-            scan_cache=scan_cache,
+            scan_cache=cache,
             workers=workers,
             progress=told,
         )
         items = source.videos(HELD_OUT)
         return source.classes, items, [f"{data} has no validation side: the {len(items)} videos held out of training"]
-    classes, everything, notes = labelled_videos(data, videos, scan_cache=scan_cache, workers=workers, progress=told)
+    classes, everything, notes = labelled_videos(data, videos, scan_cache=cache, workers=workers, progress=told)
     return classes, everything, [f"{len(everything):,} videos of {data}", *notes]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-from searchspace.schema import Fields, dump_yaml, nearest, parse_yaml, read_text
+from searchspace.schema import Fields, dump_yaml, nearest, parse_yaml, read_text, show
 from video.augmentation import Augmentation
 
 GROUPS = ("kernels", "classifier", "biases", "norms", "scalars")
@@ -220,6 +220,9 @@ class Recipe:
     evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)
 
     def __post_init__(self) -> None:
+        for name, kind in SECTIONS.items():
+            if not isinstance(getattr(self, name), kind):
+                raise ValueError(f"{name} is {show(getattr(self, name))}; allowed: {kind.__name__}(...)")
         pieces = self.compute.accumulate
         if self.optimizer.batch % pieces:
             raise ValueError(
@@ -291,6 +294,12 @@ class Recipe:
     def to_yaml(self) -> str:
         """The text of a recipe file with every value in it."""
         return dump_yaml(self.to_dict())
+
+
+def check_recipe(value: object) -> None:
+    """Refuses a setting that is no recipe (raises `ValueError`)."""
+    if not isinstance(value, Recipe):
+        raise ValueError(f"recipe is {show(value)}; allowed: a Recipe, such as Recipe.load('demo')")
 
 
 def names() -> tuple[str, ...]:

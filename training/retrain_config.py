@@ -12,12 +12,16 @@ from searchspace.schema import Fields, nearest
 from searchspace.trained import ARCHITECTURE
 from training import recipe as recipes
 from training.footprint import KEPT, checkpoint_bytes
-from training.recipe import Recipe
-from training.run import RunFolder
+from training.recipe import Recipe, check_recipe
+from training.run import DATA_TEXTS, RunFolder, check_texts, settled
 from video.recipe import MOTION_CLASSES
 
 MOTION_CLIP = "8x64x64@5"
 """Of the built-in data, for networks that were not searched on it: what a CPU trains on in minutes."""
+
+
+TEXTS = {"init": "the path of weights", "teacher": "the path of a trained network", **DATA_TEXTS}
+"""Settings that may be None or text, and what the text is."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,14 +64,22 @@ class RetrainConfig:
     keep: int = KEPT
 
     def __post_init__(self) -> None:
+        for key, value in settled(vars(self)).items():
+            object.__setattr__(self, key, value)
         fields = Fields({**vars(self)}, "setting")
+        check_texts(fields, TEXTS)
+        fields.free_text("arch", "text")
+        fields.free_text("recipe_name", "the name of a recipe")
+        check_recipe(self.recipe)
+        fields.boolean("stream")
         fields.integer("ensemble", 1, 16)
         fields.integer("seed", 0, 2**31 - 1)
         fields.integer("threads", 1, 1024)
         fields.integer("workers", 0, 256)
         fields.integer("keep", 1, 10_000)
         fields.one_of("device", ["cpu", "cuda"])
-        Clip.parse(self.clip)
+        if self.clip is None:
+            raise fields.refuse("clip", None, "a clip such as 8x128x128@5")
 
     @property
     def views(self) -> int:
@@ -133,7 +145,7 @@ def resolve(architecture: Buildable, given: Mapping[str, Any]) -> Resolved:
     Raises:
         ValueError: an unknown setting (names the nearest), a value that is not allowed, or data that is not there.
     """
-    settings = dict(given)
+    settings = settled(given)
     name = settings.pop("recipe", None)
     dotted = {key: settings.pop(key) for key in list(settings) if "." in key}
     known = [field.name for field in dataclasses.fields(RetrainConfig) if field.name != "recipe_name"]
@@ -168,6 +180,7 @@ def comparable(given: Mapping[str, Any]) -> dict[str, Any]:
 
     Of a recipe of ours that is the name; a file of the user's is compared value by value, for it may have changed.
     """
+    given = settled(given)
     found = {{"recipe": "recipe_name"}.get(key, key): value for key, value in given.items()}
     name = str(given.get("recipe", ""))
     if name.endswith((".yaml", ".yml")):

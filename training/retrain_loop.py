@@ -27,6 +27,7 @@ from training.order import Order
 from training.progress import Progress, Status
 from training.recalibration import recalibrated, training_clips
 from training.recipe import Recipe
+from training.resources import is_out_of_memory
 from training.retrain_config import RetrainConfig
 from training.scores import Scores
 from training.seeds import generator
@@ -149,8 +150,8 @@ class RetrainLoop:
         self.begun = time.perf_counter()
         try:
             self._train(scalars)
-        except (RuntimeError, MemoryError) as error:
-            if not _is_memory(error):
+        except (RuntimeError, MemoryError, OSError) as error:
+            if not is_out_of_memory(error):
                 raise
             raise ValueError(self._out_of_memory()) from error
         finally:
@@ -402,8 +403,3 @@ def metrics_of(scores: Scores) -> dict[str, float]:
         "clips": scores.clips,
     }
     return {name: value for name, value in found.items() if math.isfinite(value)}
-
-
-def _is_memory(error: BaseException) -> bool:
-    words = ("can't allocate memory", "not enough memory", "out of memory")
-    return isinstance(error, MemoryError) or any(word in str(error) for word in words)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import fcntl
 import json
@@ -16,9 +15,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from searchspace.clip import Clip
 from searchspace.naming import check_run_name
-from searchspace.schema import nearest, parse_json, read_text, write_atomically
+from searchspace.schema import Fields, nearest, parse_json, read_text, write_atomically
 from searchspace.trained import versions
+from training.resources import cores
 
 SUMMARY = "summary.json"
 STARTING = ".starting-"
@@ -26,6 +27,12 @@ STARTING = ".starting-"
 
 SPACE = "space.yaml"
 """The own copy of its space that a run of `nas search` keeps."""
+
+DATA_TEXTS = {
+    "data": "the path of a folder of videos or an annotation file",
+    "group": "a regular expression with a group in it",
+}
+"""Settings of every run over data that may be None or text, and what the text is."""
 
 
 class RunFolder:
@@ -214,14 +221,24 @@ def environment() -> dict[str, Any]:
         "versions": versions("movinas", "torch", "numpy", "av", "safetensors"),
         "machine": platform.machine(),
         "system": platform.system(),
-        "cpus": os.cpu_count() or 1,
+        "cpus": cores(),
     }
 
 
-def replace_fields(config: Any, **changes: Any) -> Any:
-    """`dataclasses.replace`, with the nearest name for an unknown field (raises `ValueError`)."""
-    known = [field.name for field in dataclasses.fields(config)]
-    for key in changes:
-        if key not in known:
-            raise ValueError(f"unknown setting {key!r}{nearest(key, known)}; known: {', '.join(known)}")
-    return dataclasses.replace(config, **changes)
+def check_texts(fields: Fields, texts: Mapping[str, str]) -> None:
+    """Refuses settings that are neither None nor text; `texts` says of each what it should be (raises `ValueError`)."""
+    for key, what in texts.items():
+        if fields.raw(key) is not None:
+            fields.free_text(key, f"{what}, or None")
+
+
+def settled(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as a configuration stores and a resume compares them: a clip in any form and paths as text.
+
+    Raises:
+        ValueError: what is no clip.
+    """
+    settings = {key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in given.items()}
+    if settings.get("clip") is not None:
+        settings["clip"] = str(Clip.of(settings["clip"]))
+    return settings

@@ -6,9 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from controller.searchers import SEARCHERS
 from searchspace import Budget, Clip, Kernel
 from searchspace.architecture import MAX_LAYERS
-from searchspace.schema import Fields, nearest
+from searchspace.schema import Fields, nearest, show
+from training import run as runs
 from training.precision import resolved
 
 LONG_STEPS = 10_000
@@ -71,7 +73,7 @@ class SearchConfig:
         data: folder of videos, or None for the built-in motion data.
         group: regular expression whose first group names the person or recording of a file.
         steps: optimiser steps of the supernet.
-        searcher: `reinforce`, `random` or `evolution`.
+        searcher: who chooses, by its name in `controller.searchers`.
         seed: of everything random.
         recipe: `short` or `tunas`; decides every setting below that was not given.
         paths: architectures a step, each with its own micro-batch (K).
@@ -146,7 +148,13 @@ class SearchConfig:
     workers: int = 0
 
     def __post_init__(self) -> None:
+        for key, value in runs.settled(vars(self)).items():
+            object.__setattr__(self, key, value)
         fields = Fields(dataclasses.asdict(self), "setting")
+        fields.free_text("space", "the name of a space, or the path of its YAML file")
+        runs.check_texts(fields, runs.DATA_TEXTS)
+        if not isinstance(self.budgets, tuple):
+            raise fields.refuse("budgets", self.budgets, "a list of amounts, such as ['600MFLOPs']")
         if not self.budgets:
             raise ValueError("no budget given; write one, such as 600MFLOPs")
         for budget in self.budgets:
@@ -177,7 +185,7 @@ class SearchConfig:
         fields.number("beta", -100, 0)
         fields.number("window", 0, 1)
         fields.number("controller_rate", 0, 1e5)
-        fields.one_of("searcher", ["reinforce", "random", "evolution"])
+        fields.one_of("searcher", SEARCHERS)
         fields.one_of("recipe", ["auto", *RECIPES])
         fields.one_of("warmup", ["boot", "tunas", "sandwich", "uniform"])
         fields.one_of("kernels", ["nested", "separate"])
@@ -213,23 +221,25 @@ class SearchConfig:
         if recipe == "auto":
             steps = given.get("steps", cls.steps)
             recipe = "tunas" if isinstance(steps, int) and steps >= LONG_STEPS else "short"
-        if recipe not in RECIPES:
-            raise ValueError(f"recipe {recipe!r} is not known; allowed: auto, {', '.join(RECIPES)}")
+        if not isinstance(recipe, str) or recipe not in RECIPES:
+            raise ValueError(f"recipe {show(recipe)} is not known; allowed: auto, {', '.join(RECIPES)}")
         settings = {**RECIPES[recipe], **given, "recipe": recipe}
         steps = settings.get("steps", cls.steps)
         if "checkpoint_every" not in given:
             settings["checkpoint_every"] = max(1, min(500, steps // 20)) if isinstance(steps, int) else 1
-        if "delay" not in given:
+        if "delay" not in given and isinstance(settings["warmup_fraction"], int | float):
             settings["delay"] = max(settings["delay"], settings["warmup_fraction"])
         settings = cls.settled(settings)
-        if "budgets" in settings:
+        if isinstance(settings.get("budgets"), list):
             settings["budgets"] = tuple(settings["budgets"])
         return cls(**settings)
 
     @classmethod
     def settled(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         """The same settings, with what this machine decides (`precision="auto"`) as it decides it."""
-        settings = dict(given)
+        settings = runs.settled(given)
+        if isinstance(settings.get("budgets"), str):
+            settings["budgets"] = [settings["budgets"]]
         if settings.get("precision") == "auto":
             resolution = settings.get("search_resolution", cls.search_resolution)
             settings["precision"] = resolved("auto", resolution, settings.get("device", cls.device))

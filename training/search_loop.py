@@ -198,7 +198,7 @@ class SearchLoop:
                     },
                 }
             )
-            text = warning(policy, step / config.steps) if config.searcher == "reinforce" else None
+            text = warning(policy, step / config.steps) if self.searcher.learns_policy else None
             if text is not None and not self.warned:
                 self.warned = True
                 self.progress.line(text)

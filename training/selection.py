@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from searchspace import Clip
+from searchspace import Clip, ClipLike
 from video import Source
 from video.augmentation import Augmentation
 from video.source import Frames, check_request
@@ -30,6 +30,11 @@ class Selection:
         self.parts: Mapping[str, int] = {
             part: sum(len(indices) for _, indices in pieces) for part, pieces in chosen.items()
         }
+
+    @property
+    def kind(self) -> str:
+        """As the source's."""
+        return self.source.kind
 
     @property
     def clip(self) -> Clip:
@@ -70,7 +75,7 @@ class Selection:
         check_request(self, part, ())
         return np.concatenate([self.source.labels(own)[indices] for own, indices in self.chosen[part]])
 
-    def at(self, clip: Clip) -> Selection:
+    def at(self, clip: ClipLike) -> Selection:
         """See `video.Source`."""
         return Selection(self.source.at(clip), self.chosen)
 
@@ -103,14 +108,14 @@ def select(source: Source, watch_clips: int | None) -> Selection:
 
     Args:
         source: with the parts of a search.
-        watch_clips: how many clips to watch the training on, evenly spread over their part; None for all.
+        watch_clips: how many clips to watch the training on, 1 or more, evenly spread over their part; None for all.
     """
     sizes = source.parts
-    built_in = source.describe()["kind"] == "motion"
+    built_in = source.kind == "motion"
     test = "val" if "val" in sizes else "rescoring"
     watch = "rescoring" if built_in else test
     train = ["weights"] if built_in else [part for part in ("weights", "controller", "rescoring") if part != test]
-    count = min(watch_clips or sizes[watch], sizes[watch])
+    count = sizes[watch] if watch_clips is None else min(watch_clips, sizes[watch])
     spread = np.unique(np.linspace(0, sizes[watch] - 1, count).round().astype(np.int64))
     return Selection(
         source,

@@ -262,7 +262,11 @@ def _optimizer(network: MoViNet, recipe: Recipe) -> torch.optim.Optimizer:
         fused = recipe.network.freeze_epochs == 0
         return optimizers.build("sgd", network.parameters(), given.lr, momentum=momentum, fused=fused)
     if given.name == "rmsprop":
-        options = {"decay": decay or 0.9, "momentum": momentum, "epsilon": 1.0 if epsilon is None else epsilon}
+        options = {
+            "decay": 0.9 if decay is None else decay,
+            "momentum": momentum,
+            "epsilon": 1.0 if epsilon is None else epsilon,
+        }
         return optimizers.build("rmsprop", network.parameters(), given.lr, initial_square=0.0, **options)
     decayed = of_kinds(network, given.decayed)
     chosen = {id(p) for p in decayed}
@@ -274,7 +278,7 @@ def _optimizer(network: MoViNet, recipe: Recipe) -> torch.optim.Optimizer:
         "adamw",
         [group for group in groups if group["params"]],
         given.lr,
-        betas=(momentum, decay or 0.999),
+        betas=(momentum, 0.999 if decay is None else decay),
         eps=1e-8 if epsilon is None else epsilon,
     )
 

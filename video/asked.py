@@ -3,15 +3,13 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from searchspace.clip import Clip, ClipLike
 from video.labelled import Labelled
 from video.processes import worker_pool
 from video.source import Frames, Source
 from video.views import View, read_stream, read_views
-
-if TYPE_CHECKING:
-    from searchspace.clip import Clip
 
 _AHEAD = 2  # videos that each worker decodes ahead
 
@@ -39,8 +37,8 @@ class Files:
         clip: what a network is meant for.
     """
 
-    def __init__(self, items: Sequence[Labelled], clip: "Clip") -> None:
-        self.items, self.clip = tuple(items), clip
+    def __init__(self, items: Sequence[Labelled], clip: ClipLike) -> None:
+        self.items, self.clip = tuple(items), Clip.of(clip)
         self.names = [item.name for item in items]
         self.labels = [item.label for item in items]
         self.errors = [item.info.error for item in items]

@@ -5,17 +5,16 @@ import math
 import re
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from searchspace.clip import Clip, ClipLike
 from video import sampling
 from video.policies import POLICIES, autoaugment, blend, randaugment
+from video.recipe import is_number, is_range
 from video.sampling import Window, cyclic_times
-
-if TYPE_CHECKING:
-    from searchspace.clip import Clip
 
 Range = tuple[float, float]
 
@@ -59,15 +58,15 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         for name, low, high in (("crop_area", 0.01, 1.0), ("crop_aspect", 0.1, 10.0)):
-            pair = tuple(getattr(self, name))  # lists come from YAML
-            if len(pair) != 2 or not low <= pair[0] <= pair[1] <= high:
-                raise ValueError(f"{name} is {pair}; allowed: two increasing numbers from {low:g} to {high:g}")
+            pair = getattr(self, name)  # a list, where it comes from YAML
+            if not is_range(pair, low, high):
+                raise ValueError(f"{name} is {pair!r}; allowed: two increasing numbers from {low:g} to {high:g}")
             object.__setattr__(self, name, (float(pair[0]), float(pair[1])))
         for name in ("flip", "color", "erase"):
             value = getattr(self, name)
-            if not (isinstance(value, int | float) and 0 <= value <= 1):
+            if not is_number(value) or not 0 <= value <= 1:
                 raise ValueError(f"{name} is {value!r}; allowed: a number from 0 to 1")
-        if self.policy not in POLICIES:
+        if not isinstance(self.policy, str) or self.policy not in POLICIES:
             raise ValueError(f"policy is {self.policy!r}; allowed: {', '.join(POLICIES)}")
         jitter = self.frame_rate_jitter
         if type(jitter) is not int or not 0 <= jitter <= 100:
@@ -88,12 +87,13 @@ class Augmentation:
         """Decoded size over the clip's: a window of the mean area keeps its sharpness, smaller ones are enlarged."""
         return max(sampling.DECODE_MARGIN, 1 / math.sqrt(sum(self.crop_area) / 2))
 
-    def times(self, duration: float, fps: float, clip: "Clip", rng: np.random.Generator) -> NDArray[np.float64]:
+    def times(self, duration: float, fps: float, clip: ClipLike, rng: np.random.Generator) -> NDArray[np.float64]:
         """Seconds of a clip's frames in a video of that many seconds and frames per second, [T].
 
         The start is even over all at which the last frame lies within the video, over the whole of a shorter one, which
         repeats cyclically.
         """
+        clip = Clip.of(clip)
         interval = 1 / clip.fps
         if self.frame_rate_jitter:
             change = int(rng.integers(-self.frame_rate_jitter, self.frame_rate_jitter))
@@ -102,8 +102,9 @@ class Augmentation:
         start = float(rng.random()) * (spare if spare > 0 else duration)
         return cyclic_times(start, interval, clip.frames, duration)
 
-    def window(self, height: int, width: int, clip: "Clip", rng: np.random.Generator) -> Window:
+    def window(self, height: int, width: int, clip: ClipLike, rng: np.random.Generator) -> Window:
         """The part of a picture that the clip shows, mirrored or not."""
+        clip = Clip.of(clip)
         low, high = (math.log(end) for end in self.crop_aspect)
         found: tuple[float, float] | None = None
         for _ in range(TRIES):

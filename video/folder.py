@@ -2,15 +2,17 @@
 
 import copy
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from searchspace.clip import Clip, ClipLike
 from searchspace.naming import escaped, located
 from video import sampling
 from video.augmentation import Augmentation
@@ -20,9 +22,6 @@ from video.labelled import Labelled, listing
 from video.scan import Progress, scan
 from video.source import Frames, check_request
 from video.split import groups_of, split
-
-if TYPE_CHECKING:
-    from searchspace.clip import Clip
 
 _PART_CODES = {"weights": 1, "controller": 2, "rescoring": 3, "val": 4}
 _WHOLE_AT_MOST = 1024  # grid steps: a longer video is read piece by piece, and not kept
@@ -56,10 +55,12 @@ class FolderSource:
         notes: what a user should know before the start, one line each.
     """
 
+    kind = "folder"
+
     def __init__(
         self,
         root: str | Path,
-        clip: "Clip",
+        clip: ClipLike,
         seed: int = 0,
         *,
         videos: str | Path | None = None,
@@ -73,7 +74,7 @@ class FolderSource:
 
         Args:
             root: the folder, or an annotation file in the form of Kinetics (`video.kinetics`).
-            clip: frames, size and frame rate to sample.
+            clip: frames, size and frame rate to sample, in any form that `Clip.of` takes.
             seed: of the split and of all random crops, 0 or more.
             videos: the folder that the clips of an annotation file are below; by default its own.
             group: regular expression, searched for in each path below its class folder; videos for which its capturing
@@ -88,7 +89,7 @@ class FolderSource:
         """
         if not 0 <= seed < 1 << 64:
             raise ValueError(f"seed {seed} is not allowed: give a whole number from 0 to 2^64 - 1")
-        self.clip = clip
+        self.clip = Clip.of(clip)
         self.seed = seed
         self.group = group
         self.augmentation: Augmentation | None = None
@@ -192,10 +193,10 @@ class FolderSource:
         check_request(self, part, ())
         return tuple(Labelled(v.name, self.root / v.path, v.label, v.info) for v in self._videos[part])
 
-    def at(self, clip: "Clip") -> "FolderSource":
+    def at(self, clip: ClipLike) -> "FolderSource":
         """The same videos and split at another clip shape, without another scan."""
         other = copy.copy(self)
-        other.clip = clip
+        other.clip = Clip.of(clip)
         other._cache, other._cached_bytes = {}, 0
         return other
 
@@ -211,21 +212,25 @@ class FolderSource:
 
     def describe(self) -> dict[str, Any]:
         """Seed, options, classes, sizes, and a digest of every file's name, part and measured properties."""
-        listing = {
-            part: [(video.name, video.label, dataclasses.asdict(video.info)) for video in videos]
-            for part, videos in self._videos.items()
-        }
-        digest = hashlib.sha256(json.dumps(listing, sort_keys=True).encode()).hexdigest()
         return {
-            "kind": "folder",
+            "kind": self.kind,
             "root": escaped(self.root.resolve()),
             "annotations": self.annotations,
             "seed": self.seed,
             "group": self.group,
             "classes": list(self.classes),
             "parts": dict(self.parts),
-            "digest": digest,
+            "digest": self._digest,
         }
+
+    @functools.cached_property
+    def _digest(self) -> str:
+        """Of every file; the list of files never changes, and checkpoints ask for it again and again."""
+        listing = {
+            part: [(video.name, video.label, dataclasses.asdict(video.info)) for video in videos]
+            for part, videos in self._videos.items()
+        }
+        return hashlib.sha256(json.dumps(listing, sort_keys=True).encode()).hexdigest()
 
     def _frames(self, video: _Video, steps: NDArray[np.int64], length: int, side: int | None = None) -> Frames:
         """Decoded frames at grid steps, from memory where the video is, or can be, kept."""

@@ -2,18 +2,16 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from searchspace.clip import Clip, ClipLike
 from video.augmentation import Augmentation
 from video.recipe import MOTION_CLASSES, MotionRecipe
 from video.scene import Scenes, draws_per_scene
 from video.source import Frames, check_request
-
-if TYPE_CHECKING:
-    from searchspace.clip import Clip
 
 DEFAULT_DIFFICULTY = 0.2
 DEFAULT_SIZES = {"weights": 8192, "controller": 2048, "rescoring": 2048, "val": 2048}
@@ -32,10 +30,12 @@ class MotionSource:
     8x32x32; what was rendered is kept in memory, 24.6 kB a clip at that size, up to `cache_bytes`.
     """
 
+    kind = "motion"
+
     def __init__(
         self,
         seed: int,
-        clip: "Clip",
+        clip: ClipLike,
         difficulty: float = DEFAULT_DIFFICULTY,
         *,
         recipe: MotionRecipe | None = None,
@@ -46,7 +46,7 @@ class MotionSource:
 
         Args:
             seed: of the whole set, 0 to 2^64 - 1.
-            clip: frames, size and frame rate to render.
+            clip: frames, size and frame rate to render, in any form that `Clip.of` takes.
             difficulty: 0 to 1, see `MotionRecipe.at`.
             recipe: the ranges by hand, in place of `difficulty`.
             sizes: clips per part, for the parts that differ from `DEFAULT_SIZES`.
@@ -61,7 +61,7 @@ class MotionSource:
         if unknown:
             raise ValueError(f"part {unknown[0]!r} is not a part of the motion set: it has {', '.join(DEFAULT_SIZES)}")
         self.seed = seed
-        self.clip = clip
+        self.clip = Clip.of(clip)
         self.recipe = MotionRecipe.at(difficulty) if recipe is None else recipe
         self.classes: tuple[str, ...] = tuple(c.name for c in MOTION_CLASSES)
         self.parts: Mapping[str, int] = {**DEFAULT_SIZES, **(sizes or {})}
@@ -128,7 +128,7 @@ class MotionSource:
                 np.copyto(out, np.clip(picture, 0.0, 255.0, out=picture), casting="unsafe")
         return frames
 
-    def at(self, clip: "Clip") -> "MotionSource":
+    def at(self, clip: ClipLike) -> "MotionSource":
         """The same scenes, parts and labels at another clip shape."""
         return MotionSource(self.seed, clip, recipe=self.recipe, sizes=self.parts, cache_bytes=self.cache_bytes)
 
@@ -157,7 +157,7 @@ class MotionSource:
 
     def describe(self) -> dict[str, Any]:
         """Seed, sizes and recipe: what decides every pixel beside the clip."""
-        return {"kind": "motion", "seed": self.seed, "parts": dict(self.parts), "recipe": self.recipe.to_dict()}
+        return {"kind": self.kind, "seed": self.seed, "parts": dict(self.parts), "recipe": self.recipe.to_dict()}
 
     def _caches(self, part: str) -> bool:
         """Whether the part is kept in memory; decided when it is first asked for."""

@@ -6,7 +6,6 @@ clip. At 32 x 32 and 5 frames per second, 1 pixel per frame is 0.156 units per s
 """
 
 import dataclasses
-import math
 from typing import Any, NamedTuple
 
 Range = tuple[float, float]
@@ -50,8 +49,20 @@ kernels (its waves are gone after the first strides), coarse a wide view (the fi
 fast and zoom any motion at all; `benchmarks.alone reasons` measures it."""
 
 
+def is_number(value: object) -> bool:
+    """Whether a setting is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_range(value: object, low: float, high: float) -> bool:
+    """Whether a setting is two numbers, the first no larger than the second, from `low` to `high`."""
+    if not (isinstance(value, tuple | list) and len(value) == 2 and all(map(is_number, value))):
+        return False
+    return bool(low <= value[0] <= value[1] <= high)
+
+
 def _check_range(name: str, value: Range, low: float, high: float) -> None:
-    if len(value) != 2 or not low <= value[0] <= value[1] <= high:
+    if not is_range(value, low, high):
         raise ValueError(f"motion recipe: {name} = {value!r} must be two increasing numbers within {low:g} to {high:g}")
 
 
@@ -100,8 +111,8 @@ class MotionRecipe:
     """Standard deviation of the pixel noise, as a fraction of full scale; independent per pixel, channel and frame."""
 
     def __post_init__(self) -> None:
-        if self.waves < 2:
-            raise ValueError(f"motion recipe: waves = {self.waves!r} must be at least 2")
+        if type(self.waves) is not int or self.waves < 2:
+            raise ValueError(f"motion recipe: waves = {self.waves!r} must be a whole number, at least 2")
         _check_range("band", self.band, 0.1, 100.0)
         if not self.band[0] < self.band[1]:
             raise ValueError(f"motion recipe: band = {self.band!r} must be two different frequencies")
@@ -113,7 +124,7 @@ class MotionRecipe:
             _check_range(name, getattr(self, name), 0.0, 1.0)
         for name, top in (("tint", 1.0), ("coherence", 1.0), ("shake", 0.5), ("noise", 1.0), ("turn", NOMINAL_SECONDS)):
             value = getattr(self, name)
-            if not 0.0 <= value <= top:
+            if not is_number(value) or not 0.0 <= value <= top:
                 raise ValueError(f"motion recipe: {name} = {value!r} must lie within 0 to {top:g}")
         if self.push[0] <= 0.0:
             raise ValueError(f"motion recipe: push = {self.push!r} must be longer than 0 seconds")
@@ -125,7 +136,7 @@ class MotionRecipe:
         Raises:
             ValueError: difficulty outside 0 to 1.
         """
-        if not (isinstance(difficulty, int | float) and math.isfinite(difficulty) and 0.0 <= difficulty <= 1.0):
+        if not is_number(difficulty) or not 0.0 <= difficulty <= 1.0:
             raise ValueError(f"difficulty {difficulty!r} is not allowed: give a number from 0 (easy) to 1 (hard)")
 
         def between(easy: float, hard: float) -> float:

@@ -6,13 +6,11 @@ frames nearest to grid times: decoded at once and kept, or decoded one by one, t
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from searchspace.clip import Clip
+from searchspace.clip import Clip, ClipLike
 
 GRID = 2
 """Grid steps per frame of the clip: at 5 frames per second, clips start at multiples of 0.1 s."""
@@ -53,7 +51,7 @@ def grid_steps(times: NDArray[np.float64], fps: float, length: int) -> NDArray[n
     return np.minimum(np.floor(times * (fps * GRID) + 1e-6), length - 1).astype(np.int64)
 
 
-def uniform_steps(length: int, clip: "Clip", view: int = 0) -> NDArray[np.int64]:
+def uniform_steps(length: int, clip: ClipLike, view: int = 0) -> NDArray[np.int64]:
     """Grid steps of a clip for evaluation, [T].
 
     View 0 is the middle of the video; views 1, 2, 3, ... spread over it by halving (a quarter, three quarters, an
@@ -62,12 +60,13 @@ def uniform_steps(length: int, clip: "Clip", view: int = 0) -> NDArray[np.int64]
     return _steps(length, clip, _halving(view))
 
 
-def random_steps(length: int, clip: "Clip", rng: np.random.Generator) -> NDArray[np.int64]:
+def random_steps(length: int, clip: ClipLike, rng: np.random.Generator) -> NDArray[np.int64]:
     """Grid steps of a clip for training, [T]: a uniformly random start; a shorter video repeats cyclically from one."""
     return _steps(length, clip, float(rng.random()))
 
 
-def _steps(length: int, clip: "Clip", share: float) -> NDArray[np.int64]:
+def _steps(length: int, clip: ClipLike, share: float) -> NDArray[np.int64]:
+    clip = Clip.of(clip)
     spare = length - clip.frames * GRID
     start = math.floor(share * (spare + 1)) if spare >= 0 else 0
     return (start + GRID * np.arange(clip.frames, dtype=np.int64)) % length
@@ -90,15 +89,16 @@ def _halving(view: int) -> float:
     return share
 
 
-def centre_window(height: int, width: int, clip: "Clip", aspect: tuple[float, float] = (1.0, 1.0)) -> Window:
+def centre_window(height: int, width: int, clip: ClipLike, aspect: tuple[float, float] = (1.0, 1.0)) -> Window:
     """The largest window in the middle whose aspect ratio, over the clip's, lies in a range."""
+    clip = Clip.of(clip)
     picture = (width / height) / (clip.width / clip.height)
     ratio = min(max(picture, aspect[0]), aspect[1]) / picture
     tall, wide = (1.0, ratio) if ratio < 1 else (1 / ratio, 1.0)
     return Window((1 - tall) / 2, (1 - wide) / 2, tall, wide)
 
 
-def random_window(height: int, width: int, clip: "Clip", rng: np.random.Generator) -> Window:
+def random_window(height: int, width: int, clip: ClipLike, rng: np.random.Generator) -> Window:
     """A window of random size, shape and place: the modest random resized crop of a search."""
     tall, wide = _largest(height, width, clip)
     scale = math.sqrt(rng.uniform(*CROP_AREA))
@@ -108,14 +108,15 @@ def random_window(height: int, width: int, clip: "Clip", rng: np.random.Generato
     return Window(float(top), float(left), tall, wide)
 
 
-def _largest(height: int, width: int, clip: "Clip") -> tuple[float, float]:
+def _largest(height: int, width: int, clip: ClipLike) -> tuple[float, float]:
     """Share of height and of width that the largest window of the clip's aspect ratio covers."""
     window = centre_window(height, width, clip)
     return window.height, window.width
 
 
-def decoded_side(height: int, width: int, clip: "Clip", margin: float = DECODE_MARGIN) -> int:
+def decoded_side(height: int, width: int, clip: ClipLike, margin: float = DECODE_MARGIN) -> int:
     """Shorter side at which to decode a video of that size for that clip."""
+    clip = Clip.of(clip)
     scale = max(clip.height / height, clip.width / width) * margin
     return max(1, math.ceil(min(height, width) * scale))
 

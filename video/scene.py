@@ -10,16 +10,13 @@ and out at the other (the visual form of Shepard's tone: R. Shepard, "Circularit
 """
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from searchspace.clip import Clip, ClipLike
 from video.products import product
 from video.recipe import MOTION_CLASSES, NOMINAL_SECONDS, MotionRecipe, Range
-
-if TYPE_CHECKING:
-    from searchspace.clip import Clip
 
 Floats = NDArray[np.float64]
 
@@ -33,11 +30,12 @@ def draws_per_scene(waves: int) -> int:
     return _PER_SCENE + _PER_WAVE * waves
 
 
-def frame_times(clip: "Clip") -> Floats:
+def frame_times(clip: ClipLike) -> Floats:
     """Times of the clip's frames in seconds, 0 in the middle of its duration.
 
     Twice the frames at twice the frame rate contain these times as every second one.
     """
+    clip = Clip.of(clip)
     return np.arange(clip.frames) / clip.fps - clip.frames / clip.fps / 2
 
 
@@ -111,12 +109,13 @@ class Scenes:
             base_NC=_within(recipe.brightness, s[13:16].T),
         )
 
-    def render(self, clip: "Clip") -> NDArray[np.float32]:
+    def render(self, clip: ClipLike) -> NDArray[np.float32]:
         """Pictures without pixel noise, [N, T, H, W, 3], full scale 0 to 1, not clipped.
 
         Each pixel is the mean of the scene over the pixel's area (the closed form of a box filter on a wave), so a
         smaller clip equals a larger one averaged down, and nothing aliases beyond what a camera's sensor would.
         """
+        clip = Clip.of(clip)
         seconds_T = frame_times(clip)
         side = min(clip.height, clip.width)
         x_W = (np.arange(clip.width) + 0.5 - clip.width / 2) / side
@@ -147,7 +146,7 @@ class Scenes:
         frames += self.base_NC[:, None, None, None].astype(np.float32)
         return frames
 
-    def _pushed(self, clip: "Clip", seconds_T: Floats) -> Floats:
+    def _pushed(self, clip: Clip, seconds_T: Floats) -> Floats:
         """Distance moved by the two pushes for a mean speed of 1, [N, T]; zero before them and after equal ones."""
         squeeze = min(1.0, clip.frames / clip.fps / NOMINAL_SECONDS)
         first, second, push, forth, back = self.pushes_N5.T[:, :, None]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from searchspace.clip import Clip
+    from searchspace.clip import Clip, ClipLike
     from video.augmentation import Augmentation
 
 Frames = NDArray[np.uint8]
@@ -19,6 +19,10 @@ are measured on, and what the final candidates are scored on, which neither has 
 
 class Source(Protocol):
     """A data set. Every item is a function of (seed, part, epoch, index) alone, whichever process asks, and when."""
+
+    @property
+    def kind(self) -> str:
+        """What it is, as `describe` says it: "motion" for the built-in clips, "folder" for files."""
 
     @property
     def clip(self) -> "Clip":
@@ -51,7 +55,7 @@ class Source(Protocol):
     def labels(self, part: str) -> NDArray[np.int64]:
         """Labels of a whole part, [size]."""
 
-    def at(self, clip: "Clip") -> "Source":
+    def at(self, clip: "ClipLike") -> "Source":
         """The same data, parts and labels at another clip shape."""
 
     def augmented(self, augmentation: "Augmentation") -> "Source":

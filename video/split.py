@@ -125,7 +125,8 @@ def _greedy(counts: Mapping[str, Counter[int]], order: Sequence[str]) -> dict[st
 
 
 def _complete(parts: Mapping[str, Sequence[str]], per_class: Mapping[int, set[str]]) -> bool:
-    return all(groups & set(chosen) for groups in per_class.values() for chosen in parts.values())
+    sets = [set(chosen) for chosen in parts.values()]
+    return not any(groups.isdisjoint(chosen) for groups in per_class.values() for chosen in sets)
 
 
 def _misfit(parts: Mapping[str, Sequence[str]], counts: Mapping[str, Counter[int]]) -> float:

@@ -9,18 +9,15 @@ import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from searchspace.clip import Clip, ClipLike
 from video import sampling
 from video.decode import VideoInfo, probe, read_frames
 from video.pictures import picture_size, pictures_in, read_pictures
 from video.source import Frames
-
-if TYPE_CHECKING:
-    from searchspace.clip import Clip
 
 RESIZED = {160: 176, 172: 192, 224: 256, 256: 288, 290: 320, 320: 368}
 """Shorter side before the crop, for the sizes of the published networks; for others 8/7 of theirs, as for A2."""
@@ -60,7 +57,7 @@ def _spread(count: int) -> list[float]:
     return [0.5] if count == 1 else [i / (count - 1) for i in range(count)]
 
 
-def read_views(path: str | Path, info: VideoInfo, clip: "Clip", views: Sequence[View] = (CENTRE,)) -> list[Frames]:
+def read_views(path: str | Path, info: VideoInfo, clip: ClipLike, views: Sequence[View] = (CENTRE,)) -> list[Frames]:
     """Clips of a video file or a folder of pictures, each uint8 [T, H, W, 3].
 
     Args:
@@ -72,6 +69,7 @@ def read_views(path: str | Path, info: VideoInfo, clip: "Clip", views: Sequence[
     Raises:
         ValueError: no frame of the file decodes.
     """
+    clip = Clip.of(clip)
     stride = info.fps / clip.fps
     spare = max(0, int(info.frames - clip.frames * stride + 1e-6))
     clips = []
@@ -82,12 +80,13 @@ def read_views(path: str | Path, info: VideoInfo, clip: "Clip", views: Sequence[
     return clips
 
 
-def read_stream(path: str | Path, info: VideoInfo, clip: "Clip") -> Iterator[Frames]:
+def read_stream(path: str | Path, info: VideoInfo, clip: ClipLike) -> Iterator[Frames]:
     """All of a video at the clip's frame rate and size, from its beginning, in pieces of uint8 [1 to 32, H, W, 3].
 
     Raises:
         ValueError: as `read_views`.
     """
+    clip = Clip.of(clip)
     stride = info.fps / clip.fps
     numbers = np.floor(stride * np.arange(max(1, int(info.frames / stride + 1e-6))) + 0.5)
     numbers = np.minimum(numbers, info.frames - 1)
@@ -95,8 +94,9 @@ def read_stream(path: str | Path, info: VideoInfo, clip: "Clip") -> Iterator[Fra
         yield _cut(_read(path, info, clip, numbers[begin : begin + _PIECE]), info, clip, CENTRE.place)
 
 
-def resized_side(clip: "Clip") -> int:
+def resized_side(clip: ClipLike) -> int:
     """Shorter side of the picture that clips of that size are cut from."""
+    clip = Clip.of(clip)
     side = min(clip.height, clip.width)
     return RESIZED.get(side, round(side * sampling.DECODE_MARGIN))
 
@@ -122,12 +122,12 @@ def look(path: str | Path, fps: float | None = None) -> VideoInfo:
     return VideoInfo(len(found) / fps, len(found), fps, width, height)
 
 
-def _scale(info: VideoInfo, clip: "Clip") -> float:
+def _scale(info: VideoInfo, clip: Clip) -> float:
     """Size of the resized picture over the file's."""
     return resized_side(clip) / min(clip.height, clip.width) * max(clip.height / info.height, clip.width / info.width)
 
 
-def _read(path: str | Path, info: VideoInfo, clip: "Clip", numbers: NDArray[np.float64]) -> Frames:
+def _read(path: str | Path, info: VideoInfo, clip: Clip, numbers: NDArray[np.float64]) -> Frames:
     """Frames by their numbers, whole."""
     most = max(1, round(min(info.height, info.width) * _scale(info, clip) * _READ_AT_MOST))
     if Path(path).is_dir():
@@ -135,7 +135,7 @@ def _read(path: str | Path, info: VideoInfo, clip: "Clip", numbers: NDArray[np.f
     return read_frames(path, (numbers / info.fps).tolist(), most, seek=not info.broken)
 
 
-def _cut(frames: Frames, info: VideoInfo, clip: "Clip", place: float) -> Frames:
+def _cut(frames: Frames, info: VideoInfo, clip: Clip, place: float) -> Frames:
     """Resized, then the crop at a place."""
     scale = _scale(info, clip)
     height = max(clip.height, int(info.height * scale + 1e-6))

@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from experiments.describe import Row, rows, turns_text
 from experiments.plots.figure import INK, SOFT, save, tidy
 from experiments.plots.kernels import kernel_colours
-from searchspace import Architecture, Buildable, Clip, Cost, Ensemble, cost
+from searchspace import Architecture, Buildable, Clip, ClipLike, Cost, Ensemble, cost
 from searchspace.cost import member_costs
 
 GREY = "#b4bcc4"
@@ -51,19 +51,20 @@ class Panel:
         return rows(self.architecture, self.clip)
 
 
-def draw(architectures: Sequence[Buildable], path: Path, clip: Clip | None = None) -> None:
+def draw(architectures: Sequence[Buildable], path: Path, clip: ClipLike | None = None) -> None:
     """Draws networks into a PNG file; see `picture`."""
     save(picture(architectures, clip), path)
 
 
-def picture(architectures: Sequence[Buildable], clip: Clip | None = None) -> Figure:
+def picture(architectures: Sequence[Buildable], clip: ClipLike | None = None) -> Figure:
     """Networks side by side where they fit into a row, else one below the other.
 
     Args:
         architectures: what to draw; an ensemble member by member.
         clip: count multiply-accumulates at this clip; by default each network's own.
     """
-    groups = [_panels(architecture, clip or architecture.clip) for architecture in architectures]
+    at = None if clip is None else Clip.of(clip)
+    groups = [_panels(architecture, at or architecture.clip) for architecture in architectures]
     everything = [panel for group in groups for panel in group]
     in_rows = _in_rows(groups)
     widest = max(sum(panel.bars for panel in row) for row in in_rows)

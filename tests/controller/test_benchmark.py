@@ -11,7 +11,7 @@ from controller import benchmark
 from controller.benchmark import BATCH, Images, Setting, judge, run, search
 from controller.halving import Rung
 from controller.rewards import Reward
-from controller.searchers import NAMES
+from controller.searchers import SEARCHERS
 
 TARGETS = [50e6, 70e6]
 
@@ -131,7 +131,7 @@ def test_noise_teaches_nobody(macro):
         assert theirs.mean() > uniform.mean() - 2 * error
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SEARCHERS)
 @pytest.mark.parametrize("target", [1e6, 2e8])
 def test_a_budget_that_nothing_meets_is_refused_before_the_first_look(macro, monkeypatch, name, target):
     def look(*_):

@@ -10,7 +10,7 @@ from controller.evolution import Evolution
 from controller.random_search import RandomSearch
 from controller.reinforce import Reinforce
 from controller.rewards import Reward
-from controller.searchers import NAMES, create
+from controller.searchers import SEARCHERS, create
 from controller.start import largest_entropy
 from controller.window import Window
 
@@ -196,7 +196,7 @@ class TestEvolution(Conformance):
 
 
 def test_create(toy):
-    for name in NAMES:
+    for name in SEARCHERS:
         assert create(name, toy.decisions, seed=0, schedule=Schedule(10)).name == name
     with pytest.raises(ValueError, match="did you mean 'evolution'"):
         create("evolutoin", toy.decisions, seed=0, schedule=Schedule(10))

@@ -8,7 +8,7 @@ from controller.adam import Schedule
 from controller.halving import Evaluation, Plan, Rung
 from controller.looks import Looks
 from controller.reinforce import Reinforce
-from controller.searchers import NAMES, create
+from controller.searchers import SEARCHERS, create
 from controller.selection import improve, propose, select
 from controller.surrogate import Surrogate
 from controller.window import Window
@@ -42,7 +42,7 @@ def _score(toy):
     return score
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SEARCHERS)
 def test_pool_lies_in_the_window_without_duplicates(toy, name):
     searcher, looks = _searched(toy, name)
     window = _window(toy).capped("kernels", lambda c: c[:, 2], 1)

@@ -20,6 +20,8 @@ from scaling.scale import scale
 from scaling.steps import Measured, steps
 from searchspace import Clip, cost
 from tests.scaling.small import settings
+from tests.training.test_data import Looks
+from tests.training.test_questions import folder
 from training.interrupt import Interrupt, Interrupted
 
 SHORT = {
@@ -52,6 +54,17 @@ def test_what_is_planned(found) -> None:
     assert any("built-in motion, on which the family was made" in line for line in planned.remarks)
     given = plan(found, {**SHORT, "seed": 7}, "A1", 2)
     assert [one.seed for one in given.trainings] == [7, 8]
+
+
+def test_videos_are_looked_through_once_before_several_trainings_are(found, tmp_path, monkeypatch) -> None:
+    data = folder(tmp_path / "data")
+    looks = Looks()
+    seen: list[list[tuple[int, int]]] = []
+    monkeypatch.setattr(retraining, "_train", lambda *_: seen.append(list(looks.first)) or {})
+    for name, workers in (("here", 1), ("there", 2)):
+        given = {**SHORT, "data": str(data), "recipe": "demo"}
+        retrain_family(found.folder, given, members="A1", seeds=2, name=name, workers=workers, progress=looks)
+    assert seen == [[], [(0, 16)]]
 
 
 def test_dear_members_are_left_out_on_the_built_in_data_only(found, monkeypatch) -> None:

@@ -126,6 +126,26 @@ def test_bases(tmp_path) -> None:
     assert newest_search(tmp_path) is None
 
 
+def test_a_budget_per_frame_of_causal_networks_is_that_of_one_more_frame(tmp_path) -> None:
+    """A clip's share leaves out that the dense layers run at every frame: here a fifth more than was asked for."""
+    (tmp_path / "causal.yaml").write_text(searchspace.load("movinet").streaming().to_yaml())
+    base = find_base(str(tmp_path / "causal.yaml"), tmp_path, "75MFLOPs/frame", None, 10_000)
+    frame = cost(base.architecture, base.space.clip).frame_macs
+    assert 0.97 * 75e6 <= frame <= 1.01 * 75e6
+    assert abs(base.macs / 8 / 75e6 - 1) > 0.1
+    assert "75.0 M multiply-accumulates per frame at clip" in base.notes[0]
+    with pytest.raises(ValueError, match=r"budget 1M/frame is outside space .*cost .* multiply-accumulates per frame"):
+        find_base(str(tmp_path / "causal.yaml"), tmp_path, "1M/frame", None, 18)
+    whole = find_base("movinet", tmp_path, "75MFLOPs/frame", None, 18)  # takes whole clips
+    assert 0.97 * 600e6 <= whole.macs <= 1.01 * 600e6
+
+
+@pytest.mark.parametrize("budget", ["3Gparams", "64MB", "4MBstate"])
+def test_a_base_is_not_made_to_other_budgets(tmp_path, budget) -> None:
+    with pytest.raises(ValueError, match="families are scaled by multiply-accumulates"):
+        find_base("movinet", tmp_path, budget, None, 18)
+
+
 def test_causal_networks_stay_causal(tmp_path) -> None:
     path = tmp_path / "stream.json"
     dataclasses.replace(searchspace.published("a2", stream=True), clip=Clip.parse("8x128x128@5")).save(path)

@@ -245,7 +245,7 @@ def test_files_that_are_missing(tmp_path: Path) -> None:
         lambda: Block(8, (Layer(Kernel(1, 3, 3), 1, 8, 0),) * 65),
         lambda: Head(8, 10**6),
         lambda: _small(name="a\nb"),
-        lambda: _small(clip="8x128x128"),
+        lambda: _small(clip=(8, 128)),
         lambda: _small(classes=0),
         lambda: _small(blocks=()),
         lambda: _small(blocks=(1,)),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import searchspace
 from searchspace import STREAM, Budget, Clip, Form, cost, format_quantity, published
@@ -82,7 +84,24 @@ def test_a_cost_typed_as_it_was_printed_is_that_cost(value: int, quantity: str) 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "M", "600MFLIPs", "-600M", "600Mparams/second", "1,000M", "600M 3M", "nan", "inf", "x" * 10**6, None, 600],
+    [
+        "",
+        "M",
+        "600MFLIPs",
+        "20ks",
+        "20Gs",
+        "20mms",
+        "20kms",
+        "-600M",
+        "600Mparams/second",
+        "1,000M",
+        "600M 3M",
+        "nan",
+        "inf",
+        "x" * 10**6,
+        None,
+        600,
+    ],
 )
 def test_texts_that_are_no_budget(text: object) -> None:
     with pytest.raises(ValueError, match=r"cannot be read; write it like one of 600MFLOPs, 600M, 0.6G") as caught:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,6 +37,46 @@ def test_clips_round_trip_whatever_their_frame_rate(frames: int, height: int, wi
     assert Clip.parse(str(clip)) == clip
     assert clip.fps == pytest.approx(fps, abs=5e-7)
     assert clip.seconds == frames / clip.fps
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *(Clip(8, 128, 96), "8x128x96@5", " 8x128x96", (8, 128, 96), [8, 128, 96]),
+        *(tuple(np.array([8, 128, 96])), torch.Size((8, 128, 96))),
+    ],
+)
+def test_a_clip_is_taken_in_every_form(given: Any) -> None:
+    clip = Clip.of(given)
+    assert clip == Clip(8, 128, 96, 5.0)
+    assert [type(value) for value in dataclasses.astuple(clip)] == [int, int, int, float]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        *(
+            (given, "must be a Clip, frames, height and width such as")
+            for given in (None, 8, (8, 128), b"8x8x8", object())
+        ),
+        *((given, "must be a Clip, frames, height and width such as") for given in ((8, 128, 128, 5), torch.zeros(3))),
+        ("8x128", "write frames x height x width @ frames per second"),
+        ((8, 128, 4097), "must be from 1 to 4096"),
+        ((8, 128, 0.5), "must be a whole number"),
+        (("8", "128", "128"), "must be a whole number"),
+    ],
+)
+def test_what_is_no_clip_is_refused_in_a_sentence(given: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Clip.of(given)
+
+
+def test_numpys_frame_rates_are_numbers() -> None:
+    for fps in (np.float32(12.5), np.float64(12.5), 12.5):
+        assert type(Clip(8, 128, 128, fps).fps) is float and Clip(8, 128, 128, fps).fps == 12.5  # type: ignore[arg-type]
+    for odd in (True, "5", None, float("nan"), np.float64("inf")):
+        with pytest.raises(ValueError, match="clip frame rate"):
+            Clip(8, 128, 128, odd)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -229,7 +229,7 @@ def test_every_mistake_is_named(path: str, value: object, message: str) -> None:
         lambda: Ensemble("x", Clip(4, 24, 24), ()),
         lambda: Ensemble("x", Clip(4, 24, 24), (_small(),)),  # type: ignore[arg-type]
         lambda: Ensemble("x", Clip(4, 24, 24), [Member(_small(), 0)]),  # type: ignore[arg-type]
-        lambda: Ensemble("x", "4x24x24", (Member(_small(), 0),)),  # type: ignore[arg-type]
+        lambda: Ensemble("x", (4, 24), (Member(_small(), 0),)),  # type: ignore[arg-type]
         lambda: pair(name="a\nb"),
         lambda: Ensemble.interleave([]),
         lambda: Ensemble.interleave([_small()] * 17),

@@ -1,7 +1,13 @@
 """Configurations: recipes, precedence, refusals."""
 
+import importlib
+
 import pytest
 
+from controller.random_search import RandomSearch
+from controller.searchers import SEARCHERS
+from experiments.arguments import Parser
+from training.problem import build
 from training.search_config import LONG_STEPS, SearchConfig
 
 
@@ -54,3 +60,22 @@ def test_a_run_of_another_version_is_refused(change):
     stored = {key: value for key, value in stored.items() if value is not None or key in ("data", "group")}
     with pytest.raises(ValueError, match=rf"\({next(iter(change))}\); go on with the version"):
         SearchConfig.stored(stored)
+
+
+def test_a_searcher_that_is_registered_can_be_searched_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What CONTRIBUTING says of adding one: a class, and its line in the table of searchers."""
+
+    class Mine(RandomSearch):
+        name = "mine"
+
+    with pytest.raises(ValueError, match="searcher is 'mine'; allowed: reinforce, random, evolution"):
+        SearchConfig.resolve(searcher="mine")
+    monkeypatch.setitem(SEARCHERS, "mine", Mine)
+    config = SearchConfig.resolve(searcher="mine", budgets=["600MFLOPs"])
+    searcher = build(config).searcher()
+    assert isinstance(searcher, Mine) and not searcher.learns_policy and len(searcher.ask(2)) == 2
+    for command, default in (("search", config.searcher), ("benchmark", ("mine",))):
+        parser = Parser(f"nas {command}", "")
+        importlib.import_module(f"experiments.{command}").add_arguments(parser)
+        words = ["--searcher", "mine"] + (["--table", "x.json", "--budget", "1M"] if command == "benchmark" else [])
+        assert parser.parse(words).searcher == default

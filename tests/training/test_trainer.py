@@ -67,6 +67,25 @@ def test_every_parameter_has_a_kind_and_the_published_decay_spares_what_it_shoul
     assert len(of_kinds(net, ("kernels",))) == len(convolutions) - 1
 
 
+@pytest.mark.parametrize(("name", "decay", "stands"), [
+    ("rmsprop", 0.0, 0.0), ("rmsprop", None, 0.9), ("adamw", 0.0, 0.0), ("adamw", None, 0.999),
+])  # fmt: skip
+def test_a_decay_of_zero_is_one(name, decay, stands):
+    """rmsprop without memory of past gradients divides by the size of this one: steps of lr * g / |g|."""
+    settings = {"optimizer__momentum": 0.0, "optimizer__weight_decay": 0.0, "optimizer__clip_all": 0.0}
+    settings |= {"optimizer__name": name, "optimizer__decay": decay, "optimizer__epsilon": 0.0}
+    trainer = Trainer(still(), recipe(**settings), 10)
+    for group in trainer.optimizer.param_groups:
+        assert (group["decay"] if name == "rmsprop" else group["betas"][1]) == stands
+    if (name, decay) == ("rmsprop", 0.0):
+        weight = trainer.network.classifier.weight
+        for step in range(2):
+            before = weight.detach().clone()
+            rate = trainer.step(*batch(step)).rate
+            moved = weight.grad != 0
+            torch.testing.assert_close((weight - before)[moved], -rate * weight.grad.sign()[moved], rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["sgd", "rmsprop", "adamw"])
 def test_weight_decay_acts_on_its_kinds_only(name):
     net = still()

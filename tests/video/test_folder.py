@@ -59,8 +59,16 @@ def test_layout_with_train_and_val(dataset: Path) -> None:
         assert {0, 1} == set(source.labels(part).tolist())
 
 
+def test_the_list_of_files_is_hashed_once(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = FolderSource(dataset, CLIP)
+    first = source.describe()
+    monkeypatch.setattr("video.folder.hashlib.sha256", lambda *_: pytest.fail("hashed again"))
+    assert source.describe() == first == source.at((2, 8, 8)).describe()
+
+
 def test_layout_without_a_split(dataset: Path) -> None:
-    source = FolderSource(dataset / "train", CLIP)
+    source = FolderSource(dataset / "train", (4, 16, 16))
+    assert source.clip == CLIP and source.at("2x8x8").clip == Clip(2, 8, 8)
     assert set(source.parts) == {"weights", "controller", "rescoring"}
     assert source.names("rescoring") == [
         n.removeprefix("train/") for n in FolderSource(dataset, CLIP).names("rescoring")

@@ -86,6 +86,7 @@ def test_real_videos_of_every_codec_have_views_and_streams(shared_video: Path) -
         if info.error:
             continue
         clip = read_views(path, info, CLIP)[0]
+        assert np.array_equal(read_views(path, info, str(CLIP))[0], clip)
         assert clip.shape == (4, 16, 16, 3) and sum(map(len, read_stream(path, info, CLIP))) >= 1, path
         seen += 1
     assert seen > 15
