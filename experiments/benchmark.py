@@ -24,6 +24,7 @@ from controller.table import Table, read
 from experiments import tables
 from experiments.arguments import one_of, read_by, whole
 from experiments.benchmark_results import Point, Results, ahead, curve
+from experiments.errors import finishing
 from searchspace import Budget
 from searchspace.naming import MAX_RUN_NAME, check_run_name, class_name
 from training.interrupt import Interrupt, Interrupted
@@ -95,7 +96,8 @@ def run(args: argparse.Namespace) -> int:
         points = curve(results, settings)
         from experiments.plots import regret
 
-        regret.draw(table.name, points, folder / "regret.png")
+        with finishing(folder, "the same command"):
+            regret.draw(table.name, points, folder / "regret.png")
     if args.json:
         tables.print_json([dataclasses.asdict(point) for point in points])
         return 0

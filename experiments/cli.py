@@ -1,19 +1,22 @@
 """`nas`: finds the command, runs it, and turns every foreseeable failure into one line.
 
-Exit codes: 0 done, 2 the user's mistake (usage, budget, data, disk, memory), 130 interrupted.
+Exit codes: 0 done, 2 the user's mistake (usage, budget, data, disk, memory), 128 and the number of a signal that
+stopped it: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
 Only the command that runs is imported, and nothing heavy here: `nas --help` answers at once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import keyword
 import os
 import sys
 
-from experiments import allocator
+from experiments import allocator, output
 from experiments.arguments import Parser, UsageError, nearest
 from experiments.errors import explain
+from training.interrupt import signals_raise
 
 COMMANDS = {
     "search": "search for an architecture within a budget",
@@ -53,18 +56,19 @@ def main(words: list[str] | None = None) -> int:
     """Runs `nas` with these words, by default the process's own; returns the exit code."""
     # Worker processes must not find a user's own package `video` or `training` in the working directory.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
-    if words is None:
+    ours = contextlib.ExitStack()
+    if words is None:  # this process is ours
         words = sys.argv[1:]
-        allocator.keep_pages()  # this process is ours
+        output.protect()
+        allocator.keep_pages()
+        ours.enter_context(signals_raise())
     try:
-        code = _run(words)
-        sys.stdout.flush()
-        return code
+        with ours:
+            code = _run(words)
+            sys.stdout.flush()
+            return code
     except SystemExit as stop:  # argparse ends --help this way
         return int(stop.code or 0)
-    except BrokenPipeError:  # `nas space movinet | head`: the reader has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
     except BaseException as error:
         found = explain(error)
         if found is None:

@@ -22,7 +22,6 @@ NEEDS = {
     "search": ("torch", "numpy", "safetensors", "yaml"),
     "videos in files (nas search --data, nas data)": ("av", "PIL"),
     "pictures (nas plot, the end of nas search)": ("matplotlib",),
-    "TensorBoard scalars of a run": ("tensorboardX",),
 }
 PACKAGE = {"yaml": "pyyaml", "PIL": "pillow"}
 LITTLE_MEMORY, LITTLE_DISK = 4e9, 1e9

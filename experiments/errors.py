@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+from collections.abc import Iterator
+from pathlib import Path
 
-from training.interrupt import Interrupted
+from training.interrupt import Interrupted, Stopped, exit_code
 from training.resources import is_out_of_memory
 
-USERS_MISTAKE, INTERRUPTED = 2, 130
+USERS_MISTAKE = 2
 
 _DISK = {
     errno.ENOSPC: "the disk is full: free some room, then run the same command again (a search: with --resume)",
@@ -27,10 +30,9 @@ _MEMORY = "out of memory: lower --search-resolution, --workers, or the frames of
 
 def explain(error: BaseException) -> tuple[str, int] | None:
     """The line to print and the exit code; None for a bug of ours, which deserves its traceback."""
-    if isinstance(error, Interrupted):
-        return f"nas: {error}", error.exit_code
     if isinstance(error, KeyboardInterrupt):
-        return "nas: interrupted", INTERRUPTED
+        told = str(error) if isinstance(error, Interrupted | Stopped) else "interrupted"
+        return f"nas: {told}", exit_code(error)
     if is_out_of_memory(error):
         return f"nas: error: {_MEMORY}", USERS_MISTAKE
     if isinstance(error, ValueError):
@@ -41,6 +43,22 @@ def explain(error: BaseException) -> tuple[str, int] | None:
         where = f"{error.filename}: " if error.filename is not None else ""
         return f"nas: error: {where}{_DISK[error.errno]}", USERS_MISTAKE
     return None
+
+
+@contextlib.contextmanager
+def finishing(folder: Path, command: str) -> Iterator[None]:
+    """Around what comes after a run's last result, its pictures: tells who stops it how to get the rest.
+
+    Args:
+        folder: of the run, which is finished.
+        command: that draws what is missing.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        told = str(stop) if isinstance(stop, Interrupted) else "stopped while pictures were drawn"
+        message = f"{told}; {folder} is finished, the rest comes with: {command}"
+        raise Interrupted(exit_code(stop), message) from None
 
 
 def _is_ours(module: str) -> bool:

@@ -11,6 +11,8 @@ from experiments.targets import resolve
 EXAMPLE = """  nas plot search-1
   nas plot runs/search-1 runs/search-2 -o both"""
 
+FRONT, ENDINGS, POLICY = "pareto", (".png", ".html"), "policy.png"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `nas plot`."""
@@ -47,7 +49,7 @@ def draw_fronts(found: list[Run], name: Path) -> list[Path]:
     from experiments.plots.front_data import gather
 
     picture = gather(found)
-    files = [name.with_name(name.name + ending) for ending in (".png", ".html")]
+    files = [name.with_name(name.name + ending) for ending in ENDINGS]
     front.draw(picture, files[0])
     html.draw(picture, files[1])
     return files
@@ -55,10 +57,21 @@ def draw_fronts(found: list[Run], name: Path) -> list[Path]:
 
 def draw_run(found: Run) -> list[Path]:
     """Writes every picture of a finished run into its folder: pareto.png, pareto.html, policy.png."""
+    return draw_fronts([found], found.folder / FRONT) + _draw_policy(found)
+
+
+def draw_missing(found: Run) -> None:
+    """Writes those pictures of a finished run that its folder lacks."""
+    if not all((found.folder / f"{FRONT}{ending}").exists() for ending in ENDINGS):
+        draw_fronts([found], found.folder / FRONT)
+    if not (found.folder / POLICY).exists():
+        _draw_policy(found)
+
+
+def _draw_policy(found: Run) -> list[Path]:
+    if not found.policy:
+        return []
     from experiments.plots import policy
 
-    files = draw_fronts([found], found.folder / "pareto")
-    if found.policy:
-        policy.draw(found, found.folder / "policy.png")
-        files.append(found.folder / "policy.png")
-    return files
+    policy.draw(found, found.folder / POLICY)
+    return [found.folder / POLICY]

@@ -21,6 +21,7 @@ from experiments.arguments import (
     speaker,
     whole,
 )
+from experiments.errors import finishing
 from experiments.evaluate import comparison
 from experiments.machine import best_device, machine_defaults
 from experiments.targets import STREAM_HELP, resolve_architecture
@@ -38,6 +39,8 @@ EXAMPLE = """  nas retrain runs/search-1
 
 FLAGS = {"epochs": "schedule.epochs", "batch": "optimizer.batch", "freeze_epochs": "network.freeze_epochs"}
 """Flags that stand for a value of the recipe."""
+
+PICTURE = "confusion.png"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -143,23 +146,25 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def draw(folder: Path) -> dict[str, Any]:
-    """Draws what a finished run lacks: its curves and its confusion matrix; returns its summary."""
+    """Judges and draws what a finished run lacks of protocols, curves and confusion matrix; returns its summary."""
     from experiments.plots import confusion, curves
     from training.retrain import CONFUSION
 
     summary = read_json(folder / "summary.json")
-    if not (folder / curves.HTML).exists():  # of a finished run that is asked for again they stand
-        retrain_protocols.judge(folder, summary)
+    retrain_protocols.judge(folder, summary)
+    if not all((folder / name).exists() for name in (curves.PNG, curves.HTML)):
         curves.draw(folder)
+    if not (folder / PICTURE).exists():
         with open(folder / CONFUSION, encoding="utf-8", newline="") as file:
             classes, *counts = csv.reader(file)
         title = f"{folder.name}: {summary['accuracy']:.1%} of {summary['clips']:,} test clips"
-        confusion.draw([[int(cell) for cell in row] for row in counts], classes, folder / "confusion.png", title)
+        confusion.draw([[int(cell) for cell in row] for row in counts], classes, folder / PICTURE, title)
     return summary
 
 
 def _finish(args: argparse.Namespace, folder: Path, say: Any) -> int:
-    summary = draw(folder)
+    with finishing(folder, f"nas retrain --resume --name {folder.name}"):
+        summary = draw(folder)
     if args.json:
         tables.print_json({"run": str(folder), **summary, "protocols": retrain_protocols.stored(folder)})
     elif protocols := retrain_protocols.stored(folder):

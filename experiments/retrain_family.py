@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import tables
 from experiments.arguments import member_names, read_by, whole
+from experiments.errors import finishing
 from experiments.machine import best_device, machine_defaults
 
 if TYPE_CHECKING:
@@ -115,9 +116,10 @@ def _finish(args: argparse.Namespace, folder: Path, result: FamilyTraining, say:
     from scaling.steps import steps
 
     measured = result.measured()
-    for row in result.rows:
-        if row.accuracy is not None:
-            draw(row.path)
+    with finishing(result.folder, f"nas retrain {folder} --resume --name {result.folder.name}"):
+        for row in result.rows:
+            if row.accuracy is not None:
+                draw(row.path)
     if args.json:
         rows = [
             {"run": str(row.path), "member": row.member, "accuracy": row.accuracy, "error": row.error or None}

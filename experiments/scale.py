@@ -14,6 +14,7 @@ from typing import Any
 
 from experiments import scale_text, tables
 from experiments.arguments import add_run_flags, member_names, one_of, read_by, speaker, whole
+from experiments.errors import finishing
 from scaling import family
 from scaling.base import newest_search
 from scaling.config import MEMBERS_BY, ScaleConfig
@@ -202,10 +203,11 @@ def _finish(args: argparse.Namespace, result: family.Family, say: Callable[[str]
         if "state_bytes" in axes and not result.members[0].state_bytes:
             axes.remove("state_bytes")
             say("no picture over state: these networks see whole clips and keep none")
-        files = [picture.draw(result, axis) for axis in axes]
-        if args.latency is not None:
-            latencies = read_latencies(args.latency, [member.name for member in result.members])
-            files.append(picture.draw(result, picture.LATENCY, latencies))
+        with finishing(result.folder, f"nas scale --resume --name {result.folder.name}"):
+            files = [picture.draw(result, axis) for axis in axes]
+            if args.latency is not None:
+                latencies = read_latencies(args.latency, [member.name for member in result.members])
+                files.append(picture.draw(result, picture.LATENCY, latencies))
     if args.json:
         tables.print_json({"run": str(result.folder), **result.data})
     else:

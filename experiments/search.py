@@ -25,6 +25,7 @@ from experiments.arguments import (
     speaker,
     whole,
 )
+from experiments.errors import finishing
 from experiments.machine import best_device, machine_defaults
 from experiments.run_files import Run
 from searchspace import Budget, Clip
@@ -192,12 +193,11 @@ def _words(args: argparse.Namespace) -> list[str]:
 
 
 def _finish(args: argparse.Namespace, folder: Path, say: Any) -> int:
-    from experiments.plot import draw_run
+    from experiments.plot import draw_missing
 
     found = Run.open(folder)
-    pictures = [folder / name for name in ("pareto.png", "pareto.html", "policy.png")]
-    if not all(picture.exists() for picture in pictures):  # of a finished run that is asked for again they stand
-        draw_run(found)
+    with finishing(folder, f"nas plot {folder}"):
+        draw_missing(found)
     if args.json:
         tables.print_json({"run": str(folder), "architecture": str(folder / "best" / "arch.json"), **found.summary})
     for line in search_text.result(found):

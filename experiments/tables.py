@@ -18,8 +18,13 @@ from searchspace import Buildable, Cost, Ensemble
 
 
 def print_json(data: object) -> None:
-    """Prints data for scripts."""
-    print(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
+    """Prints data for scripts; what the output's encoding lacks is escaped, so that nothing is lost."""
+    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(data, indent=2, allow_nan=False)
+    print(text)
 
 
 def millions(value: float) -> str:
@@ -73,17 +78,11 @@ def grid(headers: Sequence[str], rows: Iterable[Sequence[Any]], right: Iterable[
     return table
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Leaves a reader that stops reading (`| head`) to the command line; rich would exit with 1."""
-        raise BrokenPipeError
-
-
 def show(table: Table, title: str = "") -> None:
     """Prints a table to standard output, in colour on a terminal, plain elsewhere, under its title."""
     # A log has no width of its own: leave tables unfolded there.
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
-    console = _Console(file=sys.stdout, highlight=False, width=width)
+    console = Console(file=sys.stdout, highlight=False, width=width)
     if title:
         console.print(Text(title, "bold"))
     console.print(table)

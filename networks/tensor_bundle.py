@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from networks import crc32c
+
 INDEX, GRAPH = ".index", "_CHECKPOINTABLE_OBJECT_GRAPH"
 _MAGIC = 0xDB4775248B80FB57  # of the table; its last eight bytes
 _FOOTER = 48
@@ -113,7 +115,7 @@ class Bundle:
         if entry.size != math.prod(entry.shape) * dtype.itemsize:
             raise ValueError(f"{self._path}: {key} of shape {list(entry.shape)} has {entry.size} bytes; copy it again")
         data = self._bytes(key)
-        if _masked_checksum(data) != entry.checksum:
+        if crc32c.masked(data) != entry.checksum:
             raise ValueError(f"{self._shard(entry)}: {key} does not match its checksum; copy the checkpoint again")
         values = np.frombuffer(data, dtype).reshape(entry.shape)
         if entry.dtype == _BFLOAT16:
@@ -231,7 +233,7 @@ def _block(data: bytes, handle: bytes) -> Iterator[tuple[bytes, bytes]]:
     size, _ = _varint(handle, position)
     end = offset + size
     block, (kind, checksum) = data[offset:end], struct.unpack("<BI", data[end : end + 5])
-    if _masked_checksum(data[offset : end + 1]) != checksum:
+    if crc32c.masked(data[offset : end + 1]) != checksum:
         raise ValueError("a block does not match its checksum; copy the checkpoint again")
     if kind != 0:
         raise ValueError("a compressed index; save the checkpoint with TensorFlow 2")
@@ -280,16 +282,3 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, position
     raise IndexError("an integer of more than 64 bits")
-
-
-def _masked_checksum(data: bytes) -> int:
-    """CRC-32C, rotated and shifted as LevelDB stores it."""
-    try:
-        import google_crc32c
-    except ImportError:
-        raise ValueError(
-            "TensorFlow checkpoints are read with google-crc32c, which is not installed: "
-            "pip install 'movinas[tensorflow]'"
-        ) from None
-    checksum = int(google_crc32c.value(data))
-    return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF

@@ -13,13 +13,14 @@ import safetensors.torch
 from networks.ensemble import Network
 from searchspace import Buildable, Ensemble, Form, read_architecture
 from searchspace.schema import write_atomically
-from searchspace.weights_header import KEY, architecture_text
+from searchspace.weights_header import KEY, architecture_text, with_metadata
 
 
 def save_weights(network: Network, path: str | os.PathLike[str]) -> None:
     """Writes the weights of a network, with its architecture in the header, to a temporary file and renames it."""
     tensors = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
-    write_atomically(path, safetensors.torch.save(tensors, {KEY: network.architecture.to_json(), "format": "pt"}))
+    metadata = {KEY: network.architecture.to_json(), "format": "pt"}
+    write_atomically(path, with_metadata(safetensors.torch.save(tensors), metadata))
 
 
 def load_weights(network: Network, path: str | os.PathLike[str], *, any_gate: bool = False) -> None:

@@ -22,7 +22,7 @@ from searchspace.schema import Fields
 from training import retrain_config
 from training import run as runs_module
 from training.data import open_source
-from training.interrupt import Interrupt, Interrupted
+from training.interrupt import Interrupt, Interrupted, exit_code
 from training.ledger import Ledger, complete_lines
 from training.progress import Progress, Silent
 from training.retrain_config import MOTION_CLIP, Resolved, RetrainConfig, resolve
@@ -287,7 +287,7 @@ def retrain_family(
 
     Raises:
         ValueError: no family, a mistake in the settings, or Ray cannot be reached.
-        Interrupted: after Ctrl-C or SIGTERM; every run is saved and can be resumed.
+        Interrupted: after Ctrl-C, SIGTERM or SIGHUP; every run is saved and can be resumed.
     """
     progress, given = progress or Silent(), dict(settings or {})
     found = family.load(Path(folder))
@@ -296,21 +296,32 @@ def retrain_family(
     if group is None:
         group = runs_module.create(found.folder, name, PREFIX, planned.config)
     with group:
-        ledger = Ledger(group.path / LEDGER)
-        ledger.rewind(ledger.lines, group.path / "discarded.txt")
-        tasks = [_task(training, group.path) for training in planned.trainings]
-        for task in tasks:
-            if _finished(group.path / task.name) is not None:
-                progress.line(f"{task.name} is finished")
-        missing = [task for task in tasks if _finished(group.path / task.name) is None]
-        if len(missing) > 1 and (ray is not None or workers > 1):
-            _look_through(planned.trainings[0].resolved.config, group.path, progress)
-        errors = _train(missing, ledger, workers, ray, int(planned.config["threads"]), progress)
-        rows = tuple(_row(training, group.path, errors) for training in planned.trainings)
-        result = FamilyTraining(group.path, rows)
-        if not result.failed:
-            group.write_json(SUMMARY, {"accuracy": {row.name: row.accuracy for row in rows}})
-        return result
+        try:
+            return _run(group, planned, workers, ray, progress)
+        except KeyboardInterrupt as stop:
+            again = f"nas retrain {found.folder} --resume --name {group.path.name}"
+            message = f"stopped; every training is saved, go on with: {again}"
+            raise Interrupted(exit_code(stop), message) from None
+
+
+def _run(
+    group: runs_module.RunFolder, planned: Plan, workers: int, ray: str | None, progress: Progress
+) -> FamilyTraining:
+    ledger = Ledger(group.path / LEDGER)
+    ledger.rewind(ledger.lines, group.path / "discarded.txt")
+    tasks = [_task(training, group.path) for training in planned.trainings]
+    for task in tasks:
+        if _finished(group.path / task.name) is not None:
+            progress.line(f"{task.name} is finished")
+    missing = [task for task in tasks if _finished(group.path / task.name) is None]
+    if len(missing) > 1 and (ray is not None or workers > 1):
+        _look_through(planned.trainings[0].resolved.config, group.path, progress)
+    errors = _train(missing, ledger, workers, ray, int(planned.config["threads"]), progress)
+    rows = tuple(_row(training, group.path, errors) for training in planned.trainings)
+    result = FamilyTraining(group.path, rows)
+    if not result.failed:
+        group.write_json(SUMMARY, {"accuracy": {row.name: row.accuracy for row in rows}})
+    return result
 
 
 def _look_through(config: RetrainConfig, folder: Path, progress: Progress) -> None:
@@ -360,7 +371,6 @@ def _train(
 ) -> dict[str, str]:
     """Trains what is missing; returns the errors of what failed, by name."""
     errors: dict[str, str] = {}
-    family_folder = ledger.path.parent.parent
 
     def tell(task: Task, outcome: Mapping[str, Any]) -> None:
         ledger.append_json({"run": task.name, **outcome})
@@ -371,20 +381,16 @@ def _train(
             progress.line(f"{task.name}: accuracy {outcome['accuracy']:.1%}")
 
     with Interrupt() as wish:
-        try:
-            if not tasks:
-                pass
-            elif ray is not None:
-                run_on_ray(tasks, tell, progress, wish, threads, ray)
-            elif workers > 1:
-                run_in_processes(tasks, tell, progress, wish, workers)
-            else:
-                run_here(tasks, tell, progress, wish)
-        except KeyboardInterrupt as stop:
-            wish.exit_code = wish.exit_code or (stop.exit_code if isinstance(stop, Interrupted) else 130)
-    if wish.exit_code:
-        again = f"nas retrain {family_folder} --resume --name {ledger.path.parent.name}"
-        raise Interrupted(wish.exit_code, f"stopped; every training is saved, go on with: {again}")
+        if not tasks:
+            pass
+        elif ray is not None:
+            run_on_ray(tasks, tell, progress, wish, threads, ray)
+        elif workers > 1:
+            run_in_processes(tasks, tell, progress, wish, workers)
+        else:
+            run_here(tasks, tell, progress, wish)
+        if wish.exit_code:
+            raise Interrupted(wish.exit_code, "stopped while members were trained")
     return errors
 
 

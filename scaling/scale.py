@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import signal
 from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import video
@@ -28,8 +26,8 @@ from searchspace import Architecture
 from searchspace.schema import write_atomically
 from training import run as runs_module
 from training.data import scan_file
-from training.interrupt import Interrupted
-from training.progress import Progress, Silent
+from training.interrupt import Interrupted, exit_code, signals_raise
+from training.progress import Logged, Progress, Silent
 from training.run import SUMMARY, RunFolder
 from video.layout import find_videos
 
@@ -60,7 +58,7 @@ def scale(
     Raises:
         ValueError: a mistake in the settings, targets that cannot be met, or no trial that succeeded; what was
             computed is kept.
-        Interrupted: after Ctrl-C or SIGTERM; the run can be resumed.
+        Interrupted: after Ctrl-C, SIGTERM or SIGHUP; the run can be resumed.
     """
     progress = progress or Silent()
     given = runs_module.settled(config if isinstance(config, Mapping) else {} if config is None else config.to_dict())
@@ -71,8 +69,6 @@ def scale(
     if folder is None:
         files = {family.SPACE: base.space.to_yaml(), family.BASE: base.architecture.to_json()}
         folder = runs_module.create(Path(runs), name, COMMAND, resolved.to_dict(), files)
-    from training.metrics import Logged
-
     with folder:
         if folder.finished:
             progress.line(f"{folder.path} is finished")
@@ -83,16 +79,12 @@ def scale(
                 f"base {resolved.base!r} has changed since {folder.path} was started (its copy is "
                 f"{folder.path / family.BASE}); restore it, or start a new run"
             )
-        before = signal.getsignal(signal.SIGTERM)
         try:
-            _on_terminate(_terminated)
-            return _run(resolved, base, folder, workers, ray, Logged(progress, folder.path / "log.txt"))
+            with signals_raise():
+                return _run(resolved, base, folder, workers, ray, Logged(progress, folder.path / "log.txt"))
         except KeyboardInterrupt as stop:
-            code = stop.exit_code if isinstance(stop, Interrupted) else 130
             message = f"stopped; finished trainings are kept, go on with: nas scale --resume --name {folder.path.name}"
-            raise Interrupted(code, message) from None
-        finally:
-            _on_terminate(before)
+            raise Interrupted(exit_code(stop), message) from None
 
 
 def open_base(config: ScaleConfig, runs: Path) -> Base:
@@ -236,14 +228,3 @@ def _report(work: Work) -> dict[str, Any]:
             "text": str(verdict),
         },
     }
-
-
-def _terminated(number: int, _: FrameType | None) -> None:
-    raise Interrupted(128 + number, "terminated")
-
-
-def _on_terminate(handler: Any) -> None:
-    import threading
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)

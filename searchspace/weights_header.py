@@ -6,8 +6,10 @@ The format: the header's length in eight bytes, the header in JSON with `__metad
 
 from __future__ import annotations
 
+import json
 import os
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 from searchspace.schema import MAX_FILE_BYTES, parse_json, read_text
@@ -56,6 +58,20 @@ def read_arch_json(path: str | os.PathLike[str]) -> tuple[str, str]:
     if text is None:
         raise ValueError(f"{path} carries no architecture; give the arch.json of these weights")
     return text, f"{path}: architecture"
+
+
+def with_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file with texts in its header, in their order: the library's own order differs between two calls.
+
+    Args:
+        content: a whole file without such texts.
+        metadata: the texts.
+    """
+    (length,) = struct.unpack("<Q", content[:8])
+    header = {"__metadata__": dict(metadata), **json.loads(content[8 : 8 + length])}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of eight bytes
+    return struct.pack("<Q", len(text)) + text + content[8 + length :]
 
 
 def _header_length(path: Path) -> int | None:

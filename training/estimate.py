@@ -65,7 +65,7 @@ def estimate(problem: Problem, rescoring_clips: int = 2048) -> Estimate:
         memory_bytes=memory,
         checkpoint_bytes=3 * shared * (1 + OPTIMIZER_SLOTS[config.optimizer]),
         training_seconds=config.paths * (config.steps * train + looks * look),
-        rescoring_seconds=sizes(problem, rescoring_clips).clips * look / config.look_clips,
+        rescoring_seconds=sizes(problem, rescoring_clips).clips() * look / config.look_clips,
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
+from pathlib import Path
 from typing import Protocol
 
 
@@ -61,3 +63,31 @@ class Silent:
 
     def phase(self, title: str, done: int, total: int) -> None:
         """Drops the phase."""
+
+
+class Logged:
+    """A `Progress` that passes everything on and keeps remarks, with the time, in `log.txt`."""
+
+    def __init__(self, progress: Progress, path: Path) -> None:
+        self._progress, self._path = progress, path
+        self._phase = ""
+
+    def line(self, text: str) -> None:
+        """Keeps and passes on a remark."""
+        self._keep(text)
+        self._progress.line(text)
+
+    def status(self, status: Status) -> None:
+        """Passes on."""
+        self._progress.status(status)
+
+    def phase(self, title: str, done: int, total: int) -> None:
+        """Passes on, and keeps that a phase began."""
+        if title != self._phase:
+            self._phase = title
+            self._keep(title)
+        self._progress.phase(title, done, total)
+
+    def _keep(self, text: str) -> None:
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -88,14 +89,25 @@ class Sizes:
     pairs: int
 
     @property
-    def selection_clips(self) -> int:
-        """Clips scored at most to choose the winner."""
-        return self.plan.samples
+    def at_budget(self) -> int:
+        """Uniform samples that are repaired to the budget."""
+        return max(2, self.pairs // 4)
 
-    @property
-    def clips(self) -> int:
-        """Clips scored at most in all: the winner, the front, the controls."""
-        return self.plan.samples + (FRONT_BINS * self.per_bin + 2 * self.pairs + self.pairs // 4) * self.front_clips
+    def clips(self, covered: Callable[[int], int] = lambda clips: clips) -> int:
+        """Clips scored at most in all: for the winner, the front, the controls. No network runs twice on a clip.
+
+        Args:
+            covered: how many clips run where so many are asked for; see `Scorer.covered`.
+        """
+        *_, last = rungs = self.plan.rungs
+        total, before = 0, 0
+        for rung in rungs:
+            total += rung.candidates * (covered(rung.samples) - before)
+            before = covered(rung.samples)
+        local, front = covered(self.plan.local.samples), covered(self.front_clips)
+        total += self.plan.local.candidates * local + max(0, covered(last.samples) - local)
+        total += rungs[0].candidates * max(0, front - covered(rungs[0].samples))
+        return total + (FRONT_BINS * self.per_bin + 2 * self.pairs + self.at_budget) * front
 
 
 def sizes(problem: Problem, available: int) -> Sizes:
@@ -166,7 +178,7 @@ def controls(problem: Problem, searcher: Searcher, scorer: Scorer, winner: Choic
     same_cost = repair_to(decisions, uniform, problem.quantity, problem.cost, problem.cost(sampled).astype(np.float64))
     ours = [scorer(row, size.front_clips, "policy") for row in sampled[same_cost.inside]]
     theirs = [scorer(row, size.front_clips, "uniform") for row in same_cost.choices[same_cost.inside]]
-    few = uniform[: max(2, len(uniform) // 4)]
+    few = uniform[: size.at_budget]
     at_budget = repair_to(decisions, few, problem.quantity, problem.cost, np.full(len(few), problem.target))
     chance = [scorer(row, size.front_clips, "uniform") for row in at_budget.choices[at_budget.inside]]
     won = scorer(winner, size.front_clips, "winner")

@@ -26,9 +26,8 @@ from training import initial
 from training import run as runs_module
 from training.data import differences, open_source
 from training.evaluation import evaluate, for_inference
-from training.interrupt import Interrupt, Interrupted
-from training.metrics import Logged
-from training.progress import Progress, Silent
+from training.interrupt import Interrupt, Interrupted, exit_code
+from training.progress import Logged, Progress, Silent
 from training.retrain_config import RetrainConfig, comparable, networks_of, resolve, restored
 from training.retrain_loop import BEST, CHECKPOINTS, EVALUATION_BATCH, LAST, RetrainLoop, metrics_of
 from training.run import RunFolder
@@ -87,7 +86,7 @@ def retrain(
 
     Raises:
         ValueError: a mistake in the settings, the data or the weights, or a training that came apart.
-        Interrupted: after Ctrl-C or SIGTERM; the run is saved and can be resumed.
+        Interrupted: after Ctrl-C, SIGTERM or SIGHUP; the run is saved and can be resumed.
         OSError: the disk is full or the folder cannot be written; the last checkpoint is intact.
     """
     progress, given = progress or Silent(), dict(settings or {})
@@ -122,8 +121,9 @@ def retrain(
             _Run(resolved.config, folder, buildable, progress).run()
         except Interrupted:
             raise
-        except KeyboardInterrupt:
-            raise Interrupted(130, f"stopped; go on with: nas retrain --resume --name {folder.path.name}") from None
+        except KeyboardInterrupt as stop:
+            message = f"stopped; go on with: nas retrain --resume --name {folder.path.name}"
+            raise Interrupted(exit_code(stop), message) from None
         return load_result(folder.path)
 
 
@@ -179,10 +179,10 @@ class _Run:
                 if not alone:
                     folder.write_json(str(kept.relative_to(folder.path)), summaries[-1])
             together = self._together(interrupt) if self.ensemble is not None else None
-        final = together or tested
-        assert final is not None
-        self._write_confusion(final)
-        folder.write_json(runs_module.SUMMARY, self._summary(summaries, together))
+            final = together or tested
+            assert final is not None
+            self._write_confusion(final)
+            folder.write_json(runs_module.SUMMARY, self._summary(summaries, together))
 
     def _write_confusion(self, scores: Scores) -> None:
         """confusion.csv: a row for each true class, a column for each answer, in counts."""

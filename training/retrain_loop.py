@@ -154,8 +154,6 @@ class RetrainLoop:
             if not is_out_of_memory(error):
                 raise
             raise ValueError(self._out_of_memory()) from error
-        finally:
-            scalars.close()
         if self.interrupt.exit_code:
             raise self._stopped()
         return self._finish()
@@ -176,7 +174,12 @@ class RetrainLoop:
             self._save()
         while trainer.done < self.length.steps and not self.interrupt.exit_code:
             begin = time.perf_counter()
-            clips, labels = next(batches)
+            try:
+                clips, labels = next(batches)
+            except RuntimeError:
+                if not self.interrupt.exit_code:
+                    raise
+                break  # a signal to all processes ended those that load
             loaded = time.perf_counter()
             outcome = trainer.step(clips, labels)
             ended = time.perf_counter()

@@ -35,7 +35,7 @@ class Scorer:
         views: temporal crops of each clip, whose probabilities are averaged.
         chunk: clips that run at once, about.
         device: where the network is.
-        tick: called after every computed chunk.
+        tick: called after every computed chunk with the number of clips that all networks have run on.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Scorer:
         views: int = 1,
         chunk: int = 64,
         device: str = "cpu",
-        tick: Callable[[], None] = lambda: None,
+        tick: Callable[[int], None] = lambda clips: None,
     ) -> None:
         self.problem, self.part, self.views = problem, part, views
         self._forward, self._source, self._ledger, self._device, self._tick = forward, source, ledger, device, tick
@@ -81,7 +81,7 @@ class Scorer:
             architecture = self.problem.space.architecture(choices)
             while len(known) < chunks:
                 known.append(self._run(architecture, len(known)))
-                self._tick()
+                self._tick(self.clips)
         taken = known[:chunks]
         count = self._edges[chunks]
         score = Score(count, sum(c for c, _ in taken), math.fsum(loss for _, loss in taken) / count)
@@ -99,6 +99,15 @@ class Scorer:
                 }
             )
         return score
+
+    def covered(self, clips: int) -> int:
+        """How many clips a score on `clips` of them takes: whole chunks."""
+        return next((edge for edge in self._edges if edge >= clips), self.size)
+
+    @property
+    def clips(self) -> int:
+        """Clips that networks have run on, those in the ledger included."""
+        return sum(self._edges[len(known)] for known in self._known.values())
 
     def _run(self, architecture: Architecture, chunk: int) -> tuple[int, float]:
         """Correct clips and summed loss of one chunk."""

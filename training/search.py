@@ -16,7 +16,7 @@ from typing import Any
 import searchspace
 from searchspace import Architecture
 from training import run as runs_module
-from training.interrupt import Interrupted
+from training.interrupt import Interrupted, exit_code
 from training.problem import build
 from training.progress import Progress, Silent
 from training.search_config import SearchConfig
@@ -68,7 +68,7 @@ def search(
 
     Raises:
         ValueError: a mistake in the settings or the data, or a resume with other settings.
-        Interrupted: after Ctrl-C or SIGTERM; the run is saved and can be resumed.
+        Interrupted: after Ctrl-C, SIGTERM or SIGHUP; the run is saved and can be resumed.
         OSError: the disk is full or the folder cannot be written; the last checkpoint is intact.
     """
     progress = progress or Silent()
@@ -93,8 +93,9 @@ def search(
             SearchLoop(resolved, folder, progress).run()
         except Interrupted:
             raise
-        except KeyboardInterrupt:
-            raise Interrupted(130, f"stopped; go on with: nas search --resume --name {folder.path.name}") from None
+        except KeyboardInterrupt as stop:
+            message = f"stopped; go on with: nas search --resume --name {folder.path.name}"
+            raise Interrupted(exit_code(stop), message) from None
         return load_result(folder.path)
 
 

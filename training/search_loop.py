@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,14 +18,14 @@ from training import run as runs_module
 from training.data import open_source
 from training.interrupt import Interrupt, Interrupted
 from training.ledger import Ledger, read_records
-from training.metrics import Logged, Scalars
+from training.metrics import Scalars
 from training.order import Order
 from training.problem import Problem, build
-from training.progress import Progress, Status
+from training.progress import Logged, Progress, Status
 from training.report import write_results
 from training.scoring import Scorer
 from training.search_config import SearchConfig
-from training.supernet_steps import SupernetSteps
+from training.supernet_steps import Batch, SupernetSteps
 
 METRICS = "step,loss,accuracy,reward,cost_ratio,entropy,residual,data_ms,step_ms"
 WARMUP_LOOK_EVERY = 10
@@ -38,6 +39,14 @@ SCALARS = {
     "data_ms": "time/data_ms",
     "step_ms": "time/step_ms",
 }
+
+
+class _Loaded(NamedTuple):
+    """The clips of one step, and the seconds that they were waited for."""
+
+    training: list[Batch]
+    looks: list[Batch]
+    seconds: float
 
 
 class SearchLoop:
@@ -75,10 +84,7 @@ class SearchLoop:
         self._restore()
         self.scalars = Scalars(self.folder.path / "tensorboard", self.done)
         with Interrupt() as interrupt:
-            try:
-                self._train(interrupt)
-            finally:
-                self.scalars.close()
+            self._train(interrupt)
             trained = time.perf_counter()
             if interrupt.exit_code:
                 raise self._stopped(interrupt.exit_code)
@@ -91,7 +97,13 @@ class SearchLoop:
         batches = video.batches(self.source, self._requests(self.done), workers=config.workers)
         while self.done < config.steps and not interrupt.exit_code:
             begin = time.perf_counter()
-            values = self._step(batches)
+            try:
+                loaded = self._load(batches)
+            except RuntimeError:
+                if not interrupt.exit_code:
+                    raise
+                break  # a signal to all processes ended those that load
+            values = self._step(loaded)
             self.done += 1
             values["step_ms"] = 1e3 * (time.perf_counter() - begin)
             self._log(values)
@@ -120,21 +132,19 @@ class SearchLoop:
         """During the delay a look now and then is enough to see how training goes."""
         return self._learns_at(step) or step % WARMUP_LOOK_EVERY == 0
 
-    def _step(self, batches: Iterator[tuple[torch.Tensor, torch.Tensor]]) -> dict[str, float]:
+    def _load(self, batches: Iterator[Batch]) -> _Loaded:
+        """What the next step needs, all before it begins: where loading ends early, no step is half done."""
+        begin, count = time.perf_counter(), self.config.paths
+        training = [next(batches) for _ in range(count)]
+        looks = [next(batches) for _ in range(count * self._looks_at(self.done))]
+        return _Loaded(training, looks, time.perf_counter() - begin)
+
+    def _step(self, loaded: _Loaded) -> dict[str, float]:
         """One step of weights and controller; returns its metrics."""
         step, config = self.done, self.config
-        waited = 0.0
-
-        def load() -> tuple[torch.Tensor, torch.Tensor]:
-            nonlocal waited
-            begin = time.perf_counter()
-            batch = next(batches)
-            waited += time.perf_counter() - begin
-            return batch
-
         choices = self.searcher.ask(config.paths)
         paths, replaced = self.steps.paths(choices, step)
-        loss = self.steps.train(paths, [load() for _ in range(config.paths)], step)
+        loss = self.steps.train(paths, loaded.training, step)
         if not math.isfinite(loss):
             raise ValueError(
                 f"the training loss is {loss} at step {step}: lower learning_rate (it is {config.learning_rate:g})"
@@ -148,8 +158,9 @@ class SearchLoop:
         }
         learn = self._learns_at(step)
         quality, reward = np.zeros(config.paths), np.zeros(config.paths)
-        if self._looks_at(step):
-            looks = [self.steps.look(self.problem.space.architecture(row), *load()) for row in choices]
+        if loaded.looks:
+            architectures = [self.problem.space.architecture(row) for row in choices]
+            looks = [self.steps.look(a, *batch) for a, batch in zip(architectures, loaded.looks, strict=True)]
             quality = np.array([look.accuracy for look in looks])
             reward = self.reward(quality, cost, self.problem.caps(choices))
             for row, look, value in zip(choices, looks, reward, strict=True):
@@ -171,7 +182,7 @@ class SearchLoop:
         )
         values["entropy"] = self.searcher.policy.entropy()
         values["residual"] = float(self.steps.supernet.scales().abs().mean())
-        values["data_ms"] = 1e3 * waited
+        values["data_ms"] = 1e3 * loaded.seconds
         return values
 
     def _log(self, values: dict[str, float]) -> None:
@@ -272,14 +283,12 @@ class SearchLoop:
     # The end
 
     def _finish(self, interrupt: Interrupt, trained: float) -> None:
-        problem, size, scored = self.problem, self.sizes, 0
+        problem, size, title = self.problem, self.sizes, "re-scoring on the final weights, clips"
 
-        def tick() -> None:
-            nonlocal scored
-            scored += 1
+        def tick(scored: int) -> None:
             if interrupt.exit_code:
                 raise self._stopped(interrupt.exit_code)
-            self.progress.phase("re-scoring on the final weights", scored * 64, size.clips)
+            self.progress.phase(title, scored, most)
 
         scorer = Scorer(
             problem,
@@ -290,10 +299,12 @@ class SearchLoop:
             device=self.config.device,
             tick=tick,
         )
+        most = size.clips(scorer.covered)
         selection, model = rescoring.choose(problem, self.searcher, self._looks(), scorer, size.plan)
         selected = time.perf_counter()
         points = rescoring.front(problem, self.searcher, scorer, selection, model, size)
         controls = rescoring.controls(problem, self.searcher, scorer, selection.choices, size)
+        self.progress.phase(title, scorer.clips, scorer.clips)
         held_out = self.steps.held_out(problem.space.architecture(selection.choices), self.source)
         ended = time.perf_counter()
         seconds = {

@@ -2,14 +2,17 @@
 
 import dataclasses
 import json
+import signal
 
 import pytest
 import torch
 
 import networks
 from experiments.cli import main
+from experiments.plots import curves
 from searchspace import Clip, Ensemble
 from tests.training.networks_of_seconds import architecture
+from training.interrupt import signals_raise
 
 SHORT = ["--clip", "4x16x16", "--epochs", "2", "--batch", "8", "--threads", "1", "--device", "cpu"]
 SHORT += ["--set", "schedule.epoch_clips=16", "--set", "evaluation.clips=16"]
@@ -35,8 +38,24 @@ def test_the_bare_command_says_what_it_chose_and_what_comes_next(here, capsys):
     assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
     page = (run / "curves.html").read_text()
     assert "/*DATA*/" not in page and "https://" not in page and '"accuracy":[' in page
-    assert main(["retrain", "--resume", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["clips"] == 32
+    pictures = {name: (run / name).read_bytes() for name in ("curves.png", "curves.html", "confusion.png")}
+    for missing in pictures:
+        (run / missing).unlink()
+        assert main(["retrain", "--resume", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["clips"] == 32
+        assert {name: (run / name).read_bytes() for name in pictures} == pictures
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_pictures_are_drawn_says_how_to_get_them(here, nas, monkeypatch, number):
+    with monkeypatch.context() as patch, signals_raise():
+        patch.setattr(curves, "draw", lambda folder: signal.raise_signal(number))
+        answer = nas("retrain", "arch.json", *SHORT)
+    assert answer.code == 128 + number
+    told = "nas: stopped while pictures were drawn; runs/retrain-1 is finished, the rest comes with: "
+    assert answer.err.splitlines()[-1] == f"{told}nas retrain --resume --name retrain-1"
+    assert nas("retrain", "--resume", "--name", "retrain-1").code == 0
+    assert (here / "runs/retrain-1/curves.png").exists()
 
 
 def test_an_ensemble_draws_a_curve_for_each_member(here, capsys):

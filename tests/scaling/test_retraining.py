@@ -165,9 +165,9 @@ def test_a_wish_to_stop_begins_nothing_more(found, monkeypatch) -> None:
         retrain_family(found.folder, SHORT, members="A1:A3")
     assert stop.value.exit_code == 143
     assert len((found.folder / "retrained-1" / "trainings.jsonl").read_text().splitlines()) == 1
-    with Interrupt() as wish:
-        wish.exit_code = 130
-        side_by_side.run_in_processes([None], None, None, wish, 1)  # type: ignore[list-item, arg-type]
+    wish = Interrupt()
+    wish.exit_code = 130
+    side_by_side.run_in_processes([None], None, None, wish, 1)  # type: ignore[list-item, arg-type]
 
 
 @pytest.mark.slow

@@ -143,7 +143,7 @@ def test_a_crash_and_a_resume_equal_an_uninterrupted_run(finished, tmp_path, ste
     assert ours == theirs
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_saves_and_says_how_to_go_on(finished, tmp_path, number, code):
     stop = Heard(6, lambda: os.kill(os.getpid(), number))
     with pytest.raises(Interrupted, match=r"stopped at step 6 of 12.*nas retrain --resume --name a") as caught:

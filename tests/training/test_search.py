@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from tests.training.small import assert_equal_runs, settings
 from training.interrupt import Interrupted
 from training.progress import Silent
 from training.search import search
+from video import motion
 
 
 class Crash(Exception):
@@ -157,6 +159,44 @@ def test_a_space_edited_since_the_start_is_refused(tmp_path):
         search({}, runs=tmp_path / "runs", name="a", resume=True)
     file.write_text(text)
     search({}, runs=tmp_path / "runs", name="a", resume=True)
+
+
+@pytest.mark.parametrize("available", [24, 70, 2048])
+def test_the_re_scoring_counts_clips_up_to_what_it_announced(tmp_path, monkeypatch, available):
+    heard = []
+
+    class Hear(Silent):
+        def phase(self, title, done, total):
+            assert title == "re-scoring on the final weights, clips"
+            heard.append((done, total))
+
+    monkeypatch.setitem(motion.DEFAULT_SIZES, "rescoring", available)
+    with pytest.raises(Crash):
+        search(settings(tmp_path, steps=4), runs=tmp_path, name="a", progress=CrashAfter(tick=9))
+    result = search({}, runs=tmp_path, name="a", resume=True, progress=Hear())
+    scored = {}
+    for line in (result.folder / "scores.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        scored[record["choices"]] = max(scored.get(record["choices"], 0), record["clips"])
+    *counts, last = heard
+    most = counts[0][1]
+    assert last == (sum(scored.values()), sum(scored.values()))
+    assert [done for done, _ in counts] == sorted(done for done, _ in counts)
+    assert all(done <= last[0] <= total == most for done, total in counts)
+    if available == 24:  # 4 candidates and a neighbour; 10 bins of one; 4 pairs, and 2 samples at the budget
+        assert most == 24 * (4 + 1 + 10 + 2 * 4 + 2)
+
+
+def test_a_closed_terminal_saves_as_termination_does(tmp_path):
+    class HangUp(Silent):
+        def status(self, status):
+            if status.step == 6:
+                signal.raise_signal(signal.SIGHUP)
+
+    with pytest.raises(Interrupted, match=r"stopped at step 6 of 12, saved in .*nas search --resume --name a") as error:
+        search(settings(tmp_path), runs=tmp_path, name="a", progress=HangUp())
+    assert error.value.exit_code == 129
+    assert (tmp_path / "a" / "checkpoints" / "step-00000006").is_dir()
 
 
 def test_an_interrupt_before_training_says_how_to_go_on(tmp_path, monkeypatch):
