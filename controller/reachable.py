@@ -1,25 +1,26 @@
 """Whether a space holds networks of some cost at all: what there is to know before anything is trained.
 
-A small space is looked through as a whole, so the answer is certain. Of a large one, samples are repaired: what they do
-not reach is probably not there, and the selection of a winner, which repairs as well, would not reach it either.
+A small space is looked through as a whole, so the answer is certain. Of a large one, samples are repaired, and where
+that fails networks within the caps climb to the target by single changes: what neither reaches is probably not there.
 """
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from controller.arrays import Choices, Floats, generator
+from controller.neighbours import expand
 from controller.repair import enumerate_all, try_repair
-from controller.window import Limit, Window
+from controller.window import Window
 from searchspace.decisions import Decisions
 
-_SAMPLES = 16
-_STEPS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-"""How far beside a window, relative to its edge, the nearest cost of a large space is looked for."""
+_SAMPLES = 8
+_ROUNDS, _CLIMBERS = 24, 4
+_MOST = 2.0**62
 
 
 def reachable(decisions: Decisions, window: Window, start: Sequence[Floats] | None, seed: int) -> Choices:
@@ -34,41 +35,58 @@ def reachable(decisions: Decisions, window: Window, start: Sequence[Floats] | No
     every = enumerate_all(decisions)
     if every is not None:
         return every[window.contains(every)]
-    found = try_repair(decisions, _samples(decisions, start, seed), window)
-    return found.choices[found.inside]
+    rng = generator(seed, "reachable")
+    uniform = decisions.sample(rng, _SAMPLES)
+    rows = uniform if start is None else np.concatenate([decisions.sample(rng, _SAMPLES, start), uniform])
+    found = try_repair(decisions, rows, window)
+    if found.inside.any():
+        return found.choices[found.inside]
+    climbed = np.concatenate(
+        [
+            _climbed(decisions, _with(window, 0.0, float(np.max(window.limits[0].high))), uniform, 1),
+            _climbed(decisions, _with(window, float(np.min(window.limits[0].low)), _MOST), uniform, -1),
+        ]
+    )
+    return climbed[window.contains(climbed)]
 
 
-def nearest_costs(
-    decisions: Decisions, window: Window, start: Sequence[Floats] | None, seed: int
-) -> tuple[float | None, float | None]:
+def nearest_costs(decisions: Decisions, window: Window, seed: int) -> tuple[float | None, float | None]:
     """The costs in the first limit's quantity that are nearest below and above it, of networks within the others.
 
     Args:
-        decisions, window, start, seed: see `reachable`.
+        decisions, window, seed: see `reachable`.
 
     Returns:
-        None on a side where there is no network, or in a large space where none was found.
+        None on a side where there is no network. Of a large space what was found, which may not be the very nearest.
     """
-    first, others = window.limits[0], window.limits[1:]
-    low, high = float(np.min(first.low)), float(np.max(first.high))
-    below, above = functools.partial(np.nextafter, low), functools.partial(np.nextafter, high)
-
-    def found(lowest: float, highest: float) -> Floats:
-        sides = Window((Limit(first.name, first.cost, lowest, highest), *others))
-        rows = reachable(decisions, sides, start, seed)
-        return np.asarray(first.cost(rows), dtype=np.float64) if len(rows) else np.zeros(0)
-
-    if enumerate_all(decisions) is not None:
-        under, over = found(0.0, float(below(-math.inf))), found(float(above(math.inf)), 2.0**62)
-    else:
-        under = over = np.zeros(0)
-        for step in _STEPS:
-            under = under if len(under) else found(max(0.0, low * (1 - step)), float(below(-math.inf)))
-            over = over if len(over) else found(float(above(math.inf)), high * (1 + step))
-    return (float(under.max()) if len(under) else None), (float(over.min()) if len(over) else None)
+    first, every = window.limits[0], enumerate_all(decisions)
+    below = _with(window, 0.0, math.nextafter(float(np.min(first.low)), -math.inf))
+    above = _with(window, math.nextafter(float(np.max(first.high)), math.inf), _MOST)
+    found = []
+    for beside, sign in ((below, 1), (above, -1)):
+        if every is not None:
+            rows = every[beside.contains(every)]
+        else:
+            uniform = decisions.sample(generator(seed, "reachable"), _SAMPLES)
+            rows = _climbed(decisions, beside, uniform, sign)
+        found.append(sign * float(np.max(sign * first.cost(rows))) if len(rows) else None)
+    return found[0], found[1]
 
 
-def _samples(decisions: Decisions, start: Sequence[Floats] | None, seed: int) -> Choices:
-    rng = generator(seed, "reachable")
-    uniform = decisions.sample(rng, _SAMPLES)
-    return uniform if start is None else np.concatenate([decisions.sample(rng, _SAMPLES, start), uniform])
+def _with(window: Window, low: float, high: float) -> Window:
+    """The window with another range for its first limit."""
+    return Window((dataclasses.replace(window.limits[0], low=low, high=high), *window.limits[1:]))
+
+
+def _climbed(decisions: Decisions, window: Window, rows: Choices, sign: int) -> Choices:
+    """Networks inside a window whose first cost is as large (sign 1) or as small (-1) as single changes lead to."""
+    repaired = try_repair(decisions, rows, window, rounds=_ROUNDS)
+    found, cost = repaired.choices[repaired.inside], window.limits[0].cost
+    for _ in range(_ROUNDS if len(found) else 0):
+        around = expand(decisions, found)[0]
+        every = np.concatenate([found, around[window.contains(around)]])
+        better = every[np.argsort(-sign * cost(every), kind="stable")][:_CLIMBERS]
+        if len(better) == len(found) and (better == found).all():
+            break
+        found = better
+    return found

@@ -63,6 +63,7 @@ def try_repair(
     *,
     prefer: Score | None = None,
     reach: Reach | None = None,
+    rounds: int = _ROUNDS,
 ) -> Repaired:
     """Like `repair`, but says in `inside` what failed instead of raising.
 
@@ -72,13 +73,14 @@ def try_repair(
         decisions, choices, window, prefer: see `repair`.
         reach: how many values of its list a decision may be moved from where it started, one number or [D];
             None for any number.
+        rounds: changes that are tried of each row, one after the other.
     """
     start = decisions.canonical(choices)
     current = start.copy()
     outside, _ = window.measure(current, np.arange(len(current)))
     best, best_outside = current.copy(), outside.copy()
     visited: list[set[bytes]] = [set() for _ in current]
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         rows = np.flatnonzero(best_outside > 0)
         if not len(rows):
             break

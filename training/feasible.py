@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from controller.reachable import nearest_costs, reachable
+from controller.repair import enumerate_all
 from controller.selection import ABOVE, BELOW
 from controller.start import largest_entropy
 from controller.window import Window
 from searchspace import Budget, Clip, Space, SpaceCosts, format_quantity
-from searchspace.budget import as_printed
+from searchspace.budget import as_printed, budget_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,13 +96,20 @@ def _nearest(
 ) -> str:
     """Why no network meets the budgets, and what the nearest ones cost."""
     target, *caps = found.asked
-    decisions, window = space.decisions, found.window()
+    quantity, decisions, window = target.quantity, space.decisions, found.window()
 
     def amount(value: float, budget: Budget = target) -> str:
         return format_quantity(budget.quantity, value)
 
+    def met(cost: float, within: Window) -> bool:
+        """Whether that cost, as it is printed, would be accepted as a budget."""
+        target = Budget.parse(budget_text(quantity, cost)).amount
+        count = len(within.limits)
+        there = dataclasses.replace(found, asked=found.asked[:count], limits=(target, *found.limits[1:count]))
+        return len(reachable(decisions, there.window(), there.start(), seed)) > 0
+
     def nearest(within: Window) -> str:
-        costs = [cost for cost in nearest_costs(decisions, within, start, seed) if cost is not None]
+        costs = [cost for cost in nearest_costs(decisions, within, seed) if cost is not None and met(cost, within)]
         return f"the nearest cost {' and '.join(map(amount, costs))}" if costs else "none was found near it"
 
     where = f"space {space.name!r} at clip {clip}"
@@ -113,8 +121,9 @@ def _nearest(
             f"budget {target.text}: no network of {where} costs {low} to {high} (-{BELOW:.0%} to +{ABOVE:.0%}), "
             f"{nearest(alone)}; give one of these, or a space with more choices"
         )
+    sure = "have at least" if enumerate_all(decisions) is not None else "were found with"
     least = ", ".join(f"{amount(float(cap.of_choices(found.costs, near).min()), cap)}" for cap in caps)
     return (
         f"budgets {', '.join(budget.text for budget in found.asked)} exclude each other in {where}: networks of {low} "
-        f"to {high} have at least {least}; within the caps {nearest(window)}; loosen one"
+        f"to {high} {sure} {least}; within the caps {nearest(window)}; loosen one"
     )

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 import searchspace
 from controller.adam import Schedule
+from controller.reachable import reachable
 from controller.rewards import Reward
 from controller.searcher import Searcher
 from controller.searchers import create
@@ -126,4 +127,10 @@ def build(config: SearchConfig, classes: int | None = None) -> Problem:
         space = space.with_classes(classes)
     limits = check_budgets(space, clip, [Budget.parse(text) for text in config.budgets], config.seed)
     start = limits.start() if config.start == "budget" else None
-    return Problem(config, space, clip, limits, space.decisions.uniform() if start is None else start)
+    problem = Problem(config, space, clip, limits, space.decisions.uniform() if start is None else start)
+    share = config.window
+    if share and not len(reachable(space.decisions, problem.window(share, share), problem.start, config.seed)):
+        raise ValueError(
+            f"window {share:g}: no network of space {space.name!r} is that near {config.budgets[0]}; give a larger one"
+        )
+    return problem
