@@ -15,6 +15,7 @@ from scaling.steps import Step
 from searchspace import Buildable, Cost, cost, published
 from searchspace.published_accuracy import KINETICS_600, published_accuracy
 from searchspace.trained import Record, find_trained, load_trained_architecture
+from training.evaluation_folders import RECORD, evaluations
 from training.run import read_json
 
 _SEED = "seed"
@@ -34,6 +35,7 @@ class Entry:
         accuracy: in [0, 1].
         videos: how many it was measured on; None where that is not recorded.
         measured: by what.
+        judged: data that it was measured on by `nas evaluate`; None where that is not recorded.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Entry:
     accuracy: float
     videos: int | None
     measured: str
+    judged: str | None = None
 
     @property
     def cost(self) -> Cost:
@@ -167,28 +170,28 @@ def read_entry(word: str, runs: Path) -> Entry:
     in_run = folder.parent.name == "checkpoints"
     home = folder.parent.parent if in_run else folder.parent
     name = (home if in_run else folder).resolve().name
-    found = _evaluation(home, folder)
+    found, judged = _evaluation(home, folder), None
     if found is not None:
         accuracy, measured = float(found["accuracy"]), "nas evaluate"
         videos: int | None = int(found["videos"])
+        judged = found["data"]
     elif "accuracy" in record.metrics:
         accuracy, measured = record.metrics["accuracy"], "end of training"
         videos = int(record.metrics["clips"]) if "clips" in record.metrics else None
     else:
         raise ValueError(f"{folder} does not say how accurate it is; measure it with: nas evaluate {word}")
-    return Entry(name, folder, architecture, record, accuracy, videos, measured)
+    return Entry(name, folder, architecture, record, accuracy, videos, measured, judged)
 
 
 def _evaluation(home: Path, folder: Path) -> dict[str, Any] | None:
-    """The newest single-clip result of that very folder."""
-    files = sorted(home.glob("evaluation-*/evaluation.json"), key=lambda file: file.stat().st_mtime_ns)
-    for file in reversed(files):
-        content = read_json(file)
-        if Path(str(content.get("checkpoint"))).resolve() != folder.resolve():
+    """The newest single-clip result of that very network; wherever the run lay when it was judged."""
+    for evaluation in reversed(evaluations(home)):
+        content = read_json(evaluation / RECORD)
+        if Path(str(content.get("checkpoint"))).parts[-2:] != folder.resolve().parts[-2:]:
             continue
         for result in content.get("protocols", ()):
             if result.get("protocol") == "clip":
-                return dict(result)
+                return {**result, "data": content.get("data")}
     return None
 
 
@@ -203,6 +206,9 @@ def compare(entries: Sequence[Entry]) -> Comparison:
         notes.append("These networks were trained on different data: their accuracies do not compare.")
     if len({entry.measured for entry in entries}) > 1:
         notes.append("They were measured in different ways; nas evaluate measures all alike.")
+    judged = sorted({entry.judged for entry in entries if entry.judged is not None})
+    if len(judged) > 1:
+        notes.append(f"They were measured on different videos: {', '.join(judged)}.")
     if len({(e.architecture.clip.height, e.architecture.clip.width) for e in entries}) > 1:
         notes.append("Costs are those of each network's own clip; the clips differ in size.")
     for group in groups:

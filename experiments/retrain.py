@@ -11,7 +11,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from experiments import retrain_family, retrain_protocols, retrain_text, tables
+from experiments import evaluation_pictures, retrain_family, retrain_text, tables
 from experiments.arguments import (
     add_machine_flags,
     add_run_flags,
@@ -26,6 +26,7 @@ from experiments.evaluate import comparison
 from experiments.machine import best_device, machine_defaults
 from experiments.targets import STREAM_HELP, resolve_architecture
 from searchspace import Clip
+from training.evaluation_folders import of_retraining, protocols_of
 from training.footprint import KEPT
 from training.retrain_config import comparable, resolve, restored
 from training.run import check_new, read_json, resume
@@ -146,12 +147,11 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def draw(folder: Path) -> dict[str, Any]:
-    """Judges and draws what a finished run lacks of protocols, curves and confusion matrix; returns its summary."""
+    """Draws what a finished run lacks: curves, confusion matrix, its evaluation's pictures; returns its summary."""
     from experiments.plots import confusion, curves
     from training.retrain import CONFUSION
 
     summary = read_json(folder / "summary.json")
-    retrain_protocols.judge(folder, summary)
     if not all((folder / name).exists() for name in (curves.PNG, curves.HTML)):
         curves.draw(folder)
     if not (folder / PICTURE).exists():
@@ -159,15 +159,16 @@ def draw(folder: Path) -> dict[str, Any]:
             classes, *counts = csv.reader(file)
         title = f"{folder.name}: {summary['accuracy']:.1%} of {summary['clips']:,} test clips"
         confusion.draw([[int(cell) for cell in row] for row in counts], classes, folder / PICTURE, title)
+    evaluation_pictures.draw_missing(folder)
     return summary
 
 
 def _finish(args: argparse.Namespace, folder: Path, say: Any) -> int:
     with finishing(folder, f"nas retrain --resume --name {folder.name}"):
-        summary = draw(folder)
+        summary, protocols = draw(folder), protocols_of(of_retraining(folder))
     if args.json:
-        tables.print_json({"run": str(folder), **summary, "protocols": retrain_protocols.stored(folder)})
-    elif protocols := retrain_protocols.stored(folder):
+        tables.print_json({"run": str(folder), **summary, "protocols": protocols})
+    elif protocols:
         tables.show(comparison(protocols), f"best network, per video: {folder / 'checkpoints' / 'best'}")
         say("(the protocols crop the centre as the reference does, the test part below shows the largest window)")
         if all(protocol["protocol"] != "multiclip" for protocol in protocols):

@@ -26,7 +26,9 @@ from training import initial
 from training import run as runs_module
 from training.data import differences, open_source
 from training.evaluation import evaluate, for_inference
+from training.evaluation_folders import of_retraining, protocols_of
 from training.interrupt import Interrupt, Interrupted, exit_code
+from training.judging import judge_retraining
 from training.progress import Logged, Progress, Silent
 from training.retrain_config import RetrainConfig, comparable, networks_of, resolve, restored
 from training.retrain_loop import BEST, CHECKPOINTS, EVALUATION_BATCH, LAST, RetrainLoop, metrics_of
@@ -60,6 +62,11 @@ class RetrainResult:
         """Of the best network on the test clips, in [0, 1]."""
         return float(self.summary["accuracy"])
 
+    @property
+    def protocols(self) -> list[dict[str, Any]]:
+        """What the best network was judged by on real videos (`training.judging`); empty for the built-in data."""
+        return protocols_of(of_retraining(self.folder))
+
 
 def retrain(
     architecture: Buildable | str | os.PathLike[str] | None,
@@ -82,7 +89,7 @@ def retrain(
         progress: where to report.
 
     Returns:
-        The run's folder and summary; a finished run is only read.
+        The run's folder and summary; a finished run is only read, or judged where that is missing.
 
     Raises:
         ValueError: a mistake in the settings, the data or the weights, or a training that came apart.
@@ -113,12 +120,14 @@ def retrain(
     with folder:
         if folder.finished:
             progress.line(f"{folder.path} is finished")
+            judge_retraining(folder.path, progress)
             return load_result(folder.path)
         if found is not None:
             held = sum(file.stat().st_size for file in folder.path.rglob(f"{CHECKPOINTS}/*/*.safetensors"))
             progress.line(runs_module.check_disk(folder.path, resolved.checkpoint_bytes, held))
         try:
             _Run(resolved.config, folder, buildable, progress).run()
+            judge_retraining(folder.path, progress)
         except Interrupted:
             raise
         except KeyboardInterrupt as stop:

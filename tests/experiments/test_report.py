@@ -1,8 +1,11 @@
 """`nas report`: grouping over seeds, references, a page that needs nothing but itself."""
 
+import dataclasses
 import json
 import math
+import os
 import re
+import shutil
 import statistics
 from pathlib import Path
 
@@ -57,6 +60,24 @@ def test_the_newest_evaluation_of_that_checkpoint_counts(runs: Path) -> None:
     assert (entry.accuracy, entry.videos, entry.measured) == (0.4, 50, "nas evaluate")
     low, high = compare([entry]).groups[0].bar
     assert 0.1 < low < 0.15 and 0.1 < high < 0.16
+
+
+def test_evaluations_are_in_order_of_their_numbers_and_stay_with_their_run(runs: Path, tmp_path: Path) -> None:
+    """A copy has other times of change, and another place than the record says."""
+    run = runs / "second"
+    for number, (accuracy, data) in enumerate(((0.1, "/a"), (0.2, "/b")), 9):
+        folder = run / f"evaluation-{number}"
+        folder.mkdir()
+        protocols = [{"protocol": "clip", "accuracy": accuracy, "videos": 50}]
+        content = {"checkpoint": str(run / "checkpoints" / "best"), "data": data, "protocols": protocols}
+        (folder / "evaluation.json").write_text(json.dumps(content))
+        os.utime(folder / "evaluation.json", (0, 1000 - number))  # the older one was touched last
+    shutil.copytree(run, tmp_path / "copy")
+    for word in (run, tmp_path / "copy"):
+        entry = read_entry(str(word), runs)
+        assert (entry.accuracy, entry.judged) == (0.2, "/b")
+    other = dataclasses.replace(entry, judged="/a")
+    assert "measured on different videos: /a, /b." in " ".join(compare([entry, other]).notes)
 
 
 def test_published_numbers_stand_beside_kinetics_600_only(runs: Path) -> None:
