@@ -16,6 +16,7 @@ import sys
 from experiments import allocator, output
 from experiments.arguments import Parser, UsageError, nearest
 from experiments.errors import explain
+from training import openmp
 from training.interrupt import signals_raise
 
 COMMANDS = {
@@ -61,6 +62,7 @@ def main(words: list[str] | None = None) -> int:
         words = sys.argv[1:]
         output.protect()
         allocator.keep_pages()
+        openmp.choose()  # before torch is imported
         ours.enter_context(signals_raise())
     try:
         with ours:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import allocator, tables
+from training import openmp
 from training.resources import cores
 
 EXAMPLE = """  nas doctor
@@ -124,6 +125,7 @@ def torch_facts() -> dict[str, Any]:
     fast = [flag for flag in ("avx512_bf16", "amx_bf16", "bf16") if flag in flags]
     facts: dict[str, Any] = {
         "torch threads": torch.get_num_threads(),
+        "OpenMP": openmp.described(openmp.library()),
         "bfloat16 on the CPU": f"fast ({', '.join(fast)})" if fast else "works, without hardware support",
     }
     if not torch.cuda.is_available():
@@ -149,6 +151,9 @@ def remarks(machine: dict[str, Any]) -> list[str]:
         lines.append(f"torch computes on {threads} threads, {machine['cores']} cores are free to use: OMP_NUM_THREADS")
     if machine.get("bfloat16 on the CPU", "").startswith("fast"):
         lines.append("this CPU computes bfloat16: network.fuse(torch.bfloat16) is the fastest form for inference")
+    if openmp.is_ours():
+        listed = " ".join(f"{name}={text}" for name, text in openmp.given().items())
+        lines.append(f"programs of your own stay fast beside other ones with {listed}, set before torch is imported")
     if allocator.is_glibc() and allocator.chosen() is None:
         lines.append(f"programs of your own run faster with GLIBC_TUNABLES={allocator.TUNABLES}")
     return lines

@@ -14,6 +14,7 @@ from typing import Any
 from scaling import jobs
 from scaling.engines import TRIES, Jobs
 from scaling.jobs import Job
+from training import openmp
 
 LOCAL = "local"
 CONNECT_SECONDS = 10.0
@@ -150,7 +151,11 @@ def connected(address: str, cpus: int, threads: int) -> Iterator[Any]:
 def _connect(address: str, cpus: int) -> None:
     import ray
 
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    options: dict[str, Any] = {
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "runtime_env": {"env_vars": openmp.environment()},  # for the workers of every machine
+    }
     try:
         host, colon, port = address.removeprefix("ray://").rpartition(":")
         if colon and port.isdecimal():  # Ray itself would try for many minutes

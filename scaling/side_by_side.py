@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from searchspace import Architecture
+from training import openmp
 from training.interrupt import Interrupt, Interrupted
 from training.progress import Progress, Silent, Status
 from video.processes import start_process
@@ -99,7 +100,8 @@ def run_in_processes(tasks: Sequence[Task], tell: Tell, progress: Progress, wish
                 task = waiting.pop(0)
                 progress.line(f"{task.name} begins")
                 receiver, sender = multiprocessing.Pipe(duplex=False)
-                running[receiver] = (start_process(_work, sender, task), task)
+                with openmp.inherited():
+                    running[receiver] = (start_process(_work, sender, task), task)
                 sender.close()
             if wish.exit_code and not asked:
                 asked = True

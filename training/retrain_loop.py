@@ -17,6 +17,7 @@ from networks.ensemble import Fused, Network
 from searchspace import Architecture
 from searchspace.schema import write_atomically
 from training import checkpoint
+from training.contention import Contention
 from training.evaluation import evaluate, for_inference
 from training.health import NotFinite, Watch
 from training.initial import start
@@ -133,6 +134,7 @@ class RetrainLoop:
         self.best: float | None = None
         self.accuracy = math.nan
         self.smooth: dict[str, float] = {}
+        self.contention = Contention()
         self.spent, self.begun = 0.0, time.perf_counter()
 
     def run(self) -> dict[str, Any]:
@@ -232,6 +234,7 @@ class RetrainLoop:
                 data_ms=mean["data_ms"],
                 step_ms=mean["step_ms"],
                 eta_seconds=(steps - step) * mean["step_ms"] / 1e3,
+                machine=self.contention.text(),
             )
         )
 

@@ -15,6 +15,7 @@ from controller.looks import Looks
 from controller.watch import warning
 from training import checkpoint, rescoring
 from training import run as runs_module
+from training.contention import Contention
 from training.data import open_source
 from training.interrupt import Interrupt, Interrupted
 from training.ledger import Ledger, read_records
@@ -76,6 +77,7 @@ class SearchLoop:
         self.sizes = rescoring.sizes(self.problem, self.source.parts["rescoring"])
         self.smooth: dict[str, float] = {}
         self.warned = False
+        self.contention = Contention()
         self.done = 0
         self.started = time.perf_counter()
 
@@ -228,6 +230,7 @@ class SearchLoop:
                 data_ms=mean["data_ms"],
                 step_ms=mean["step_ms"],
                 eta_seconds=(config.steps - step) * mean["step_ms"] / 1e3,
+                machine=self.contention.text(),
             )
         )
 
