@@ -90,6 +90,7 @@ def _architecture(problem: Problem, folder: RunFolder, choices: Choices, score: 
         step=config.steps,
         searcher=config.searcher,
         data=config.data or "motion",
+        videos=config.videos,
         group=config.group,
         trained_at=str(problem.train_clip),
         accuracy=round(score.accuracy, 6),

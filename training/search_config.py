@@ -71,7 +71,8 @@ class SearchConfig:
         stream: search its causal (2+1)D form, whose networks run frame by frame.
         clip: shape at which budgets are counted; `resolve` takes the space's own where none is given.
         search_resolution: shorter side in pixels at which the supernet trains; at most that of the clip.
-        data: folder of videos, or None for the built-in motion data.
+        data: folder of videos or annotation file, or None for the built-in motion data.
+        videos: folder of the clips of an annotation file; None for its own.
         group: regular expression whose first group names the person or recording of a file.
         steps: optimiser steps of the supernet.
         searcher: who chooses, by its name in `controller.searchers`.
@@ -113,6 +114,7 @@ class SearchConfig:
     clip: str = "8x128x128@5"
     search_resolution: int = 32
     data: str | None = None
+    videos: str | None = None
     group: str | None = None
     steps: int = 1000
     searcher: str = "reinforce"

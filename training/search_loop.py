@@ -16,7 +16,7 @@ from controller.watch import warning
 from training import checkpoint, rescoring
 from training import run as runs_module
 from training.contention import Contention
-from training.data import open_source
+from training.data import keep_description, open_source
 from training.interrupt import Interrupt, Interrupted
 from training.ledger import Ledger, read_records
 from training.metrics import Scalars
@@ -63,10 +63,12 @@ class SearchLoop:
             config.train_clip,
             seed=config.seed,
             group=config.group,
+            videos=config.videos,
             workers=config.workers,
             folder=folder.path,
             progress=progress,
         )
+        keep_description(folder, self.source)
         self.problem: Problem = build(config, len(self.source.classes))
         self.searcher = self.problem.searcher()
         self.steps = SupernetSteps(self.problem)

@@ -1,6 +1,9 @@
 """Labelled videos to judge a network by: every file that was found is one, readable or not, none is left out."""
 
 import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from searchspace.naming import escaped, located
@@ -81,3 +84,15 @@ def labelled_videos(
     if broken:
         notes.append(f"{len(broken)} of {len(items)} files do not decode")
     return found.classes, items, tuple(notes)
+
+
+def measured(item: Labelled) -> tuple[str, str, str, str]:
+    """What tells a video from another of its name, as text: seconds, frames, width and height."""
+    info = item.info
+    return f"{info.duration:.3f}", str(info.frames), str(info.width), str(info.height)
+
+
+def digest(videos: Iterable[Labelled]) -> str:
+    """Of the videos that can be used: their names, labels and measures, wherever they lie."""
+    listed = [(item.name, item.label, *measured(item)) for item in videos if not item.info.error]
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()

@@ -89,7 +89,7 @@ def test_data_that_is_not_there_says_so(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="does not say what it was trained on; give --data"):
         open_videos(load(tmp_path / "a", ("a", "b"), {}))
     gone = {"kind": "folder", "root": "/no/such", "annotations": None}
-    with pytest.raises(ValueError, match="'/no/such', is not here; give --data DIR"):
+    with pytest.raises(ValueError, match="'/no/such', is not here; give its new place with --data"):
         open_videos(load(tmp_path / "b", ("a", "b"), gone))
     with pytest.raises(ValueError, match="'slow_left' and 17 more"):
         open_videos(load(tmp_path / "c", ("a", "b"), {}), "motion")
