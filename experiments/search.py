@@ -124,6 +124,7 @@ def run(args: argparse.Namespace) -> int:
     else:  # the run's own settings, the machine's included
         config = SearchConfig.stored(found.config)
     if found is not None and found.finished:
+        say(f"{found.path} is finished")
         return _finish(args, found.path, say)
     problem = build(config, survey(config.data, config.videos, config.group))
     for line in search_text.understood(problem):
