@@ -214,7 +214,7 @@ def plain(controls: Controls) -> dict[str, Any]:
     def difference(found: Difference | None) -> dict[str, float | None]:
         if found is None:
             return {"mean": None, "low": None, "high": None, "pairs": 0}
-        return {key: _finite(value) for key, value in dataclasses.asdict(found).items()}
+        return {key: finite(value) for key, value in dataclasses.asdict(found).items()}
 
     return {
         "policy_minus_uniform_accuracy": difference(controls.accuracy),
@@ -222,7 +222,7 @@ def plain(controls: Controls) -> dict[str, Any]:
         "steering": {
             "policy": controls.steering.policy,
             "start": controls.steering.start,
-            "ratio": _finite(controls.steering.ratio),
+            "ratio": finite(controls.steering.ratio),
         },
         "uniform_at_budget": {
             "accuracy": controls.uniform_accuracy,
@@ -233,5 +233,6 @@ def plain(controls: Controls) -> dict[str, Any]:
     }
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """A number as JSON can hold it: None for what is not finite."""
     return value if math.isfinite(value) else None
