@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -96,6 +96,13 @@ def regular_expression(text: str) -> str:
     except re.error as error:
         raise ValueError(f"{text!r} is not a regular expression: {error}") from None
     return text
+
+
+def check_data_flags(given: Mapping[str, Any], resume: bool) -> None:
+    """Refuses flags of data without data (raises `ValueError`); a run that goes on has its own."""
+    for flag, what in (("group", "a folder of videos"), ("videos", "an annotation file")):
+        if given.get(flag) is not None and given.get("data") is None and not resume:
+            raise ValueError(f"--{flag} is for {what}; give one with --data")
 
 
 def member_names(text: str) -> str:

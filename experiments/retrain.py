@@ -15,6 +15,7 @@ from experiments import evaluation_pictures, retrain_family, retrain_text, table
 from experiments.arguments import (
     add_machine_flags,
     add_run_flags,
+    check_data_flags,
     read_by,
     regular_expression,
     set_by,
@@ -26,6 +27,7 @@ from experiments.evaluate import comparison
 from experiments.machine import best_device, machine_defaults
 from experiments.targets import STREAM_HELP, resolve_architecture
 from searchspace import Clip
+from training.data import survey
 from training.evaluation_folders import of_retraining, protocols_of
 from training.footprint import KEPT
 from training.retrain_config import comparable, resolve, restored
@@ -61,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--teacher", metavar="NETWORK", help="a trained network whose answers are learned, too")
     data = parser.add_argument_group("data")
     data.add_argument("--data", metavar="DIR|CSV", help="folder of videos, or an annotation file above its clips")
+    data.add_argument("--videos", metavar="DIR", help="the clips of an annotation file (default: beside it)")
     data.add_argument("--group", metavar="REGEX", type=read_by(regular_expression), help="names a file's person")
     data.add_argument(
         "--clip", metavar="TxHxW@FPS", type=read_by(lambda text: str(Clip.parse(text))), help="clips to train on"
@@ -109,11 +112,8 @@ def run(args: argparse.Namespace) -> int:
         given = machine_defaults(given)
         resolved = resolve(architecture, given)
     config = resolved.config
-    if config.data is not None and not Path(config.data).exists():
-        raise ValueError(
-            f"data {config.data!r} does not exist; give a folder with one sub-folder for each class, or an annotation "
-            "file in the form of Kinetics that lies above its clips"
-        )
+    if found is None or not found.finished:
+        survey(config.data, config.videos, config.group)
     if args.dry_run:
         for line in (*resolved.remarks, *retrain_text.planned(resolved)):
             say(line)
@@ -135,14 +135,16 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ValueError: a `--set` without a `=`, or a setting given twice.
     """
-    names = ("arch", "stream", "ensemble", "init", "teacher", "data", "group", "clip", "workers", "recipe", "seed")
-    given = {name: getattr(args, name) for name in (*names, "threads", "keep") if getattr(args, name) is not None}
+    names = (
+        "arch", "stream", "ensemble", "init", "teacher", "data", "videos", "group", "clip", "workers", "recipe", "seed",
+        "threads", "keep",
+    )  # fmt: skip
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     given |= {key: getattr(args, name) for name, key in FLAGS.items() if getattr(args, name) is not None}
     if args.device != "auto":
         given["device"] = args.device
     given |= set_by(args.settings, given, "optimizer.lr=0.1")
-    if "group" in given and "data" not in given and not args.resume:
-        raise ValueError("--group is for a folder of videos; give one with --data")
+    check_data_flags(given, args.resume)
     return given
 
 

@@ -62,6 +62,7 @@ def run(args: argparse.Namespace, folder: Path, given: dict[str, Any], say: Call
     """Checks everything that can be checked without torch, then trains, draws and compares."""
     from scaling import family
     from scaling.retraining import comparable, find_group, plan, restore
+    from training.data import survey
     from training.run import check_new
 
     del given["arch"]
@@ -76,9 +77,9 @@ def run(args: argparse.Namespace, folder: Path, given: dict[str, Any], say: Call
     else:
         planned = restore(found, group.config)
         say(f"going on with {group.path}")
-    data = planned.config["data"]
-    if data is not None and not Path(str(data)).exists():
-        raise ValueError(f"data {data!r} does not exist; give a folder with one sub-folder for each class with --data")
+    if group is None or not group.finished:
+        shared = planned.trainings[0].resolved.config
+        survey(shared.data, shared.videos, shared.group)
     for line in planned.remarks if group is None else ():
         say(line)
     if not args.json:

@@ -136,8 +136,7 @@ def result(found: Run) -> list[str]:
         f"repair changed {argmax['decisions_changed_by_repair']} decisions",
         f"winner against {uniform['count']} uniform samples repaired to the budget, same clips: lower loss than "
         f"{uniform['beaten_by_winner']}; their mean accuracy is {uniform['accuracy']:.1%}",
-        f"policy minus uniform at the same costs: {gain['mean']:+.1%} accuracy "
-        f"(95 % interval {gain['low']:+.1%} to {gain['high']:+.1%}, {gain['pairs']} pairs)",
+        f"policy minus uniform at the same costs: {_gain(gain)}",
         f"steering: median distance to the target {steering['policy']:.1%}, {steering['start']:.1%} at the start",
     ]
     if summary["validation"] is not None:
@@ -157,3 +156,12 @@ def result(found: Run) -> list[str]:
         f"      nas cost {found.folder / 'best' / 'arch.json'} --clip 16x172x172@5",
     ]
     return lines
+
+
+def _gain(gain: dict[str, Any]) -> str:
+    if gain["mean"] is None:
+        return "no uniform sample could be brought to such a cost"
+    if gain["low"] is None:
+        return f"{gain['mean']:+.1%} accuracy (1 pair)"
+    interval = f"95 % interval {gain['low']:+.1%} to {gain['high']:+.1%}, {gain['pairs']} pairs"
+    return f"{gain['mean']:+.1%} accuracy ({interval})"

@@ -12,6 +12,7 @@ from typing import Any
 from networks.create import create
 from networks.ensemble import Network
 from networks.weights import save_weights, stated_architecture
+from searchspace.naming import check_classes
 from searchspace.trained import ARCHITECTURE, RECORD, WEIGHTS, Record, find_trained, load_trained_architecture, versions
 from searchspace.weights_header import is_safetensors
 
@@ -56,11 +57,13 @@ def save_trained(
         The folder.
 
     Raises:
-        ValueError: another number of classes than the network has, or what is not plain data.
+        ValueError: another number of classes than the network has, names of classes that could not be read back
+            (`searchspace.naming.check_classes`), or what is not plain data.
         OSError: the disk is full or cannot be written; a folder of that name is as it was.
     """
     final = Path(folder)
     _check_classes(classes, network, "classes")
+    check_classes(classes, "the network")
     record = Record(
         classes=tuple(classes), recipe=recipe, data=data, metrics=metrics, step=step, versions=versions(*_PACKAGES)
     ).to_json()

@@ -18,10 +18,11 @@ from scaling.members import name_of, parse_members
 from scaling.side_by_side import Task, run_here, run_in_processes, run_on_ray
 from scaling.steps import Measured
 from searchspace import Clip, ClipLike, cost
+from searchspace.naming import located
 from searchspace.schema import Fields
 from training import retrain_config
 from training import run as runs_module
-from training.data import open_source
+from training.data import keep_description, open_source, survey
 from training.interrupt import Interrupt, Interrupted, exit_code
 from training.ledger import Ledger, complete_lines
 from training.progress import Progress, Silent
@@ -97,7 +98,7 @@ class Plan:
         schedule = config.recipe.schedule
         if config.data is None:
             return round(schedule.epochs * schedule.epoch_clips)
-        data = Path(config.data)
+        data = located(config.data)
         return round(schedule.epochs * len(find_videos(data).train)) if data.is_dir() else None
 
 
@@ -175,7 +176,7 @@ def plan(
             raise ValueError(f"{key!r} is not for families: {why}; train a member, such as {found.folder / 'A0.json'}")
     if "data" not in given:
         home = read_json(found.folder / "config.json")
-        given |= {key: home.get(key) for key in ("data", "group")} | {k: v for k, v in given.items() if k == "group"}
+        given = {key: home.get(key) for key in ("data", "videos", "group")} | given
         remarks.append(f"data: {given['data'] or 'built-in motion'}, on which the family was made")
     base, motion = Clip.parse(found.data["base"]["clip"]), given["data"] is None
     clip = given.pop("clip", MOTION_CLIP if motion else None)
@@ -293,11 +294,15 @@ def retrain_family(
     found = family.load(Path(folder))
     group = find_group(found.folder, name, comparable(given, members, seeds)) if resume else None
     planned = plan(found, given, members, seeds) if group is None else restore(found, group.config)
+    if group is None or not group.finished:
+        shared = planned.trainings[0].resolved.config
+        survey(shared.data, shared.videos, shared.group)
     if group is None:
         group = runs_module.create(found.folder, name, PREFIX, planned.config)
     with group:
         try:
-            return _run(group, planned, workers, ray, progress)
+            with group.starting():
+                return _run(group, planned, workers, ray, progress)
         except KeyboardInterrupt as stop:
             again = f"nas retrain {found.folder} --resume --name {group.path.name}"
             message = f"stopped; every training is saved, go on with: {again}"
@@ -316,8 +321,8 @@ def _run(
         if _finished(group.path / task.name) is not None:
             progress.line(f"{task.name} is finished")
     missing = [task for task in tasks if _finished(group.path / task.name) is None]
-    if len(missing) > 1 and (ray is not None or workers > 1):
-        _look_through(planned.trainings[0].resolved.config, group.path, progress)
+    if missing and planned.config["data"] is not None:
+        _compare_data(planned.trainings[0].resolved, group, progress)
     errors = _train(missing, ledger, workers, ray, int(planned.config["threads"]), progress)
     for task in tasks:
         if _finished(group.path / task.name) is not None:  # one may have been stopped between its end and this
@@ -329,18 +334,23 @@ def _run(
     return result
 
 
-def _look_through(config: RetrainConfig, folder: Path, progress: Progress) -> None:
-    """Looks through videos once, before several trainings would do it at a time; what it finds is kept for them."""
-    if config.data is not None:
-        open_source(
-            config.data,
-            config.clip,
-            seed=config.seed,
-            group=config.group,
-            workers=config.workers,
-            folder=folder,
-            progress=progress,
-        )
+def _compare_data(resolved: Resolved, group: runs_module.RunFolder, progress: Progress) -> None:
+    """Looks through the data once, before several trainings would do it at a time, and compares it with the group's.
+
+    Every training compares it with its own, too: they differ in their seeds, and so in their splits.
+    """
+    config = resolved.config
+    source = open_source(
+        config.data,
+        config.clip,
+        seed=config.seed,
+        group=config.group,
+        videos=config.videos,
+        workers=config.workers,
+        folder=group.path,
+        progress=progress,
+    )
+    keep_description(group, source, progress)
 
 
 def find_group(folder: Path, name: str | None, given: Mapping[str, Any]) -> runs_module.RunFolder | None:

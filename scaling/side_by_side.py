@@ -20,6 +20,7 @@ from searchspace import Architecture
 from training import openmp
 from training.interrupt import Interrupt, Interrupted
 from training.progress import Progress, Silent, Status
+from training.run import DATA_PATHS
 from video.processes import start_process
 
 POLL_SECONDS = 0.5
@@ -66,7 +67,8 @@ def train(task: Task, progress: Progress) -> dict[str, Any]:
     try:
         result = retrain(
             Architecture.from_dict(task.architecture),
-            {} if begun else task.settings,  # a run that has begun has its own
+            # A run that has begun has its own settings, but its data may have been moved.
+            {key: value for key, value in task.settings.items() if key in DATA_PATHS} if begun else task.settings,
             runs=task.runs,
             name=task.name,
             resume=True,

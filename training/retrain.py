@@ -24,7 +24,7 @@ from searchspace.schema import write_atomically
 from searchspace.trained import ARCHITECTURE
 from training import initial
 from training import run as runs_module
-from training.data import differences, older_decoder, open_source
+from training.data import keep_description, open_source, survey
 from training.evaluation import evaluate, for_inference
 from training.evaluation_folders import of_retraining, protocols_of
 from training.interrupt import Interrupt, Interrupted, exit_code
@@ -39,7 +39,6 @@ from training.selection import TEST, Selection, select
 from training.trainer import check
 
 COMMAND = "retrain"
-DATA = "data.json"
 CONFUSION = "confusion.csv"
 WALL_CLOCK = ("data_ms", "step_ms", "seconds")
 """Fields of metrics and summary that hold times, and so differ between two runs of one configuration."""
@@ -103,6 +102,7 @@ def retrain(
             raise ValueError("no architecture given; name one, such as runs/search-1 or a0")
         buildable = load_architecture(architecture) if isinstance(architecture, str | os.PathLike) else architecture
         resolved = resolve(buildable, given)
+        survey(resolved.config.data, resolved.config.videos, resolved.config.group)
         for line in resolved.remarks:
             progress.line(line)
         if resolved.config.init is not None:
@@ -120,13 +120,15 @@ def retrain(
     with folder:
         if folder.finished:
             progress.line(f"{folder.path} is finished")
-            judge_retraining(folder.path, progress)
+            judge_retraining(folder.path, progress, folder.moved)
             return load_result(folder.path)
         if found is not None:
             held = sum(file.stat().st_size for file in folder.path.rglob(f"{CHECKPOINTS}/*/*.safetensors"))
             progress.line(runs_module.check_disk(folder.path, resolved.checkpoint_bytes, held))
+            survey(resolved.config.data, resolved.config.videos, resolved.config.group)
         try:
-            _Run(resolved.config, folder, buildable, progress).run()
+            with folder.starting():
+                _Run(resolved.config, folder, buildable, progress).run()
             judge_retraining(folder.path, progress)
         except Interrupted:
             raise
@@ -203,34 +205,22 @@ class _Run:
 
     def _open(self) -> Selection:
         """The data; refuses one that has changed since the run began."""
-        config, recipe, path = self.config, self.config.recipe, self.folder.path
+        config, recipe = self.config, self.config.recipe
         epochs, clips = recipe.schedule.epochs, recipe.schedule.epoch_clips
         source = open_source(
             config.data,
             self.clip,
             seed=config.seed,
             group=config.group,
+            videos=config.videos,
             workers=config.workers,
-            folder=path,
+            folder=self.folder.path,
             progress=self.progress,
             sizes={"weights": max(1, round(epochs * clips))},
         )
         source = source.augmented(recipe.augmentation)
         selection = select(source, recipe.evaluation.clips)
-        described = selection.describe()
-        if (path / DATA).exists():
-            before = self.folder.read_json(DATA)
-            older, changed = older_decoder(before, described), differences(before, described)
-            if changed:
-                why = f"; {older}" if older else ""
-                raise ValueError(
-                    f"the data has changed since {path} was started ({'; '.join(changed)[:300]}{why}); restore it, or "
-                    "start a new run"
-                )
-            if older:
-                self.progress.line(older)
-        else:
-            self.folder.write_json(DATA, described)
+        keep_description(self.folder, selection, self.progress)
         sizes = ", ".join(f"{count:,} {part}" for part, count in selection.parts.items())
         self.progress.line(f"clips of {self.clip}, {len(selection.classes)} classes: {sizes}")
         return selection
@@ -244,6 +234,7 @@ class _Run:
         config = self.config
         return {
             "data": config.data or "motion",
+            "videos": config.videos,
             "group": config.group,
             "recipe": config.recipe_name,
             "init": config.init,

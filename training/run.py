@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -11,12 +12,15 @@ import shutil
 import socket
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import searchspace
+from searchspace import is_published
 from searchspace.clip import Clip
-from searchspace.schema import Fields, nearest, parse_json, read_text, write_atomically
+from searchspace.naming import absolute, check_run_name, located
+from searchspace.schema import MAX_FILE_BYTES, Fields, nearest, parse_json, read_text, write_atomically
 from searchspace.trained import versions
 from training import openmp
 from training.resources import cores
@@ -30,9 +34,20 @@ SPACE = "space.yaml"
 
 DATA_TEXTS = {
     "data": "the path of a folder of videos or an annotation file",
+    "videos": "the path of the folder of the clips of an annotation file",
     "group": "a regular expression with a group in it",
 }
 """Settings of every run over data that may be None or text, and what the text is."""
+
+DATA_PATHS = ("data", "videos")
+"""Where data lies. A resume may give other paths, of data that was moved: what is there is compared, not where
+(`training.data.keep_description`)."""
+
+_WORDS = ("space", "base", "coeffs", "arch", "init", "teacher")
+"""Settings that may be a path, the name of something published, or the name of a run."""
+
+COMPUTED = ("metrics.csv", "ledger.jsonl", "trials.jsonl", "scores.jsonl", "checkpoints", SUMMARY)
+"""Files and folders of a run that hold what took time to compute."""
 
 
 class RunFolder:
@@ -42,12 +57,16 @@ class RunFolder:
 
     Attributes:
         path: the folder.
-        config: its resolved configuration.
+        config: its resolved configuration, with `moved`.
         resumed: whether the folder was there before.
+        moved: where its data lies now, of a resume that said so.
     """
 
-    def __init__(self, path: Path, config: dict[str, Any], resumed: bool) -> None:
-        self.path, self.config, self.resumed = path, config, resumed
+    def __init__(
+        self, path: Path, config: dict[str, Any], resumed: bool, moved: Mapping[str, Any] | None = None
+    ) -> None:
+        self.path, self.config, self.resumed = path, {**config, **(moved or {})}, resumed
+        self.moved = dict(moved or {})
         self._lock: int | None = None
 
     def __enter__(self) -> RunFolder:
@@ -75,6 +94,25 @@ class RunFolder:
         """Whether the run has come to its end."""
         return (self.path / SUMMARY).exists()
 
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """Around a run: one that begins and fails before anything is computed leaves no folder behind."""
+        try:
+            yield
+        except Exception:
+            if not self.resumed and not any(next(self.path.rglob(name), None) for name in COMPUTED):
+                gone = self.path.with_name(f"{STARTING}{uuid.uuid4().hex[:12]}")
+                self.path.rename(gone)  # at once, whatever interrupts the rest
+                shutil.rmtree(gone, ignore_errors=True)
+            raise
+
+    def keep_moved(self) -> None:
+        """Writes down where the data lies now, once it is known to be the same."""
+        if self.moved:
+            stored = read_json(self.path / "config.json")
+            self.write_json("config.json", {**stored, **self.moved})
+            self.moved = {}
+
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Writes a JSON file of the run atomically."""
         write_atomically(self.path / name, json.dumps(content, indent=2, allow_nan=False) + "\n")
@@ -84,20 +122,19 @@ class RunFolder:
         return read_json(self.path / name)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Reads a JSON mapping; raises `ValueError` where it is missing or damaged."""
-    content = parse_json(read_text(path, "run"), str(path))
+def read_json(path: Path, most: int = MAX_FILE_BYTES) -> dict[str, Any]:
+    """Reads a JSON mapping of at most `most` bytes; raises `ValueError` where it is missing or damaged."""
+    content = parse_json(read_text(path, "run", most), str(path), most)
     if not isinstance(content, dict):
         raise ValueError(f"{path} does not hold a JSON mapping; restore it or start a new run")
     return content
 
 
 def check_new(runs: Path, name: str | None) -> None:
-    """Refuses a name for a new run that is not one path component, or of a run that exists (raises `ValueError`)."""
+    """Refuses a name for a new run that cannot be one, or of a run that exists (raises `ValueError`)."""
     if name is None:
         return
-    if not name or Path(name).name != name or name.startswith("."):
-        raise ValueError(f"run name {name!r}: must be a single folder name, such as first-try")
+    check_run_name(name)
     if (runs / name).exists():
         raise ValueError(f"{runs / name} exists; go on with it by --resume, or choose another --name")
 
@@ -139,7 +176,7 @@ def create(
         files: what else going on with it needs: texts by file name.
 
     Raises:
-        ValueError: a run of this name exists, or the name is not one path component.
+        ValueError: a run of this name exists, or the name cannot be a run's (`searchspace.naming.check_run_name`).
     """
     check_new(runs, name)
     runs.mkdir(parents=True, exist_ok=True)
@@ -181,7 +218,7 @@ def resume(runs: Path, name: str | None, prefix: str, given: Mapping[str, Any]) 
         runs: the folder of all runs.
         name: the run's name, or None for the newest of this command.
         prefix: the command's name.
-        given: options that the user gave; each must equal the run's own.
+        given: options that the user gave; each must equal the run's own, but for `DATA_PATHS` of a run over files.
 
     Returns:
         The folder, or None where there is none yet, so that a new run can begin.
@@ -207,12 +244,14 @@ def resume(runs: Path, name: str | None, prefix: str, given: Mapping[str, Any]) 
     for key in given:
         if key not in config:
             raise ValueError(f"{path}: its configuration has no {key!r}{nearest(key, config)}")
-    changed = [f"{key}: {config[key]} in the run, {value} now" for key, value in given.items() if config[key] != value]
-    if changed:
-        raise ValueError(
-            f"{path} was started with another configuration ({'; '.join(changed)}); leave these options out"
-        )
-    return RunFolder(path, config, resumed=True)
+    different = {key: value for key, value in given.items() if config[key] != value}
+    moved = {}
+    if config.get("data") is not None and given.get("data", "") is not None:
+        moved = {key: different.pop(key) for key in DATA_PATHS if key in different}
+    if different:
+        changed = "; ".join(f"{key}: {config[key]} in the run, {value} now" for key, value in different.items())
+        raise ValueError(f"{path} was started with another configuration ({changed}); leave these options out")
+    return RunFolder(path, config, resumed=True, moved=moved)
 
 
 def environment() -> dict[str, Any]:
@@ -237,10 +276,20 @@ def check_texts(fields: Fields, texts: Mapping[str, str]) -> None:
 def settled(given: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as a configuration stores and a resume compares them: a clip in any form and paths as text.
 
+    Paths are absolute, so that they mean the same from any working directory.
+
     Raises:
         ValueError: what is no clip.
     """
     settings = {key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in given.items()}
+    for key, value in settings.items():
+        if isinstance(value, str) and (key in DATA_PATHS or (key in _WORDS and _is_path(value))):
+            settings[key] = absolute(value)
     if settings.get("clip") is not None:
         settings["clip"] = str(Clip.of(settings["clip"]))
     return settings
+
+
+def _is_path(word: str) -> bool:
+    known = word in (*searchspace.names(), "random") or is_published(word)
+    return not known and located(word).exists()

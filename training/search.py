@@ -16,6 +16,7 @@ from typing import Any
 import searchspace
 from searchspace import Architecture
 from training import run as runs_module
+from training.data import survey
 from training.interrupt import Interrupted, exit_code
 from training.problem import build
 from training.progress import Progress, Silent
@@ -79,7 +80,8 @@ def search(
     folder = runs_module.resume(Path(runs), name, "search", given) if resume else None
     if folder is None:
         resolved = config if isinstance(config, SearchConfig) else SearchConfig.resolve(**given)
-        space = build(resolved).space  # a mistake is answered before a folder is made
+        classes = survey(resolved.data, resolved.videos, resolved.group)
+        space = build(resolved, classes).space  # a mistake is answered before a folder is made
         files = {runs_module.SPACE: space.to_yaml()}
         folder = runs_module.create(Path(runs), name, "search", resolved.to_dict(), files)
     else:
@@ -88,9 +90,11 @@ def search(
         if folder.finished:
             progress.line(f"{folder.path} is finished")
             return load_result(folder.path)
+        survey(resolved.data, resolved.videos, resolved.group)
         _check_space(folder.path, resolved)
         try:
-            SearchLoop(resolved, folder, progress).run()
+            with folder.starting():
+                SearchLoop(resolved, folder, progress).run()
         except Interrupted:
             raise
         except KeyboardInterrupt as stop:

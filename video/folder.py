@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from searchspace.clip import Clip, ClipLike
+from searchspace.naming import escaped, located
 from video import sampling
 from video.augmentation import Augmentation
 from video.copies import copy_notes, find_copies
@@ -33,7 +34,9 @@ _WHOLE_AT_MOST = 1024  # grid steps: a longer video is read piece by piece, and 
 @dataclasses.dataclass(frozen=True)
 class _Video:
     name: str
-    """Path below the root."""
+    """Path below the root, as text."""
+    path: str
+    """The same as the file system has it."""
     label: int
     info: VideoInfo
     stamp: FileStamp
@@ -103,33 +106,35 @@ class FolderSource:
         self._opened: set[str] = set()
 
         self.root, found = listing(root, videos)
-        self.annotations = str(Path(root).resolve()) if is_annotations(root) else None
+        self.annotations = escaped(located(root).resolve()) if is_annotations(root) else None
         self.missing = found.missing
-        if not found.train:
-            raise ValueError(f"{str(root)!r} has no training videos: give data with a training side")
+        found.check_training(root)
         self.classes: tuple[str, ...] = found.classes
         groups_of([v.below_class for v in found.train], group)  # a malformed pattern need not wait for the scan
-        names = [v.name for v in (*found.train, *found.val)]
+        listed = (*found.train, *found.val)
         cache = ScanCache(self.root, Path(scan_cache) if scan_cache else None)
-        scanned = scan(cache, names, workers, progress)
-        infos = {name: entry.info for name, entry in scanned.items() if entry.info is not None}
-        self.skipped = tuple((name, infos[name].error) for name in names if infos[name].error)
-        self.damaged = tuple(name for name in names if infos[name].broken and not infos[name].error)
-        self.repaired = tuple((name, ", ".join(infos[name].repairs.words())) for name in names if infos[name].repairs)
-        self.copies = tuple(find_copies(cache, names))
+        scanned = scan(cache, [v.path for v in listed], workers, progress)
+        infos = {path: entry.info for path, entry in scanned.items() if entry.info is not None}
+        self.skipped = tuple((v.name, infos[v.path].error) for v in listed if infos[v.path].error)
+        self.damaged = tuple(v.name for v in listed if infos[v.path].broken and not infos[v.path].error)
+        self.repaired = tuple((v.name, ", ".join(w)) for v in listed if (w := infos[v.path].repairs.words()))
+        names = {v.path: v.name for v in listed}
+        self.copies = tuple(tuple(names[path] for path in group) for group in find_copies(cache, list(names)))
 
-        train = [v for v in found.train if not infos[v.name].error]
-        val = [v for v in found.val if not infos[v.name].error]
-        for usable, listed, where in ((train, found.train, self.root), (val, found.val, self.root / found.val_folder)):
-            if listed and not usable:
-                name, reason = next((n, r) for n, r in self.skipped if n == listed[0].name)
-                raise ValueError(f"none of the {len(listed)} files in {str(where)!r} is a video ({name!r}: {reason})")
+        train = [v for v in found.train if not infos[v.path].error]
+        val = [v for v in found.val if not infos[v.path].error]
+        for usable, files, where in ((train, found.train, self.root), (val, found.val, self.root / found.val_folder)):
+            if files and not usable:
+                name, reason = next((n, r) for n, r in self.skipped if n == files[0].name)
+                raise ValueError(
+                    f"none of the {len(files)} files in {escaped(where)!r} is a video ({name!r}: {reason})"
+                )
         # Without a pattern, the class belongs to the name: a/1.mp4 and b/1.mp4 have nothing to do with each other.
         named = [v.below_class if group is not None else f"{self.classes[v.label]}/{v.below_class}" for v in train]
         groups = groups_of(named, group)
 
         def video(file: ListedFile) -> _Video:
-            return _Video(file.name, file.label, infos[file.name], scanned[file.name].stamp)
+            return _Video(file.name, file.path, file.label, infos[file.path], scanned[file.path].stamp)
 
         indices = split([v.label for v in train], groups, self.classes, seed)
         self._videos: dict[str, list[_Video]] = {
@@ -206,7 +211,7 @@ class FolderSource:
     def videos(self, part: str) -> tuple[Labelled, ...]:
         """A part's videos, in order of index."""
         check_request(self, part, ())
-        return tuple(Labelled(v.name, self.root / v.name, v.label, v.info, v.stamp) for v in self._videos[part])
+        return tuple(Labelled(v.name, self.root / v.path, v.label, v.info, v.stamp) for v in self._videos[part])
 
     def at(self, clip: ClipLike) -> "FolderSource":
         """The same videos and split at another clip shape, without another scan."""
@@ -229,7 +234,7 @@ class FolderSource:
         """Seed, options, classes, sizes, and a digest of every file's name, part and measured properties."""
         return {
             "kind": self.kind,
-            "root": str(self.root.resolve()),
+            "root": escaped(self.root.resolve()),
             "annotations": self.annotations,
             "seed": self.seed,
             "group": self.group,
@@ -252,7 +257,7 @@ class FolderSource:
         """Decoded frames at grid steps, from memory where the video is, or can be, kept."""
         info, fps = video.info, self.clip.fps
         side = side or sampling.decoded_side(info.height, info.width, self.clip)
-        key = video.name, side
+        key = video.path, side
         if key in self._cache:
             return self._cache[key][steps]
         if length <= _WHOLE_AT_MOST and self.cache_bytes > 0:
@@ -267,10 +272,10 @@ class FolderSource:
 
     def _read(self, video: _Video, times: NDArray[np.float64], side: int) -> Frames:
         """Frames of a file that is what it was when it was scanned."""
-        path = self.root / video.name
-        if video.name not in self._opened:
+        path = self.root / video.path
+        if video.path not in self._opened:
             check_unchanged(path, video.stamp)
-            self._opened.add(video.name)
+            self._opened.add(video.path)
         return read_frames(path, times.tolist(), side, info=video.info)
 
 

@@ -27,10 +27,11 @@ def test_numbers_go_up_and_nothing_is_overwritten(tmp_path):
     assert json.loads((tmp_path / "search-1" / "config.json").read_text()) == {"command": "search", "seed": 1}
 
 
-@pytest.mark.parametrize("name", ["a/b", "..", ".hidden", ""])
-def test_a_name_is_one_folder(tmp_path, name):
-    with pytest.raises(ValueError, match="single folder name"):
-        run.create(tmp_path, name, "search", {})
+@pytest.mark.parametrize("name", ["a/b", "..", ".hidden", "", "two\nlines", "zero\u200bwidth", "a" * 198, "caf\udce9"])
+def test_a_name_that_is_no_run_s_is_refused_before_there_is_a_folder(tmp_path, name):
+    with pytest.raises(ValueError, match=r"^run name "):
+        run.create(tmp_path / "runs", name, "search", {})
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_folder_in_use_is_refused_and_a_dead_owner_is_not(tmp_path):
