@@ -29,6 +29,7 @@ COMMANDS = {
     "import": "weights of other projects as a file of one of our networks",
     "cost": "multiply-accumulates, parameters and memory of an architecture",
     "benchmark": "searchers against each other on a table whose truth is known",
+    "probe": "what weights know of your videos, in a minute: a linear classifier on what they see",
     "predict": "what is in a video: the likeliest classes, of the whole or as it streams",
     "evaluate": "judge a trained network on labelled videos: one clip, many, or as streams",
     "report": "trained runs compared on one page: accuracy against cost, with error bars over seeds",

@@ -3,12 +3,12 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from searchspace.naming import escaped, located
 from video.kinetics import find_clips, is_annotations
-from video.layout import Listing, find_videos
+from video.layout import ListedFile, Listing, find_videos
 from video.measure import VideoInfo
 from video.scan import FileStamp, Progress, ScanCache, scan
 
@@ -76,13 +76,7 @@ def labelled_videos(
         ValueError: see `listing`, or that not one video can be read.
     """
     root, found = listing(data, videos)
-    files = found.val or found.train
-    scanned = scan(ScanCache(root, scan_cache), [file.path for file in files], workers, progress)
-    items = tuple(
-        Labelled(file.name, root / file.path, file.label, entry.info, entry.stamp)
-        for file in files
-        if (entry := scanned[file.path]).info is not None
-    )
+    items = _looked_at(root, found.val or found.train, scan_cache, workers, progress)
     broken = [item for item in items if item.info.error]
     if len(broken) == len(items):
         raise ValueError(f"none of the {len(items)} files in {escaped(data)!r} is a video ({broken[0].info.error})")
@@ -90,6 +84,66 @@ def labelled_videos(
     if broken:
         notes.append(f"{len(broken)} of {len(items)} files do not decode")
     return found.classes, items, tuple(notes)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sides:
+    """The videos of a data set that can be read.
+
+    Attributes:
+        classes: names.
+        train: those of its training side.
+        val: those of its validation side, if it has one.
+        below_class: paths of the training videos below their class folder: what a group pattern is searched for in.
+        notes: what a user should know, one line each.
+    """
+
+    classes: tuple[str, ...]
+    train: tuple[Labelled, ...]
+    val: tuple[Labelled, ...]
+    below_class: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def both_sides(
+    data: str | Path,
+    videos: str | Path | None = None,
+    *,
+    scan_cache: Path | None = None,
+    workers: int = 0,
+    progress: Progress | None = None,
+) -> Sides:
+    """Both sides of a data set; arguments as of `labelled_videos`.
+
+    Raises:
+        ValueError: see `listing`, and for a side without any video that can be read, or a single class.
+    """
+    root, found = listing(data, videos)
+    found.check_training(data)
+    files = (*found.train, *found.val)
+    items = _looked_at(root, files, scan_cache, workers, progress)
+    broken = [item for item in items if item.info.error]
+    usable = [(file, item) for file, item in zip(files, items, strict=True) if not item.info.error]
+    train = [(file, item) for file, item in usable if file in set(found.train)]
+    val = tuple(item for file, item in usable if file in set(found.val))
+    if not train or (found.val and not val):
+        where = "training" if not train else "validation"
+        raise ValueError(f"no {where} video in {escaped(data)!r} can be read ({broken[0].info.error})")
+    notes = [*found.notes, *([f"{len(broken)} of {len(items)} files do not decode and are left out"] if broken else [])]
+    return Sides(
+        found.classes, tuple(item for _, item in train), val, tuple(file.below_class for file, _ in train), tuple(notes)
+    )
+
+
+def _looked_at(
+    root: Path, files: Sequence[ListedFile], scan_cache: Path | None, workers: int, progress: Progress | None
+) -> tuple[Labelled, ...]:
+    scanned = scan(ScanCache(root, scan_cache), [file.path for file in files], workers, progress)
+    return tuple(
+        Labelled(file.name, root / file.path, file.label, entry.info, entry.stamp)
+        for file in files
+        if (entry := scanned[file.path]).info is not None
+    )
 
 
 def measured(item: Labelled) -> tuple[str, str, str, str]:

@@ -100,6 +100,28 @@ def read_stream(path: str | Path, info: VideoInfo, clip: ClipLike) -> Iterator[F
         yield _cut(np.stack(piece), info, clip, CENTRE.place)
 
 
+def read_middle(path: str | Path, info: VideoInfo, clip: Clip, most: int | None = None) -> Frames:
+    """The middle of a video at the clip's size, for features.
+
+    Args:
+        path: the file or folder.
+        info: what `look` found in it.
+        clip: its size; its frames and frame rate where `most` is None.
+        most: the video's own frames, up to so many of the middle.
+
+    Returns:
+        uint8 [views, T, H, W, 3]: one view of the video's own frames, or three clips spread over it.
+
+    Raises:
+        ValueError: as `read_views`.
+    """
+    if most is None:
+        return np.stack(read_views(path, info, clip, views(3, 1)))
+    count = min(most, info.frames)
+    numbers = (info.frames - count) // 2 + np.arange(count, dtype=np.float64)
+    return _cut(_read(path, info, clip, numbers), info, clip, CENTRE.place)[None]
+
+
 def resized_side(clip: ClipLike) -> int:
     """Shorter side of the picture that clips of that size are cut from."""
     clip = Clip.of(clip)
