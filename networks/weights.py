@@ -12,6 +12,7 @@ import safetensors.torch
 
 from networks.ensemble import Network
 from searchspace import Buildable, Ensemble, Form, read_architecture
+from searchspace.commands import command
 from searchspace.schema import write_atomically
 from searchspace.weights_header import KEY, architecture_text, with_metadata
 
@@ -44,7 +45,7 @@ def load_weights(network: Network, path: str | os.PathLike[str], *, any_gate: bo
         raise ValueError(f"{file}: no such file; give the path of a .safetensors file") from None
     except (safetensors.SafetensorError, OSError) as error:
         raise ValueError(
-            f"{file}: not a readable safetensors file ({error}); other files become one with: nas import {file}"
+            f"{file}: not a readable safetensors file ({error}); other files become one with: {command('import', file)}"
         ) from None
     own = network.state_dict()
     for name in [*own, *tensors]:
