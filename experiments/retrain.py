@@ -15,6 +15,7 @@ from experiments import evaluation_pictures, retrain_family, retrain_text, table
 from experiments.arguments import (
     add_machine_flags,
     add_run_flags,
+    again,
     check_data_flags,
     read_by,
     regular_expression,
@@ -27,6 +28,7 @@ from experiments.evaluate import comparison
 from experiments.machine import best_device, machine_defaults
 from experiments.targets import STREAM_HELP, resolve_architecture
 from searchspace import Clip
+from searchspace.commands import go_on
 from training.data import survey
 from training.evaluation_folders import of_retraining, protocols_of
 from training.footprint import KEPT
@@ -98,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     given = settings(args)
     family = None if args.arch is None else retrain_family.find(args.arch, args.runs)
     if family is not None:
-        return retrain_family.run(args, family, given, say)
+        return retrain_family.run(args, family, given, again("retrain", add_arguments, args), say)
     retrain_family.refuse_flags(args)
     found = resume(args.runs, args.name, "retrain", comparable(given)) if args.resume else None
     architecture = None
@@ -118,6 +120,7 @@ def run(args: argparse.Namespace) -> int:
         for line in (*resolved.remarks, *retrain_text.planned(resolved)):
             say(line)
         say("dry run: nothing was written")
+        say(f"next: {again('retrain', add_arguments, args)}")
         return 0
     from experiments.plots.live import Live
     from training.retrain import retrain
@@ -166,7 +169,7 @@ def draw(folder: Path) -> dict[str, Any]:
 
 
 def _finish(args: argparse.Namespace, folder: Path, say: Any) -> int:
-    with finishing(folder, f"nas retrain --resume --name {folder.name}"):
+    with finishing(folder, go_on("retrain", folder)):
         summary, protocols = draw(folder), protocols_of(of_retraining(folder))
     if args.json:
         tables.print_json({"run": str(folder), **summary, "protocols": protocols})

@@ -11,6 +11,7 @@ from typing import Any
 
 import searchspace
 from searchspace import Architecture, Budget, Clip, Space
+from searchspace.commands import go_on
 from training.ledger import complete_lines, read_records
 from training.run import SPACE, SUMMARY, read_json
 
@@ -138,7 +139,7 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """The content of summary.json; raises `ValueError` while the run is not finished."""
         if not self.finished:
-            raise ValueError(f"{self.folder} is not finished; go on with: nas search --resume --name {self.name}")
+            raise ValueError(f"{self.folder} is not finished; go on with: {go_on('search', self.folder)}")
         return read_json(self.folder / SUMMARY)
 
     @functools.cached_property

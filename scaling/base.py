@@ -16,6 +16,7 @@ from controller.window import Window
 from scaling.mapping import bring_to
 from scaling.members import check_scaled_by
 from searchspace import Architecture, Budget, Choices, Clip, ClipLike, Probabilities, Space, cost, format_quantity
+from searchspace.commands import go_on
 from training.feasible import check_budgets
 from training.ledger import read_records
 from training.run import SUMMARY, read_json
@@ -123,7 +124,7 @@ def _of_run(folder: Path, clip: Clip | None) -> Base:
     if command != "search":
         raise ValueError(f"{folder} is a run of nas {command}, and only searches have a winner; give one of those")
     if not (folder / SUMMARY).is_file():
-        raise ValueError(f"{folder} is not finished; go on with: nas search --resume --name {folder.name}")
+        raise ValueError(f"{folder} is not finished; go on with: {go_on('search', folder)}")
     architecture = Architecture.load(folder / "best" / "arch.json")
     space = searchspace.load(folder / "space.yaml").with_classes(architecture.classes)
     moments = read_records(folder / "policy.jsonl")

@@ -18,6 +18,7 @@ from scaling.members import name_of, parse_members
 from scaling.side_by_side import Task, run_here, run_in_processes, run_on_ray
 from scaling.steps import Measured
 from searchspace import Clip, ClipLike, cost
+from searchspace.commands import go_on
 from searchspace.naming import located
 from searchspace.schema import Fields
 from training import retrain_config
@@ -304,7 +305,7 @@ def retrain_family(
             with group.starting():
                 return _run(group, planned, workers, ray, progress)
         except KeyboardInterrupt as stop:
-            again = f"nas retrain {found.folder} --resume --name {group.path.name}"
+            again = go_on("retrain", group.path, found.folder)
             message = f"stopped; every training is saved, go on with: {again}"
             raise Interrupted(exit_code(stop), message) from None
 

@@ -12,6 +12,7 @@ import networks
 import video
 from networks import MoViNet, Network, TemporalEnsemble
 from searchspace import Architecture
+from searchspace.commands import go_on
 from training import checkpoint
 from training.problem import build
 from training.recipe import Recipe
@@ -134,7 +135,7 @@ def _extracted(architecture: Architecture, folder: Path, source: video.Source, s
         stored["space"] = str(folder / SPACE)
     found, _ = checkpoint.load_newest(folder / "checkpoints")
     if found is None:
-        raise ValueError(f"{folder} has no checkpoint yet; go on with: nas search --resume --name {folder.name}")
+        raise ValueError(f"{folder} has no checkpoint yet; go on with: {go_on('search', folder)}")
     shared = found.tensors["supernet"]
     problem = build(SearchConfig.stored({**stored, "device": "cpu"}), len(shared["classifier.bias"]))
     steps = SupernetSteps(problem)

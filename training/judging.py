@@ -19,6 +19,7 @@ import torch
 import networks
 import searchspace
 from networks import Trained
+from searchspace.commands import command, go_on
 from searchspace.naming import absolute, escaped
 from searchspace.schema import write_atomically
 from training import answers
@@ -102,7 +103,9 @@ def evaluate_videos(
             trained, data, videos, same=same, home=home(trained.path), workers=workers, progress=told
         )
         if all(label is None for label in asked.labels):
-            raise ValueError("none of these videos has a label; ask about them with: nas predict")
+            raise ValueError(
+                f"none of these videos has a label; ask about them with: {command('predict', trained.path, 'VIDEO')}"
+            )
         for note in notes:
             told.line(f"note: {note}")
         with _made(trained.path, out) as folder:
@@ -195,7 +198,7 @@ def judge_retraining(run: Path, progress: Progress | None = None, moved: Mapping
     except ValueError as error:
         told.line(f"not judged by the protocols of evaluation: {error}")
     except Interrupted as stop:
-        again = f"{run} is finished, the rest comes with: nas retrain --resume --name {run.name}"
+        again = f"{run} is finished, the rest comes with: {go_on('retrain', run)}"
         raise Interrupted(stop.exit_code, f"{stop}; {again}") from None
 
 

@@ -20,6 +20,7 @@ import torch
 import networks
 from networks import Network, TemporalEnsemble
 from searchspace import Architecture, Buildable, Clip, Ensemble, load_architecture
+from searchspace.commands import go_on
 from searchspace.schema import write_atomically
 from searchspace.trained import ARCHITECTURE
 from training import initial
@@ -133,7 +134,7 @@ def retrain(
         except Interrupted:
             raise
         except KeyboardInterrupt as stop:
-            message = f"stopped; go on with: nas retrain --resume --name {folder.path.name}"
+            message = f"stopped; go on with: {go_on('retrain', folder.path)}"
             raise Interrupted(exit_code(stop), message) from None
         return load_result(folder.path)
 
@@ -175,7 +176,7 @@ class _Run:
                 loop = RetrainLoop(
                     config,
                     path,
-                    folder.path.name,
+                    go_on("retrain", folder.path),
                     architecture,
                     self.source if alone else Selection(self.source.source.at(architecture.clip), self.source.chosen),
                     seed=config.seed if alone else derived(config.seed, "member", i),
@@ -275,8 +276,8 @@ class _Run:
             if interrupt.exit_code:
                 raise Interrupted(
                     interrupt.exit_code,
-                    f"stopped while the ensemble was scored, its members are trained; go on with: nas retrain --resume "
-                    f"--name {path.name}",
+                    "stopped while the ensemble was scored, its members are trained; go on with: "
+                    f"{go_on('retrain', path)}",
                 )
             self.progress.phase("scoring the ensemble on the test clips", done, total)
 

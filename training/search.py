@@ -15,6 +15,7 @@ from typing import Any
 
 import searchspace
 from searchspace import Architecture
+from searchspace.commands import go_on
 from training import run as runs_module
 from training.data import survey
 from training.interrupt import Interrupted, exit_code
@@ -98,7 +99,7 @@ def search(
         except Interrupted:
             raise
         except KeyboardInterrupt as stop:
-            message = f"stopped; go on with: nas search --resume --name {folder.path.name}"
+            message = f"stopped; go on with: {go_on('search', folder.path)}"
             raise Interrupted(exit_code(stop), message) from None
         return load_result(folder.path)
 

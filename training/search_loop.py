@@ -13,6 +13,7 @@ import torch
 import video
 from controller.looks import Looks
 from controller.watch import warning
+from searchspace.commands import go_on
 from training import checkpoint, rescoring
 from training import run as runs_module
 from training.contention import Contention
@@ -289,7 +290,7 @@ class SearchLoop:
         return Interrupted(
             exit_code,
             f"stopped at step {self.done} of {self.config.steps}, saved in {self.folder.path}; "
-            f"go on with: nas search --resume --name {self.folder.path.name}",
+            f"go on with: {go_on('search', self.folder.path)}",
         )
 
     # The end
