@@ -137,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
             given["base"] = _default_base(args.runs, say)
         config = ScaleConfig.resolve(**given)
     else:
-        config = ScaleConfig.stored(found.config)
+        config = found.settings(ScaleConfig.stored)
         given = config.to_dict()
     base = open_base(config, args.runs)
     check(config, base)

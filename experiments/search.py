@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
         given = machine_defaults(given)
         config = SearchConfig.resolve(**given)
     else:  # the run's own settings, the machine's included
-        config = SearchConfig.stored(found.config)
+        config = found.settings(SearchConfig.stored)
     if config.data is not None and not Path(config.data).exists():
         raise ValueError(
             f"data {config.data!r} does not exist; give a folder with one sub-folder for each class, or an annotation "

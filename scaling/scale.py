@@ -63,7 +63,7 @@ def scale(
     progress = progress or Silent()
     given = runs_module.settled(config if isinstance(config, Mapping) else {} if config is None else config.to_dict())
     folder = runs_module.resume(Path(runs), name, COMMAND, given) if resume else None
-    resolved = ScaleConfig.resolve(**given) if folder is None else ScaleConfig.stored(folder.config)
+    resolved = ScaleConfig.resolve(**given) if folder is None else folder.settings(ScaleConfig.stored)
     base = open_base(resolved, Path(runs))
     check(resolved, base)
     if folder is None:

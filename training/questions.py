@@ -10,6 +10,7 @@ from typing import Any
 import video
 from networks import Trained
 from searchspace.schema import nearest
+from searchspace.stored import Each, Maybe, Whole, conform, naming
 from training.data import scan_file
 from training.progress import Progress, Silent
 from video.asked import Files, Rendered, Videos
@@ -19,6 +20,17 @@ MOTION = "motion"
 """What `--data` calls the built-in clips."""
 
 SCAN = "evaluation-scan.json"
+
+KNOWN = {
+    "kind?": str,
+    "root?": Maybe(str),
+    "annotations?": Maybe(str),
+    "seed?": Whole(0, 2**64 - 1),
+    "group?": Maybe(str),
+    "parts?": Each(Whole(1, 10_000_000)),
+    "recipe?": {"waves?": Whole(2, 10_000)},
+}
+"""What is read of the description of the data that a network was trained on."""
 
 HELD_OUT = "rescoring"
 """The part of a folder without a validation side that training does not see."""
@@ -51,7 +63,7 @@ def open_videos(
         ValueError: no such data, none is known, or classes that the network does not have.
     """
     progress = progress or Silent()
-    known = trained.data
+    known = conform(trained.data, KNOWN, f"{trained.path}: data")
     if data is None and not known:
         raise ValueError(f"{trained.path} does not say what it was trained on; give --data DIR, or --data {MOTION}")
     if data == MOTION or (data is None and known.get("kind") == MOTION):
@@ -104,12 +116,13 @@ def _plain(name: str) -> str:
 def _motion(trained: Trained, known: Mapping[str, Any]) -> video.MotionSource:
     """The built-in data, that of the training where it is known: the same seed, and clips that training never saw."""
     recipe = known.get("recipe")
-    return video.MotionSource(
-        int(known.get("seed", 0)),
-        trained.network.architecture.clip,
-        recipe=None if recipe is None else video.MotionRecipe(**{k: _pair(v) for k, v in recipe.items()}),
-        sizes=known.get("parts"),
-    )
+    with naming(trained.path):
+        try:
+            made = None if recipe is None else video.MotionRecipe(**{k: _pair(v) for k, v in recipe.items()})
+        except TypeError:
+            raise ValueError("data.recipe has settings that this version does not know; give --data") from None
+        clip, seed = trained.network.architecture.clip, known.get("seed", 0)
+        return video.MotionSource(seed, clip, recipe=made, sizes=known.get("parts"))
 
 
 def _pair(value: Any) -> Any:
@@ -135,7 +148,7 @@ def _files(
         source = video.FolderSource(
             data,
             clip,
-            known["seed"],
+            known.get("seed", 0),
             videos=videos,
             group=known.get("group"),
             scan_cache=cache,

@@ -191,7 +191,7 @@ def comparable(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def restored(folder: RunFolder) -> Resolved:
     """Of a run that goes on, from its own copies; raises `ValueError` where they are damaged."""
-    config = RetrainConfig.stored(folder.config)
+    config = folder.settings(RetrainConfig.stored)
     architecture = load_architecture(folder.path / ARCHITECTURE)
     return Resolved(config, *networks_of(architecture, config), ())
 

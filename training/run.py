@@ -11,16 +11,21 @@ import shutil
 import socket
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from searchspace import stored
 from searchspace.clip import Clip
-from searchspace.schema import Fields, nearest, parse_json, read_text, write_atomically
+from searchspace.schema import Fields, nearest, write_atomically
 from searchspace.trained import versions
+from training.formats import COMMAND
 from training.resources import cores
 
-SUMMARY = "summary.json"
+Settings = TypeVar("Settings")
+
+CONFIG, SUMMARY = "config.json", "summary.json"
+
 STARTING = ".starting-"
 """How the name of a run's folder begins until all is in it that going on with it needs; a kill may leave one."""
 
@@ -78,16 +83,19 @@ class RunFolder:
         """Writes a JSON file of the run atomically."""
         write_atomically(self.path / name, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
-    def read_json(self, name: str) -> dict[str, Any]:
+    def read_json(self, name: str, pattern: Any = dict) -> dict[str, Any]:
         """Reads a JSON file of the run; raises `ValueError` where it is missing or damaged."""
-        return read_json(self.path / name)
+        return read_json(self.path / name, pattern)
+
+    def settings(self, read: Callable[[Mapping[str, Any]], Settings]) -> Settings:
+        """Its configuration by the `stored` of a class; raises `ValueError` that names the file where it is damaged."""
+        with stored.naming(self.path / CONFIG):
+            return read(self.config)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Reads a JSON mapping; raises `ValueError` where it is missing or damaged."""
-    content = parse_json(read_text(path, "run"), str(path))
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} does not hold a JSON mapping; restore it or start a new run")
+def read_json(path: Path, pattern: Any = dict) -> dict[str, Any]:
+    """Reads a JSON mapping of a pattern (`searchspace.stored`); raises `ValueError` where it is missing or damaged."""
+    content: dict[str, Any] = stored.read_json(path, pattern)
     return content
 
 
@@ -146,7 +154,7 @@ def create(
     temporary.mkdir()
     try:
         folder = RunFolder(temporary, dict(config), resumed=False)
-        folder.write_json("config.json", {"command": prefix, **config})
+        folder.write_json(CONFIG, {"command": prefix, **config})
         folder.write_json("environment.json", environment())
         for file, text in (files or {}).items():
             write_atomically(temporary / file, text)
@@ -189,8 +197,8 @@ def resume(runs: Path, name: str | None, prefix: str, given: Mapping[str, Any]) 
         ValueError: an option differs (names each with both values), or the folder is not a run of this command.
     """
     if name is None:
-        candidates = [p for p in runs.glob("[!.]*/config.json")] if runs.is_dir() else []
-        ours = [p for p in candidates if read_json(p).get("command") == prefix]
+        candidates = [p for p in runs.glob(f"[!.]*/{CONFIG}")] if runs.is_dir() else []
+        ours = [p for p in candidates if read_json(p, COMMAND).get("command") == prefix]
         if not ours:
             return None
         path = max(ours, key=lambda p: (p.stat().st_mtime_ns, p.parent.name)).parent
@@ -198,9 +206,9 @@ def resume(runs: Path, name: str | None, prefix: str, given: Mapping[str, Any]) 
         path = runs / name
         if not path.exists():
             return None
-    if not (path / "config.json").exists():
-        raise ValueError(f"{path} is not a run of nas {prefix} (it has no config.json); give another --name")
-    config = read_json(path / "config.json")
+    if not (path / CONFIG).exists():
+        raise ValueError(f"{path} is not a run of nas {prefix} (it has no {CONFIG}); give another --name")
+    config = read_json(path / CONFIG)
     if config.pop("command", None) != prefix:
         raise ValueError(f"{path} is not a run of nas {prefix}; give the --name of one")
     for key in given:
