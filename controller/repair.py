@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -14,6 +16,8 @@ from controller.neighbours import changes, expand
 from controller.window import Window
 from searchspace.decisions import Decisions
 
+# A space of at most so many encodings is looked through as a whole.
+_ENUMERABLE = 50_000
 # A change that lands in the window is found within a few rounds in all but contrived spaces.
 _ROUNDS = 64
 # Rows whose neighbours are held in memory at once: 64 x some 400 neighbours x 161 decisions is 4 MB.
@@ -21,6 +25,20 @@ _CHUNK = 64
 
 Reach: TypeAlias = int | NDArray[np.int64]
 """How many values of its list each decision may be moved: one number for all, or one a decision [D]."""
+
+
+@functools.lru_cache(maxsize=4)
+def enumerate_all(decisions: Decisions) -> Choices | None:
+    """Every architecture of a small space, canonical and distinct; None where there are more than 50,000 encodings."""
+    if math.prod(int(size) for size in decisions.sizes) > _ENUMERABLE:
+        return None
+    rows = np.zeros((1, len(decisions)), dtype=np.int8)
+    for index, size in enumerate(decisions.sizes):
+        rows = np.repeat(rows, size, axis=0)
+        rows[:, index] = np.tile(np.arange(size), len(rows) // int(size))
+    every = np.unique(decisions.canonical(rows), axis=0)
+    every.flags.writeable = False
+    return every
 
 
 @dataclass(frozen=True)
@@ -45,20 +63,24 @@ def try_repair(
     *,
     prefer: Score | None = None,
     reach: Reach | None = None,
+    rounds: int = _ROUNDS,
 ) -> Repaired:
     """Like `repair`, but says in `inside` what failed instead of raising.
+
+    In a small space, and without a `reach`, a row fails only where no architecture lies inside its window.
 
     Args:
         decisions, choices, window, prefer: see `repair`.
         reach: how many values of its list a decision may be moved from where it started, one number or [D];
             None for any number.
+        rounds: changes that are tried of each row, one after the other.
     """
     start = decisions.canonical(choices)
     current = start.copy()
     outside, _ = window.measure(current, np.arange(len(current)))
     best, best_outside = current.copy(), outside.copy()
     visited: list[set[bytes]] = [set() for _ in current]
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         rows = np.flatnonzero(best_outside > 0)
         if not len(rows):
             break
@@ -79,7 +101,26 @@ def try_repair(
                 current[row] = found[step]
                 if outside[step] < best_outside[row]:
                     best[row], best_outside[row] = found[step], outside[step]
+    if reach is None:
+        _look_through(decisions, start, window, best, best_outside)
     return Repaired(best, changes(decisions, start, best), best_outside == 0)
+
+
+def _look_through(decisions: Decisions, start: Choices, window: Window, best: Choices, outside: Floats) -> None:
+    """Of a small space, puts in place of each row that failed the architecture inside its window with the fewest
+    changes, nearest to the middle of those."""
+    rows = np.flatnonzero(outside > 0)
+    every = enumerate_all(decisions) if len(rows) else None
+    if every is None:
+        return
+    one = np.zeros(len(every), dtype=np.intp)
+    measured = None if window.per_row else window.measure(every)
+    for row in rows:
+        out, middle = measured or window.of(np.array([row])).measure(every, one)
+        inside = np.flatnonzero(out == 0)
+        if len(inside):
+            moved = changes(decisions, np.broadcast_to(start[row], every[inside].shape), every[inside])
+            best[row], outside[row] = every[inside[np.lexsort((middle[inside], moved))[0]]], 0.0
 
 
 def repair(decisions: Decisions, choices: Choices, window: Window, *, prefer: Score | None = None) -> Repaired:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from controller.adam import Schedule
 from controller.arrays import Choices, Flags, Floats, generator
 from controller.policy import Policy
-from controller.repair import repair
+from controller.repair import describe, try_repair
 from controller.window import Window
 from searchspace.decisions import Decisions
 from searchspace.stored import COUNT, Maybe, Whole, conform
@@ -179,14 +179,21 @@ class Searcher(ABC):
 
 
 def draw(policy: Policy, rng: np.random.Generator, count: int, window: Window | None) -> Choices:
-    """Samples of a policy in a window: by bounded rejection, what is missing by repair, [count, D]."""
+    """Samples of a policy in a window: by bounded rejection, what is missing by repair, [count, D].
+
+    Raises:
+        ValueError: neither finds any architecture in the window.
+    """
     if window is None:
         return policy.sample(rng, count)
     accepted, _ = rejection(policy, rng, count, window, count)
     if len(accepted) < count:
         rest = policy.sample(rng, count - len(accepted))
-        accepted = np.concatenate([accepted, repair(policy.decisions, rest, window, prefer=policy.preference).choices])
-    return accepted[:count]
+        found = try_repair(policy.decisions, rest, window, prefer=policy.preference)
+        accepted = np.concatenate([accepted, found.choices[found.inside]])
+    if not len(accepted):
+        raise ValueError(f"no architecture within {describe(window)} was found; widen the window or change the budget")
+    return accepted[np.arange(count) % len(accepted)]
 
 
 def rejection(policy: Policy, rng: np.random.Generator, count: int, window: Window, enough: int) -> tuple[Choices, int]:

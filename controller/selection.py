@@ -7,7 +7,6 @@ final weights and the same samples: first in halving, then against their neighbo
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +14,10 @@ import numpy as np
 from controller.arrays import Choices, Floats, Key, Score, first_of_each, generator
 from controller.halving import Evaluate, Evaluation, Halving, Plan, Rung, halve, rank
 from controller.looks import Looks
-from controller.neighbours import expand, neighbours
+from controller.neighbours import changes, expand, neighbours
 from controller.policy import Policy
-from controller.repair import repair
+from controller.reachable import reachable
+from controller.repair import Repaired, describe, enumerate_all, try_repair
 from controller.searcher import Searcher, draw, rejection
 from controller.surrogate import Surrogate
 from controller.window import Window
@@ -26,8 +26,6 @@ from searchspace.decisions import Decisions
 BELOW, ABOVE = 0.03, 0.01
 """A winner costs at most this part less and more than the target."""
 
-# A space of at most so many encodings is ranked by the model as a whole.
-_ENUMERABLE = 50_000
 _DRAWN = 512
 _CLIMBERS = 16
 _CLIMBS = 3
@@ -86,14 +84,6 @@ class Selection:
     local: Improvement
 
 
-def enumerate_all(decisions: Decisions) -> Choices | None:
-    """Every architecture of a small space, canonical and distinct; None where there are more than 50,000 encodings."""
-    if math.prod(int(size) for size in decisions.sizes) > _ENUMERABLE:
-        return None
-    grid = np.indices(tuple(int(size) for size in decisions.sizes), dtype=np.int8)
-    return np.unique(decisions.canonical(grid.reshape(len(decisions), -1).T), axis=0)
-
-
 def propose(
     searcher: Searcher, looks: Looks, window: Window, count: int, model: Surrogate | None, key: Key | None = None
 ) -> Pool:
@@ -111,12 +101,15 @@ def propose(
     Raises:
         ValueError: the window cannot be reached.
     """
-    decisions, policy = searcher.decisions, searcher.policy
+    policy = searcher.policy
     rng = generator(searcher.seed, "selection")
     favourite = searcher.favourite()
-    argmax = repair(decisions, favourite[None], window, prefer=policy.preference)
+    argmax = _repaired(searcher, favourite, window)
     seen = _best_seen(looks, window)
-    sampled = draw(policy, rng, max(1, count // 2), window)
+    try:
+        sampled = draw(policy, rng, max(1, count // 2), window)
+    except ValueError:  # the policy has gone where no repair leads back from
+        sampled = argmax.choices
     ranked = (
         sampled[:0]
         if model is None
@@ -214,6 +207,21 @@ def select(
         if rank(again) < rank(evaluation):
             choices, evaluation, origin = local.choices, again, "local"
     return Selection(choices, evaluation, origin, pool, halving, local)
+
+
+def _repaired(searcher: Searcher, favourite: Choices, window: Window) -> Repaired:
+    """The favourite brought into the window; where that fails, the nearest of what was known to be there at first."""
+    decisions = searcher.decisions
+    found = try_repair(decisions, favourite[None], window, prefer=searcher.policy.preference)
+    if found.inside[0]:
+        return found
+    known = reachable(decisions, window, searcher.start.probabilities(), searcher.seed)
+    if not len(known):
+        cost = float(window.limits[0].cost(found.choices)[0])
+        raise ValueError(f"no architecture within {describe(window)} was found, the closest costs {cost:.6g}")
+    moved = changes(decisions, np.broadcast_to(favourite, known.shape), known)
+    nearest = [int(moved.argmin())]
+    return Repaired(known[nearest], moved[nearest], np.ones(1, dtype=bool))
 
 
 def _best_seen(looks: Looks, window: Window) -> Choices:

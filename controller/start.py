@@ -67,6 +67,8 @@ def largest_entropy(
     quantity: str,
     budget: float,
     base: Sequence[Floats] | None = None,
+    *,
+    nearest: bool = False,
 ) -> Start:
     """The distribution of largest entropy (see the top of the file) whose expected cost is the budget.
 
@@ -76,12 +78,15 @@ def largest_entropy(
         quantity: for example `"macs"`.
         budget: in the quantity's units.
         base: what to stay close to, uniform by default; no entry may be 0.
+        nearest: a budget that no distribution has as its mean stands for the nearest one that some has.
 
     Raises:
         ValueError: no distribution has this mean; says the cheapest and the dearest cost.
     """
     tilt = _Tilt(decisions, costs, quantity, base)
     low, high = tilt.extreme(1), tilt.extreme(-1)
+    if nearest:
+        budget = min(max(budget, low[1]), high[1])
     if not low[1] <= budget <= high[1]:
         raise ValueError(
             f"budget {budget:.6g}: architectures of this space have {quantity} from {low[1]:.6g} to {high[1]:.6g}; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +32,7 @@ class Difference:
         return f"{self.mean:+.4f} (95 % interval {self.low:+.4f} to {self.high:+.4f}, {self.pairs} pairs)"
 
 
-def paired(first: NDArray[Any], second: NDArray[Any]) -> Difference:
+def paired(first: Sequence[float] | NDArray[Any], second: Sequence[float] | NDArray[Any]) -> Difference:
     """Compares two sets of architectures scored on the same clips, [N] each; entry i of both has the same cost.
 
     The interval is over architectures, given these clips. Pairing by cost takes out what cost alone explains, the
@@ -105,7 +106,9 @@ class Steering:
     @property
     def ratio(self) -> float:
         """Policy over start."""
-        return self.policy / self.start if self.start else math.inf
+        if self.start == 0:
+            return 1.0 if self.policy == 0 else math.inf
+        return self.policy / self.start
 
     @property
     def steered(self) -> bool:

@@ -62,6 +62,11 @@ class Window:
         """The same window with a further cost that must not exceed `cap`."""
         return replace(self, limits=(*self.limits, Limit(name, cost, 0.0, cap)))
 
+    @property
+    def per_row(self) -> bool:
+        """Whether some bound is given per row."""
+        return any(np.ndim(bound) > 0 for limit in self.limits for bound in (limit.low, limit.high))
+
     def of(self, rows: NDArray[np.intp]) -> Window:
         """The window of some rows, for bounds that are given per row."""
         limits = (replace(limit, low=_of(limit.low, rows), high=_of(limit.high, rows)) for limit in self.limits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -98,6 +98,13 @@ def regular_expression(text: str) -> str:
     return text
 
 
+def check_data_flags(given: Mapping[str, Any], resume: bool) -> None:
+    """Refuses flags of data without data (raises `ValueError`); a run that goes on has its own."""
+    for flag, what in (("group", "a folder of videos"), ("videos", "an annotation file")):
+        if given.get(flag) is not None and given.get("data") is None and not resume:
+            raise ValueError(f"--{flag} is for {what}; give one with --data")
+
+
 def member_names(text: str) -> str:
     """The text, where it names members of a family, such as A0:A5 or A0,A2; raises `ValueError` otherwise."""
     from scaling.members import parse_members
@@ -160,6 +167,35 @@ def add_formulation_flag(group: argparse._ActionsContainer) -> None:
         help="reference: plain library calls in place of what is fast on a CPU (default: fast)",
         **one_of("fast", "reference"),
     )
+
+
+def again(
+    which: str, add_arguments: Callable[[argparse.ArgumentParser], None], args: argparse.Namespace, **more: Any
+) -> str:
+    """The command that was typed, without what makes it a rehearsal or a script's.
+
+    Args:
+        which: such as "search".
+        add_arguments: of that command.
+        args: as its parser read them.
+        more: flags in place of those that were not given, by their names with underscores.
+    """
+    from searchspace.commands import command
+
+    parser = Parser(f"nas {which}", "")
+    add_arguments(parser)
+    places: list[str] = []
+    flags = dict(more)
+    for action in parser._actions:
+        value = getattr(args, action.dest, None)
+        if action.dest in ("dry_run", "json") or value is None or value is False or value == action.default:
+            continue
+        long = next((flag for flag in action.option_strings if flag.startswith("--")), None)
+        if long is None:
+            places += [str(item) for item in (value if isinstance(value, list) else [value])]
+        else:
+            flags[long[2:].replace("-", "_")] = value
+    return command(which, *places, **flags)
 
 
 def speaker(args: argparse.Namespace) -> Callable[[str], None]:

@@ -26,6 +26,7 @@ from experiments.arguments import one_of, read_by, whole
 from experiments.benchmark_results import Point, Results, ahead, curve
 from experiments.errors import finishing
 from searchspace import Budget
+from searchspace.naming import MAX_RUN_NAME, check_run_name, class_name
 from training.interrupt import Interrupt, Interrupted
 from training.run import RunFolder
 
@@ -85,9 +86,9 @@ def run(args: argparse.Namespace) -> int:
         for searcher in args.searcher
         for looks in grid(args.looks)
     ]
-    folder = args.runs / (args.name or f"benchmark-{table.name}")
-    if folder.parent != args.runs or folder.name.startswith("."):
-        raise ValueError(f"--name {args.name!r}: must be a single folder name, such as first-try")
+    name = args.name if args.name is not None else f"benchmark-{class_name(table.name)}"[:MAX_RUN_NAME]
+    check_run_name(name)
+    folder = args.runs / name
     folder.mkdir(parents=True, exist_ok=True)
     with RunFolder(folder, {}, resumed=True):
         results = Results(folder / "results.jsonl", table)

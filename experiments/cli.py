@@ -16,6 +16,7 @@ import sys
 from experiments import allocator, output
 from experiments.arguments import Parser, UsageError, nearest
 from experiments.errors import explain
+from training import openmp
 from training.interrupt import signals_raise
 
 COMMANDS = {
@@ -61,6 +62,7 @@ def main(words: list[str] | None = None) -> int:
         words = sys.argv[1:]
         output.protect()
         allocator.keep_pages()
+        openmp.choose()  # before torch is imported
         ours.enter_context(signals_raise())
     try:
         with ours:
@@ -70,7 +72,7 @@ def main(words: list[str] | None = None) -> int:
     except SystemExit as stop:  # argparse ends --help this way
         return int(stop.code or 0)
     except BaseException as error:
-        found = explain(error)
+        found = explain(error, _flags(words))
         if found is None:
             raise
         line, code = found
@@ -95,6 +97,19 @@ def _run(words: list[str]) -> int:
     command.add_arguments(parser)
     code: int = command.run(parser.parse(rest))
     return code
+
+
+def _flags(words: list[str]) -> set[str]:
+    """The flags of the command that these words name; none where they name no command."""
+    try:
+        name, _ = _find(words)
+    except (UsageError, IndexError):
+        return set()
+    if not name:
+        return set()
+    parser = Parser(name, "")
+    importlib.import_module(f"experiments.{module(name)}").add_arguments(parser)
+    return {flag for action in parser._actions for flag in action.option_strings}
 
 
 def module(name: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from experiments import tables
 from experiments.arguments import read_by, whole
 from searchspace import Clip
+from searchspace.commands import command
 from training.resources import cores
 
 EXAMPLE = """  nas data check my-videos
@@ -85,5 +86,5 @@ def run(args: argparse.Namespace) -> int:
         print(f"does not decode, would be skipped: {name} ({reason})")
     for name in source.damaged:
         print(f"damaged, would be used as far as it decodes: {name}")
-    print(f"next: nas search --data {args.folder}" + (f" --group '{args.group}'" if args.group else ""))
+    print(f"next: {command('search', data=args.folder, videos=args.videos, group=args.group)}")
     return 0

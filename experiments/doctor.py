@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments import allocator, tables
+from experiments.errors import PACKAGE
+from searchspace.commands import command
+from training import openmp
 from training.resources import cores
 
 EXAMPLE = """  nas doctor
@@ -23,7 +26,6 @@ NEEDS = {
     "videos in files (nas search --data, nas data)": ("av", "PIL"),
     "pictures (nas plot, the end of nas search)": ("matplotlib",),
 }
-PACKAGE = {"yaml": "pyyaml", "PIL": "pillow"}
 LITTLE_MEMORY, LITTLE_DISK = 4e9, 1e9
 
 
@@ -67,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     for remark in remarks(machine):
         print(f"    note  {remark}")
     broken = [PACKAGE.get(m, m) for m, item in found.items() if item.problem]
-    print(f"next: pip install {' '.join(broken)}" if broken else "next: nas search --budget 600MFLOPs")
+    print(f"next: pip install {' '.join(broken)}" if broken else f"next: {command('search', budget='600MFLOPs')}")
     return int(bool(broken))
 
 
@@ -124,6 +126,7 @@ def torch_facts() -> dict[str, Any]:
     fast = [flag for flag in ("avx512_bf16", "amx_bf16", "bf16") if flag in flags]
     facts: dict[str, Any] = {
         "torch threads": torch.get_num_threads(),
+        "OpenMP": openmp.described(openmp.library()),
         "bfloat16 on the CPU": f"fast ({', '.join(fast)})" if fast else "works, without hardware support",
     }
     if not torch.cuda.is_available():
@@ -149,6 +152,9 @@ def remarks(machine: dict[str, Any]) -> list[str]:
         lines.append(f"torch computes on {threads} threads, {machine['cores']} cores are free to use: OMP_NUM_THREADS")
     if machine.get("bfloat16 on the CPU", "").startswith("fast"):
         lines.append("this CPU computes bfloat16: network.fuse(torch.bfloat16) is the fastest form for inference")
+    if openmp.is_ours():
+        listed = " ".join(f"{name}={text}" for name, text in openmp.given().items())
+        lines.append(f"programs of your own stay fast beside other ones with {listed}, set before torch is imported")
     if allocator.is_glibc() and allocator.chosen() is None:
         lines.append(f"programs of your own run faster with GLIBC_TUNABLES={allocator.TUNABLES}")
     return lines

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from experiments.arguments import one_of, whole
 from experiments.targets import STREAM_HELP, resolve_architecture
+from searchspace import is_published
+from searchspace.commands import command
 from searchspace.form import WORDS
 
 EXAMPLE = """  nas import modelA0_statedict_v3 --arch a0 -o a0.safetensors
@@ -37,6 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="where to write (default: the name, then .safetensors)"
     )
+
+
+def _whence(arch: str) -> str:
+    """Why that gate."""
+    if not is_published(arch):
+        return f"{arch} has this one"
+    return "the published ones were released with this one (the reference has hard_sigmoid since 2022)"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -66,7 +75,13 @@ def run(args: argparse.Namespace) -> int:
         )
     values = sum(tensor.numel() for tensor in found.network.state_dict().values())
     print(f"network  {own.name}: {values:,} values, {own.classes} classes, gate {own.form.gate}")
+    if found.assumed_gate is not None and own.causal:
+        others = " or ".join(f"--gate {word}" for word in WORDS["gate"] if word != found.assumed_gate)
+        print(
+            f"gate     {found.assumed_gate} was assumed: the file does not say with which gate its stream weights were "
+            f"trained, and {_whence(args.arch)}; with another one, answers are wrong: give {others}"
+        )
     networks.save_weights(found.network, output)
     print(f"wrote    {output}: {output.stat().st_size / 1e6:.1f} MB, with its architecture")
-    print(f"next: nas show {output}")
+    print(f"next: {command('show', output)}")
     return 0

@@ -13,6 +13,7 @@ from typing import Any
 
 from scaling.steps import Step
 from searchspace import Buildable, Cost, cost, published
+from searchspace.commands import command
 from searchspace.published_accuracy import KINETICS_600, published_accuracy
 from searchspace.trained import Record, find_trained, load_trained_architecture
 from training.evaluation_folders import RECORD, evaluations
@@ -166,7 +167,7 @@ def read_entry(word: str, runs: Path) -> Entry:
         raise ValueError(f"{word!r} is no file and no run in {runs}/; give a run or a checkpoint folder")
     folder = find_trained(path)
     if folder is None:
-        raise ValueError(f"{path} holds no trained network; train one with: nas retrain {path}")
+        raise ValueError(f"{path} holds no trained network; train one with: {command('retrain', path)}")
     record, architecture = Record.read(folder), load_trained_architecture(folder)
     in_run = folder.parent.name == "checkpoints"
     home = folder.parent.parent if in_run else folder.parent
@@ -180,7 +181,7 @@ def read_entry(word: str, runs: Path) -> Entry:
         accuracy, measured = record.metrics["accuracy"], "end of training"
         videos = int(record.metrics["clips"]) if "clips" in record.metrics else None
     else:
-        raise ValueError(f"{folder} does not say how accurate it is; measure it with: nas evaluate {word}")
+        raise ValueError(f"{folder} does not say how accurate it is; measure it with: {command('evaluate', path)}")
     return Entry(name, folder, architecture, record, accuracy, videos, measured, judged)
 
 

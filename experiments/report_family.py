@@ -9,6 +9,7 @@ from experiments.retrain_family import find
 from scaling import family
 from scaling.retraining import PREFIX, FamilyTraining, Trained, final_loss, find_group, load_trained
 from scaling.steps import Measured, steps
+from searchspace.commands import command, go_on
 from training.formats import COMMAND
 from training.run import CONFIG, read_json
 
@@ -31,7 +32,7 @@ def find_trained_family(word: str, runs: Path) -> FamilyTraining | None:
         return None
     group = find_group(folder, None, {})
     if group is None:
-        raise ValueError(f"no member of {folder} is trained; train them with: nas retrain {folder} --seeds 3")
+        raise ValueError(f"no member of {folder} is trained; train them with: {command('retrain', folder, seeds=3)}")
     return load_trained(group.path)
 
 
@@ -39,7 +40,7 @@ def entries_of(found: FamilyTraining) -> dict[Trained, Entry]:
     """Its finished runs; raises `ValueError` where there is none."""
     finished = {row: read_entry(str(row.path), found.folder) for row in found.rows if row.accuracy is not None}
     if not finished:
-        again = f"nas retrain {found.folder.parent} --resume --name {found.folder.name}"
+        again = go_on("retrain", found.folder, found.folder.parent)
         raise ValueError(f"no training in {found.folder} is finished; go on with: {again}")
     return finished
 

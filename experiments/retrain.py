@@ -14,6 +14,8 @@ from experiments import evaluation_pictures, retrain_family, retrain_text, table
 from experiments.arguments import (
     add_machine_flags,
     add_run_flags,
+    again,
+    check_data_flags,
     read_by,
     regular_expression,
     set_by,
@@ -25,7 +27,9 @@ from experiments.evaluate import comparison
 from experiments.machine import best_device, machine_defaults
 from experiments.targets import STREAM_HELP, resolve_architecture
 from searchspace import Clip
+from searchspace.commands import go_on
 from searchspace.stored import read_counts
+from training.data import survey
 from training.evaluation_folders import of_retraining, protocols_of
 from training.footprint import KEPT
 from training.formats import RETRAIN_SUMMARY
@@ -62,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--teacher", metavar="NETWORK", help="a trained network whose answers are learned, too")
     data = parser.add_argument_group("data")
     data.add_argument("--data", metavar="DIR|CSV", help="folder of videos, or an annotation file above its clips")
+    data.add_argument("--videos", metavar="DIR", help="the clips of an annotation file (default: beside it)")
     data.add_argument("--group", metavar="REGEX", type=read_by(regular_expression), help="names a file's person")
     data.add_argument(
         "--clip", metavar="TxHxW@FPS", type=read_by(lambda text: str(Clip.parse(text))), help="clips to train on"
@@ -96,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     given = settings(args)
     family = None if args.arch is None else retrain_family.find(args.arch, args.runs)
     if family is not None:
-        return retrain_family.run(args, family, given, say)
+        return retrain_family.run(args, family, given, again("retrain", add_arguments, args), say)
     retrain_family.refuse_flags(args)
     found = resume(args.runs, args.name, "retrain", comparable(given)) if args.resume else None
     architecture = None
@@ -110,15 +115,13 @@ def run(args: argparse.Namespace) -> int:
         given = machine_defaults(given)
         resolved = resolve(architecture, given)
     config = resolved.config
-    if config.data is not None and not Path(config.data).exists():
-        raise ValueError(
-            f"data {config.data!r} does not exist; give a folder with one sub-folder for each class, or an annotation "
-            "file in the form of Kinetics that lies above its clips"
-        )
+    if found is None or not found.finished:
+        survey(config.data, config.videos, config.group)
     if args.dry_run:
         for line in (*resolved.remarks, *retrain_text.planned(resolved)):
             say(line)
         say("dry run: nothing was written")
+        say(f"next: {again('retrain', add_arguments, args)}")
         return 0
     from experiments.plots.live import Live
     from training.retrain import retrain
@@ -136,14 +139,16 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ValueError: a `--set` without a `=`, or a setting given twice.
     """
-    names = ("arch", "stream", "ensemble", "init", "teacher", "data", "group", "clip", "workers", "recipe", "seed")
-    given = {name: getattr(args, name) for name in (*names, "threads", "keep") if getattr(args, name) is not None}
+    names = (
+        "arch", "stream", "ensemble", "init", "teacher", "data", "videos", "group", "clip", "workers", "recipe", "seed",
+        "threads", "keep",
+    )  # fmt: skip
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     given |= {key: getattr(args, name) for name, key in FLAGS.items() if getattr(args, name) is not None}
     if args.device != "auto":
         given["device"] = args.device
     given |= set_by(args.settings, given, "optimizer.lr=0.1")
-    if "group" in given and "data" not in given and not args.resume:
-        raise ValueError("--group is for a folder of videos; give one with --data")
+    check_data_flags(given, args.resume)
     return given
 
 
@@ -164,7 +169,7 @@ def draw(folder: Path) -> dict[str, Any]:
 
 
 def _finish(args: argparse.Namespace, folder: Path, say: Any) -> int:
-    with finishing(folder, f"nas retrain --resume --name {folder.name}"):
+    with finishing(folder, go_on("retrain", folder)):
         summary, protocols = draw(folder), protocols_of(of_retraining(folder))
     if args.json:
         tables.print_json({"run": str(folder), **summary, "protocols": protocols})

@@ -9,6 +9,7 @@ from typing import Any
 
 import searchspace
 from searchspace import Architecture, Budget, Clip, Space
+from searchspace.commands import go_on
 from searchspace.stored import COUNT, naming, read_records, read_table
 from training.formats import COMMAND, LOOK, MOMENT, POINT, SEARCH_CONFIG, SEARCH_SUMMARY, policy_of
 from training.run import CONFIG, SPACE, SUMMARY, read_json
@@ -139,7 +140,7 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """The content of summary.json; raises `ValueError` while the run is not finished."""
         if not self.finished:
-            raise ValueError(f"{self.folder} is not finished; go on with: nas search --resume --name {self.name}")
+            raise ValueError(f"{self.folder} is not finished; go on with: {go_on('search', self.folder)}")
         return read_json(self.folder / SUMMARY, SEARCH_SUMMARY)
 
     @functools.cached_property

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import scale_text, tables
-from experiments.arguments import add_run_flags, member_names, one_of, read_by, speaker, whole
+from experiments.arguments import add_run_flags, again, check_data_flags, member_names, one_of, read_by, speaker, whole
 from experiments.errors import finishing
 from scaling import family
 from scaling.base import newest_search
@@ -23,8 +23,9 @@ from scaling.members import name_of
 from scaling.proposals import SAMPLERS
 from scaling.scale import COMMAND, check, given_coefficients, open_base
 from searchspace import Budget, Clip
+from searchspace.commands import go_on
 from training.resources import cores
-from training.run import check_new, resume
+from training.run import check_new, resume, settled
 
 EXAMPLE = """  nas scale --coeffs random --trials 12
   nas scale runs/search-1 --coeffs random --workers 2 --name family
@@ -109,8 +110,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     data = parser.add_argument_group("data")
     data.add_argument(
-        "--data", metavar="DIR", help="folder of videos, one sub-folder a class (default: built-in motion)"
+        "--data",
+        metavar="DIR|CSV",
+        help="folder of videos, one sub-folder a class, or an annotation file in the form of Kinetics above its clips "
+        "(default: built-in motion)",
     )
+    data.add_argument("--videos", metavar="DIR", help="the clips of an annotation file (default: beside it)")
     data.add_argument("--group", metavar="REGEX", help="its group names the person or recording of a file")
     data.add_argument("--seed", type=whole(0), metavar="N", help="of everything random (default: 0)")
     where = parser.add_argument_group("where")
@@ -130,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
     """Checks everything that can be checked without torch, then scales and draws."""
     say = speaker(args)
     given = _given(args)
-    found = resume(args.runs, args.name, COMMAND, given) if args.resume else None
+    found = resume(args.runs, args.name, COMMAND, settled(given)) if args.resume else None
     if found is None:
         check_new(args.runs, args.name)
         if "base" not in given:
@@ -139,6 +144,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         config = found.settings(ScaleConfig.stored)
         given = config.to_dict()
+        if found.finished:
+            say(f"{found.path} is finished")
+            return _finish(args, family.load(found.path), say)
     base = open_base(config, args.runs)
     check(config, base)
     if args.latency is not None:  # a mistake in it is answered before the search
@@ -155,6 +163,7 @@ def run(args: argparse.Namespace) -> int:
             say(line)
     if args.dry_run:
         say("dry run: nothing was written")
+        say(f"next: {again(COMMAND, add_arguments, args)}")
         return 0
     from experiments.plots.live import Live
     from scaling.scale import scale
@@ -176,8 +185,7 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
     """The settings that were given, by their names in `ScaleConfig`."""
     names = [field.name for field in dataclasses.fields(ScaleConfig)]
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    if given.get("group") is not None and given.get("data") is None and not args.resume:
-        raise ValueError("--group is for a folder of videos; give one with --data")
+    check_data_flags(given, args.resume)
     searched = given.get("coeffs", "random") == "random"
     ignored = [name for name in ("trials", "sampler", "asynchronous") if name in given]
     if not searched and ignored:
@@ -203,7 +211,7 @@ def _finish(args: argparse.Namespace, result: family.Family, say: Callable[[str]
         if "state_bytes" in axes and not result.members[0].state_bytes:
             axes.remove("state_bytes")
             say("no picture over state: these networks see whole clips and keep none")
-        with finishing(result.folder, f"nas scale --resume --name {result.folder.name}"):
+        with finishing(result.folder, go_on(COMMAND, result.folder)):
             files = [picture.draw(result, axis) for axis in axes]
             if args.latency is not None:
                 latencies = read_latencies(args.latency, [member.name for member in result.members])

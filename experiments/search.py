@@ -14,10 +14,11 @@ from typing import Any
 from controller.searchers import SEARCHERS
 from experiments import search_text, tables
 from experiments.arguments import (
-    Parser,
     add_formulation_flag,
     add_machine_flags,
     add_run_flags,
+    again,
+    check_data_flags,
     one_of,
     read_by,
     regular_expression,
@@ -29,6 +30,8 @@ from experiments.errors import finishing
 from experiments.machine import best_device, machine_defaults
 from experiments.run_files import Run
 from searchspace import Budget, Clip
+from searchspace.commands import command
+from training.data import survey
 from training.problem import Problem, build
 from training.run import check_new, resume
 from training.search_config import SearchConfig
@@ -55,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--clip",
         type=read_by(lambda text: str(Clip.parse(text))),
         metavar="TxHxW@FPS",
-        help="clip at which budgets are counted (default: 8x128x128@5)",
+        help="clip at which budgets are counted (default: the space's own, of movinet 8x128x128@5)",
     )
     what.add_argument(
         "--stream", action="store_const", const=True, help="search causal networks, which run frame by frame"
@@ -68,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of videos, one sub-folder a class, or an annotation file in the form of Kinetics above its clips "
         "(default: built-in motion)",
     )
+    data.add_argument("--videos", metavar="DIR", help="the clips of an annotation file (default: beside it)")
     data.add_argument(
         "--group",
         metavar="REGEX",
@@ -120,12 +124,10 @@ def run(args: argparse.Namespace) -> int:
         config = SearchConfig.resolve(**given)
     else:  # the run's own settings, the machine's included
         config = found.settings(SearchConfig.stored)
-    if config.data is not None and not Path(config.data).exists():
-        raise ValueError(
-            f"data {config.data!r} does not exist; give a folder with one sub-folder for each class, or an annotation "
-            "file in the form of Kinetics that lies above its clips"
-        )
-    problem = build(config)
+    if found is not None and found.finished:
+        say(f"{found.path} is finished")
+        return _finish(args, found.path, say)
+    problem = build(config, survey(config.data, config.videos, config.group))
     for line in search_text.understood(problem):
         say(line)
     if args.dry_run:
@@ -148,16 +150,14 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
         ValueError: a `--set` without a `=`, or a setting given twice.
     """
     flags = (
-        "budgets", "clip", "space", "stream", "data", "group", "workers", "steps", "search_resolution", "searcher",
-        "recipe", "start", "warmup", "kernels", "optimizer", "precision", "formulation", "seed",
-        "threads",
+        "budgets", "clip", "space", "stream", "data", "videos", "group", "workers", "steps", "search_resolution",
+        "searcher", "recipe", "start", "warmup", "kernels", "optimizer", "precision", "formulation", "seed", "threads",
     )  # fmt: skip
     given = {name: getattr(args, name) for name in flags if getattr(args, name) is not None}
     if args.device != "auto":
         given["device"] = args.device
     given |= set_by(args.settings, given, "beta=-0.07")
-    if given.get("group") is not None and given.get("data") is None and not args.resume:
-        raise ValueError("--group is for a folder of videos; give one with --data")
+    check_data_flags(given, args.resume)
     return SearchConfig.settled(given)
 
 
@@ -172,31 +172,15 @@ def _dry_run(args: argparse.Namespace, problem: Problem, say: Any) -> int:
     if args.json:
         tables.print_json({**search_text.plan(problem), "estimate": dataclasses.asdict(expected)})
     say("dry run: nothing was written")
-    say(f"next: nas search {' '.join(_words(args))}")
+    say(f"next: {again('search', add_arguments, args, budget=None if args.resume else SearchConfig.budgets[0])}")
     return 0
-
-
-def _words(args: argparse.Namespace) -> list[str]:
-    """The same command without --dry-run, as far as flags that matter go."""
-    import shlex
-
-    parser = Parser("nas search", "")
-    add_arguments(parser)
-    words: list[str] = [] if args.budgets or args.resume else ["--budget", SearchConfig.budgets[0]]
-    for name, value in vars(args).items():
-        if name in ("dry_run", "json") or value in (None, False, []) or value == parser.get_default(name):
-            continue
-        flag = "--" + {"budgets": "budget", "settings": "set"}.get(name, name.replace("_", "-"))
-        for item in value if isinstance(value, list) else [value]:
-            words += [flag] if item is True else [flag, shlex.quote(str(item))]
-    return words
 
 
 def _finish(args: argparse.Namespace, folder: Path, say: Any) -> int:
     from experiments.plot import draw_missing
 
     found = Run.open(folder)
-    with finishing(folder, f"nas plot {folder}"):
+    with finishing(folder, command("plot", folder)):
         draw_missing(found)
     if args.json:
         tables.print_json({"run": str(folder), "architecture": str(folder / "best" / "arch.json"), **found.summary})

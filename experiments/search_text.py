@@ -10,6 +10,7 @@ from controller.front import wilson
 from experiments import tables
 from experiments.run_files import Run
 from searchspace import Budget, Clip, Space, cost, format_quantity, published, published_names
+from searchspace.commands import command
 from searchspace.cost import halve
 from training.problem import Problem
 
@@ -136,8 +137,7 @@ def result(found: Run) -> list[str]:
         f"repair changed {argmax['decisions_changed_by_repair']} decisions",
         f"winner against {uniform['count']} uniform samples repaired to the budget, same clips: lower loss than "
         f"{uniform['beaten_by_winner']}; their mean accuracy is {uniform['accuracy']:.1%}",
-        f"policy minus uniform at the same costs: {gain['mean']:+.1%} accuracy "
-        f"(95 % interval {gain['low']:+.1%} to {gain['high']:+.1%}, {gain['pairs']} pairs)",
+        f"policy minus uniform at the same costs: {_gain(gain)}",
         f"steering: median distance to the target {steering['policy']:.1%}, {steering['start']:.1%} at the start",
     ]
     if summary["validation"] is not None:
@@ -152,8 +152,17 @@ def result(found: Run) -> list[str]:
     lines += [
         f"architecture: {found.folder / 'best' / 'arch.json'}",
         f"front: {front} networks, {found.folder / 'pareto.html'} and .png; policy: {found.folder / 'policy.png'}",
-        f"next: nas retrain {found.folder}",
-        f"      nas show {found.folder}",
-        f"      nas cost {found.folder / 'best' / 'arch.json'} --clip 16x172x172@5",
+        f"next: {command('retrain', found.folder)}",
+        f"      {command('show', found.folder)}",
+        f"      {command('cost', found.folder / 'best' / 'arch.json', clip='16x172x172@5')}",
     ]
     return lines
+
+
+def _gain(gain: dict[str, Any]) -> str:
+    if gain["mean"] is None:
+        return "no uniform sample could be brought to such a cost"
+    if gain["low"] is None:
+        return f"{gain['mean']:+.1%} accuracy (1 pair)"
+    interval = f"95 % interval {gain['low']:+.1%} to {gain['high']:+.1%}, {gain['pairs']} pairs"
+    return f"{gain['mean']:+.1%} accuracy ({interval})"

@@ -43,6 +43,11 @@ def resolve(word: str, runs: Path = Path("runs"), stream: bool = False) -> Build
     raise ValueError(f"{word!r} is no file, no run in {runs}/, and no published network ({', '.join(known)}){near}")
 
 
+def typed(word: str, runs: Path) -> str:
+    """The word as a command that looks for runs elsewhere takes it, too: a run by its path."""
+    return str(runs / word) if not is_published(word) and not Path(word).exists() else word
+
+
 def resolve_architecture(word: str, runs: Path = Path("runs"), stream: bool = False) -> Buildable:
     """Like `resolve`; a run stands for its winner."""
     found = resolve(word, runs, stream)

@@ -12,6 +12,7 @@ Shapes: N streams, C channels, T frames, H x W map.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,12 +21,20 @@ from torch import Tensor, nn
 from networks import layers, temporal
 from networks.formulations import same_padding
 from networks.temporal import State
+from networks.tensors import check_tensor, check_tensors
 from searchspace import STREAM, Form, Kernel, squeeze_width
 from searchspace.clip import SHIFT_SHARE
 
 
 class _Piece(nn.Module):
-    """What the modules below share: a checked state."""
+    """What the modules below share: checked frames and a checked state."""
+
+    def __call__(self, x_NCTHW: Tensor, state: Mapping[str, Tensor] | None = None) -> Any:
+        """`forward`, for tensors only; raises `ValueError` for anything else."""
+        check_tensor(x_NCTHW, "frames")
+        if state is not None:
+            check_tensors(state)
+        return super().__call__(x_NCTHW, state)
 
     def _checked(self, state: Mapping[str, Tensor] | None, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Refuses a state with other tensors than `shapes` names."""

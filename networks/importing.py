@@ -32,11 +32,14 @@ class Imported:
         network: in evaluation mode; its architecture says where the weights come from.
         file: what was read.
         replaced_classes: outputs of the file's classifier where that was replaced, else None.
+        assumed_gate: the architecture's gate, where neither the file nor the caller says with which one the weights
+            were trained; else None.
     """
 
     network: MoViNet
     file: WeightFile
     replaced_classes: int | None
+    assumed_gate: str | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +93,7 @@ def import_weights(
     wanted = _single(find(architecture, stream)) if architecture is not None else stated
     if wanted is None:
         raise ValueError(f"{file.path} does not say of which network it is; give --arch, such as --arch a0")
+    assumed = stated is None and gate is None
     if stated is not None and gate is None:
         gate = stated.form.gate
     if wanted is stated:
@@ -116,7 +120,7 @@ def import_weights(
         raise ValueError(f"{file.path}: values that are not finite in {_some(broken)}; the file is damaged")
     network.load_state_dict(fit.tensors)
     network.architecture = _with_origin(network.architecture, file, stated)
-    return Imported(network.eval(), file, fit.classes)
+    return Imported(network.eval(), file, fit.classes, network.architecture.form.gate if assumed else None)
 
 
 def _single(found: Buildable | None) -> Architecture | None:

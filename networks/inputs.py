@@ -11,6 +11,7 @@ from torch import Tensor
 
 from networks import states
 from networks.temporal import StateLike
+from networks.tensors import check_tensor, check_tensors
 from searchspace import Buildable
 from searchspace.schema import nearest
 
@@ -35,6 +36,7 @@ def check_clip(clip: Tensor, dtypes: tuple[torch.dtype, ...], values: bool) -> N
     Raises:
         ValueError: rank, channels, an empty axis, dtype or values.
     """
+    check_tensor(clip, "clip")
     expected = "expected [clips, 3, frames, height, width], float RGB in [0, 1]"
     shape = list(clip.shape)
     if clip.dim() != 5 or clip.shape[1] != RGB:
@@ -70,6 +72,7 @@ def check_inference(clip: Tensor, name: str) -> None:
     Raises:
         ValueError: such a call.
     """
+    check_tensor(clip, "clip")
     if clip.requires_grad and torch.is_grad_enabled():
         raise ValueError(
             f"clip wants a gradient and network {name!r} is fused, which gives none; call the network it was made of"
@@ -97,6 +100,7 @@ def check_state(
     Raises:
         ValueError: names the first tensor that does not fit, its shape, dtype or counts, and what was expected.
     """
+    check_tensors(state)
     size = clip.shape[3:] if clip is not None else (1, 1)
     expected = states.shapes(architecture, *size)
     remedy = f"give a state of network {architecture.name!r}: network.initial_state(batch, height, width)"

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from networks.temporal import BUFFER, POOL, POOL_COUNT, POSITION, State, StateLike
+from networks.tensors import check_tensors
 from searchspace import Buildable, Ensemble, Position
 from searchspace.cost import halve
 
@@ -144,8 +145,9 @@ def gather(state: StateLike, rows: Sequence[int] | Tensor) -> State:
     """Some streams of a batch, in the order of `rows`.
 
     Raises:
-        ValueError: a row that the state does not have.
+        ValueError: a row that the state does not have, or what is no state.
     """
+    check_tensors(state)
     index = _index(state, rows)
     return {name: tensor[index.to(tensor.device)] for name, tensor in state.items()}
 
@@ -156,6 +158,8 @@ def scatter(state: StateLike, rows: Sequence[int] | Tensor, streams: StateLike) 
     Raises:
         ValueError: other tensors or shapes, a row twice, or one that the state does not have.
     """
+    check_tensors(state)
+    check_tensors(streams)
     index = _index(state, rows)
     if len(set(index.tolist())) != len(index):
         raise ValueError(f"rows {index.tolist()}: each row at most once")
@@ -179,8 +183,9 @@ def reset(state: StateLike, rows: Sequence[int] | Tensor | None = None) -> State
     """The state with some streams, or all, at their start.
 
     Raises:
-        ValueError: a row that the state does not have.
+        ValueError: a row that the state does not have, or what is no state.
     """
+    check_tensors(state)
     if rows is None:
         return {name: torch.zeros_like(tensor) for name, tensor in state.items()}
     index = _index(state, rows)

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from networks import states
 from networks.ensemble import Fused, Network
+from networks.inputs import RGB
 from networks.temporal import State
+from networks.tensors import check_tensor
 from searchspace.schema import show
 
 RATE_TOLERANCE = 0.1  # relative difference of frame rates that goes without a word; 25 / 3 is written 8 and 8.3
@@ -72,8 +74,13 @@ class Stream:
         Raises:
             ValueError: a frame that does not fit the network or the frames before.
         """
-        if frame.dim() not in (3, 4):
-            raise ValueError(f"frame has shape {list(frame.shape)}; expected [3, height, width] or a batch of such")
+        check_tensor(frame, "frame")
+        if frame.dim() not in (3, 4) or frame.shape[-3] != RGB:
+            last = frame.dim() in (3, 4) and frame.shape[-1] == RGB
+            hint = "; channels stand last, use frame.movedim(-1, -3)" if last else ""
+            raise ValueError(
+                f"frame has shape {list(frame.shape)}; expected [3, height, width] or a batch of such{hint}"
+            )
         frames = frame if frame.dim() == 4 else frame[None]
         if self.state is None:
             self.state = self.network.initial_state(len(frames), *frames.shape[2:])

@@ -12,6 +12,8 @@ from typing import Any
 from networks.create import create
 from networks.ensemble import Network
 from networks.weights import save_weights, stated_architecture
+from searchspace.commands import command
+from searchspace.naming import check_classes
 from searchspace.trained import ARCHITECTURE, RECORD, WEIGHTS, Record, find_trained, load_trained_architecture, versions
 from searchspace.weights_header import is_safetensors
 
@@ -56,11 +58,13 @@ def save_trained(
         The folder.
 
     Raises:
-        ValueError: another number of classes than the network has, or what is not plain data.
+        ValueError: another number of classes than the network has, names of classes that could not be read back
+            (`searchspace.naming.check_classes`), or what is not plain data.
         OSError: the disk is full or cannot be written; a folder of that name is as it was.
     """
     final = Path(folder)
     _check_classes(classes, network, "classes")
+    check_classes(classes, "the network")
     record = Record(
         classes=tuple(classes), recipe=recipe, data=data, metrics=metrics, step=step, versions=versions(*_PACKAGES)
     ).to_json()
@@ -127,10 +131,10 @@ def _load_file(file: Path) -> Trained:
 
 def _remedy(place: Path) -> str:
     if place.is_file() and place.suffix in (".pt", ".pth", ".bin", ".ckpt", ".index"):
-        return f"weights of other projects become such a file with: nas import {place}"
+        return f"weights of other projects become such a file with: {command('import', place)}"
     if (place / RECORD).is_file():
         return "it is a state to go on from; give the run, or its checkpoints/best"
-    return f"train them with: nas retrain {place}"
+    return f"train them with: {command('retrain', place)}"
 
 
 def _check_classes(classes: Sequence[str], network: Network, where: str) -> None:

@@ -16,7 +16,9 @@ from controller.window import Window
 from scaling.mapping import bring_to
 from scaling.members import check_scaled_by
 from searchspace import Architecture, Budget, Choices, Clip, ClipLike, Probabilities, Space, cost, format_quantity
+from searchspace.commands import go_on
 from searchspace.stored import read_records
+from training.feasible import check_budgets
 from training.formats import COMMAND, MOMENT, policy_of
 from training.run import CONFIG, SUMMARY, read_json
 from training.seeds import generator
@@ -72,7 +74,7 @@ class Base:
         decisions, costs = self.space.decisions, self.space.costs()
         rows = self.choices[None]
         if count > 1:
-            start = self.policy or largest_entropy(decisions, costs, "macs", self.macs).probabilities
+            start = self.policy or largest_entropy(decisions, costs, "macs", self.macs, nearest=True).probabilities
             drawn = decisions.sample(generator(seed, "networks of a trial"), count - 1, start)
             found = try_repair(decisions, drawn, Window.around("macs", costs.macs, float(self.macs), BELOW, ABOVE))
             if not found.inside.all():
@@ -107,7 +109,8 @@ def find_base(word: str, runs: Path, budget: str, clip: ClipLike | None, classes
     """
     wanted = None if clip is None else Clip.of(clip)
     if word in searchspace.names() or word.endswith((".yaml", ".yml")):
-        return _of_space(_at(searchspace.load(word).with_classes(classes), wanted), budget)
+        space = searchspace.load(word).with_classes(classes)
+        return _of_space(space if wanted is None else space.at(wanted), budget)
     for folder in (Path(word), runs / word):
         if (folder / CONFIG).is_file():
             return _of_run(folder, wanted)
@@ -122,7 +125,7 @@ def _of_run(folder: Path, clip: Clip | None) -> Base:
     if command != "search":
         raise ValueError(f"{folder} is a run of nas {command}, and only searches have a winner; give one of those")
     if not (folder / SUMMARY).is_file():
-        raise ValueError(f"{folder} is not finished; go on with: nas search --resume --name {folder.name}")
+        raise ValueError(f"{folder} is not finished; go on with: {go_on('search', folder)}")
     architecture = Architecture.load(folder / "best" / "arch.json")
     space = searchspace.load(folder / "space.yaml").with_classes(architecture.classes)
     file = folder / "policy.jsonl"
@@ -132,14 +135,14 @@ def _of_run(folder: Path, clip: Clip | None) -> Base:
         vectors = policy_of(moments[-1], space.decisions, str(file)).values()
         policy = [np.array(vector, dtype=np.float64) for vector in vectors]
     note = f"base: the winner of {folder}"
-    return _point(_at(space, clip or architecture.clip), architecture, note, policy)
+    return _point(space.at(clip or architecture.clip), architecture, note, policy)
 
 
 def _of_architecture(architecture: Architecture, clip: Clip | None) -> Base:
     named = architecture.provenance.get("space")
     space = searchspace.load(named if isinstance(named, str) and named in searchspace.names() else "movinet")
     space = (space.streaming() if architecture.causal else space).with_classes(architecture.classes)
-    return _point(_at(space, clip or architecture.clip), architecture, f"base: {architecture.name}", None)
+    return _point(space.at(clip or architecture.clip), architecture, f"base: {architecture.name}", None)
 
 
 def _point(space: Space, architecture: Architecture, note: str, policy: Probabilities | None) -> Base:
@@ -150,20 +153,15 @@ def _point(space: Space, architecture: Architecture, note: str, policy: Probabil
     if found.changes:
         shown = ", ".join(found.changes[:3]) + (" ..." if len(found.changes) > 3 else "")
         notes.append(f"note: not a point of space {space.name!r}: {len(found.changes)} things differ ({shown})")
-        row = _repaired(space, row, macs)
+        window = Window.around("macs", space.costs().macs, float(macs), BELOW, ABOVE)
+        row = _repaired(space, row, window, f"of {_amount(macs)}")
     name = architecture.name if not found.changes else f"{architecture.name} in {space.name}"
     return Base(space, space.architecture(row, name[:200]), tuple(notes), policy)
 
 
 def _of_space(space: Space, budget: str) -> Base:
-    wanted = check_scaled_by(Budget.parse(budget)).of_form(space.form)
-    quantity, target = wanted.quantity, wanted.limit(space.clip)
-    low, high = space.costs().bounds(quantity)
-    if not low <= target <= high:
-        raise ValueError(
-            f"budget {budget} is outside space {space.name!r} at clip {space.clip}, whose networks cost "
-            f"{format_quantity(quantity, low)} to {format_quantity(quantity, high)}; give one between them"
-        )
+    found = check_budgets(space, space.clip, [check_scaled_by(Budget.parse(budget))], seed=0)
+    target = format_quantity(found.asked[0].quantity, found.limits[0])
     a2 = searchspace.published("a2")
     if len(a2.blocks) == len(space.blocks):
         row, which = space.nearest(a2).choices, "nearest to the published A2"
@@ -172,28 +170,17 @@ def _of_space(space: Space, budget: str) -> Base:
             space.decisions.canonical(((space.decisions.sizes - 1) // 2).astype(np.int8)),
             "nearest to its middle",
         )
-    architecture = space.architecture(_repaired(space, row, target, quantity), f"{space.name}-base")
-    amount = format_quantity(quantity, target)
-    note = f"base: the point of space {space.name!r} {which}, {amount} at clip {space.clip}"
+    architecture = space.architecture(_repaired(space, row, found.window(), f"of {target}"), f"{space.name}-base")
+    note = f"base: the point of space {space.name!r} {which}, {target} at clip {space.clip}"
     return Base(space, architecture, (note,))
 
 
-def _repaired(space: Space, row: Choices, amount: float, quantity: str = "macs") -> Choices:
-    """The row brought to a cost."""
-    costs = functools.partial(space.costs().of, quantity)
-    window = Window.around(quantity, costs, float(amount), BELOW, ABOVE)
+def _repaired(space: Space, row: Choices, window: Window, what: str) -> Choices:
     found = bring_to(space, row[None], window)
     if not found.inside[0]:
-        raise ValueError(
-            f"no network of {format_quantity(quantity, amount)} was found in space {space.name!r}; give another base "
-            "or budget"
-        )
+        raise ValueError(f"no network {what} was found in space {space.name!r}; give another base or budget")
     repaired: Choices = found.choices[0]
     return repaired
-
-
-def _at(space: Space, clip: Clip | None) -> Space:
-    return space if clip is None else dataclasses.replace(space, clip=clip, source={**space.source, "clip": str(clip)})
 
 
 def _amount(macs: float) -> str:

@@ -44,7 +44,8 @@ class ScaleConfig:
         budget: cost of the base where it comes from a space.
         clip: shape at which costs are counted; None for the base's own.
         search_resolution: shorter side of the base's training clips; None for the largest that costs at most 45 MMACs.
-        data: folder of videos, or None for the built-in motion data.
+        data: folder of videos or annotation file, or None for the built-in motion data.
+        videos: folder of the clips of an annotation file; None for its own.
         group: regular expression whose first group names the person or recording of a file.
         seed: of everything random.
         batch: clips a training step.
@@ -72,6 +73,7 @@ class ScaleConfig:
     clip: str | None = None
     search_resolution: int | None = None
     data: str | None = None
+    videos: str | None = None
     group: str | None = None
     seed: int = 0
     batch: int = 16

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from scaling import jobs
 from scaling.jobs import Job
+from training import openmp
 from video.processes import WorkerPool, worker_pool
 
 TRIES = 3
@@ -71,8 +72,8 @@ def run_in_processes(work: Jobs, settings: Mapping[str, Any], workers: int) -> N
                 lost[job.key] = lost.get(job.key, 0) + 1
                 if lost[job.key] >= TRIES:
                     raise ValueError(
-                        f"the process of training {job.key!r} died {TRIES} times (out of memory?); lower --workers or "
-                        "--search-resolution, then go on with --resume"
+                        f"the process of training {job.key!r} died {TRIES} times (out of memory?); lower --workers "
+                        "and go on with --resume, or start anew with a smaller --search-resolution"
                     ) from None
 
 
@@ -80,7 +81,7 @@ def run_in_processes(work: Jobs, settings: Mapping[str, Any], workers: int) -> N
 def _workers(count: int) -> Iterator[WorkerPool]:
     """Processes that end amid their jobs where an error or Ctrl-C leaves the block: a resume begins these jobs anew."""
     before = set(multiprocessing.active_children())
-    with worker_pool(count) as pool:
+    with openmp.inherited(), worker_pool(count) as pool:
         try:
             yield pool
         except BaseException:

@@ -38,7 +38,7 @@ MAX_BYTES = 50_000_000
 _FACTORS = dict.fromkeys((*DIMENSIONS, "macs"), AMOUNT)
 FAMILY: dict[str, Any] = {
     "schema": str,
-    "coefficients": dict.fromkeys(DIMENSIONS, AMOUNT),
+    "coefficients": dict,
     "space": str,
     "base": {"clip": str},
     "members": Some(

@@ -118,7 +118,7 @@ _sources: dict[tuple[Any, ...], video.Source] = {}
 def open_data(config: ScaleConfig, clip: ClipLike, scan_cache: str | None = None) -> video.Source:
     """The data at a clip shape; the last few are kept, with what they have rendered."""
     clip = Clip.of(clip)
-    key = (config.data, config.group, config.seed, clip)
+    key = (config.data, config.videos, config.group, config.seed, clip)
     if key not in _sources:
         while len(_sources) >= 3:
             del _sources[next(iter(_sources))]
@@ -126,6 +126,11 @@ def open_data(config: ScaleConfig, clip: ClipLike, scan_cache: str | None = None
             _sources[key] = video.MotionSource(config.seed, clip, sizes={PART: HELD_OUT}, cache_bytes=1 << 28)
         else:
             _sources[key] = video.FolderSource(
-                config.data, clip, seed=config.seed, group=config.group, scan_cache=scan_cache
+                config.data,
+                clip,
+                seed=config.seed,
+                videos=config.videos,
+                group=config.group,
+                scan_cache=scan_cache,
             )
     return _sources[key]

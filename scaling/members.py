@@ -61,7 +61,7 @@ class Member:
         return Window.around("macs", self.space.costs().macs, self.target, BELOW, ABOVE)
 
     def check(self) -> None:
-        """Raises `ValueError` where no network of the space meets the target."""
+        """Raises `ValueError` where the target is outside of what the networks of the space cost."""
         low, high = self.space.costs().bounds("macs")
         if not low <= self.target * (1 + ABOVE) or not self.target * (1 - BELOW) <= high:
             side = "below the cheapest" if self.target < low else "above the dearest"

@@ -18,12 +18,14 @@ from scaling.members import name_of, parse_members
 from scaling.side_by_side import Task, run_here, run_in_processes, run_on_ray
 from scaling.steps import Measured
 from searchspace import Clip, ClipLike, cost
+from searchspace.commands import go_on
+from searchspace.naming import located
 from searchspace.schema import Fields
-from searchspace.stored import Maybe, naming, read_table
+from searchspace.stored import SHARE, Maybe, Whole, naming, read_table
 from training import retrain_config
 from training import run as runs_module
-from training.data import open_source
-from training.formats import COMMAND, RETRAIN_SUMMARY, STEP
+from training.data import keep_description, open_source, survey
+from training.formats import COMMAND, STEP
 from training.interrupt import Interrupt, Interrupted, exit_code
 from training.ledger import Ledger
 from training.progress import Progress, Silent
@@ -99,7 +101,7 @@ class Plan:
         schedule = config.recipe.schedule
         if config.data is None:
             return round(schedule.epochs * schedule.epoch_clips)
-        data = Path(config.data)
+        data = located(config.data)
         return round(schedule.epochs * len(find_videos(data).train)) if data.is_dir() else None
 
 
@@ -149,7 +151,7 @@ class FamilyTraining:
         for name, rows in sorted(found.items()):
             accuracies = tuple(row.accuracy for row in rows if row.accuracy is not None)
             losses = tuple(loss for row in rows if (loss := final_loss(row.path)) is not None)
-            summary = read_json(rows[0].path / SUMMARY, RETRAIN_SUMMARY)
+            summary = read_json(rows[0].path / SUMMARY, {"clips": Whole(1), "classes": Whole(1)})
             measured.append(Measured(name, accuracies, losses, summary["clips"], summary["classes"]))
         return measured
 
@@ -176,8 +178,8 @@ def plan(
         if key in given:
             raise ValueError(f"{key!r} is not for families: {why}; train a member, such as {found.folder / 'A0.json'}")
     if "data" not in given:
-        home = read_json(found.folder / CONFIG, {"data?": Maybe(str), "group?": Maybe(str)})
-        given |= {key: home.get(key) for key in ("data", "group")} | {k: v for k, v in given.items() if k == "group"}
+        home = read_json(found.folder / CONFIG, {"data?": Maybe(str), "videos?": Maybe(str), "group?": Maybe(str)})
+        given = {key: home.get(key) for key in ("data", "videos", "group")} | given
         remarks.append(f"data: {given['data'] or 'built-in motion'}, on which the family was made")
     base, motion = Clip.parse(found.data["base"]["clip"]), given["data"] is None
     clip = given.pop("clip", MOTION_CLIP if motion else None)
@@ -295,13 +297,17 @@ def retrain_family(
     found = family.load(Path(folder))
     group = find_group(found.folder, name, comparable(given, members, seeds)) if resume else None
     planned = plan(found, given, members, seeds) if group is None else restore(found, group.config)
+    if group is None or not group.finished:
+        shared = planned.trainings[0].resolved.config
+        survey(shared.data, shared.videos, shared.group)
     if group is None:
         group = runs_module.create(found.folder, name, PREFIX, planned.config)
     with group:
         try:
-            return _run(group, planned, workers, ray, progress)
+            with group.starting():
+                return _run(group, planned, workers, ray, progress)
         except KeyboardInterrupt as stop:
-            again = f"nas retrain {found.folder} --resume --name {group.path.name}"
+            again = go_on("retrain", group.path, found.folder)
             message = f"stopped; every training is saved, go on with: {again}"
             raise Interrupted(exit_code(stop), message) from None
 
@@ -316,8 +322,8 @@ def _run(
         if _finished(group.path / task.name) is not None:
             progress.line(f"{task.name} is finished")
     missing = [task for task in tasks if _finished(group.path / task.name) is None]
-    if len(missing) > 1 and (ray is not None or workers > 1):
-        _look_through(planned.trainings[0].resolved.config, group.path, progress)
+    if missing and planned.config["data"] is not None:
+        _compare_data(planned.trainings[0].resolved, group, progress)
     errors = _train(missing, ledger, workers, ray, int(planned.config["threads"]), progress)
     rows = tuple(_row(training, group.path, errors) for training in planned.trainings)
     result = FamilyTraining(group.path, rows)
@@ -326,18 +332,23 @@ def _run(
     return result
 
 
-def _look_through(config: RetrainConfig, folder: Path, progress: Progress) -> None:
-    """Looks through videos once, before several trainings would do it at a time; what it finds is kept for them."""
-    if config.data is not None:
-        open_source(
-            config.data,
-            config.clip,
-            seed=config.seed,
-            group=config.group,
-            workers=config.workers,
-            folder=folder,
-            progress=progress,
-        )
+def _compare_data(resolved: Resolved, group: runs_module.RunFolder, progress: Progress) -> None:
+    """Looks through the data once, before several trainings would do it at a time, and compares it with the group's.
+
+    Every training compares it with its own, too: they differ in their seeds, and so in their splits.
+    """
+    config = resolved.config
+    source = open_source(
+        config.data,
+        config.clip,
+        seed=config.seed,
+        group=config.group,
+        videos=config.videos,
+        workers=config.workers,
+        folder=group.path,
+        progress=progress,
+    )
+    keep_description(group, source)
 
 
 def find_group(folder: Path, name: str | None, given: Mapping[str, Any]) -> runs_module.RunFolder | None:
@@ -397,7 +408,7 @@ def _train(
 def _finished(run: Path) -> float | None:
     if not (run / SUMMARY).is_file():
         return None
-    return float(read_json(run / SUMMARY, RETRAIN_SUMMARY)["accuracy"])
+    return float(read_json(run / SUMMARY, {"accuracy": SHARE})["accuracy"])
 
 
 def _row(training: Training, group: Path, errors: Mapping[str, str]) -> Trained:

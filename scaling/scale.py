@@ -12,24 +12,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import video
 from scaling import engines, family
 from scaling.base import Base, find_base
 from scaling.coefficients import DIMENSIONS, Coefficients
 from scaling.config import TRIAL_EXPONENTS, ScaleConfig
 from scaling.family import Family
+from scaling.jobs import HELD_OUT, PART
 from scaling.members import Member, members, targets
 from scaling.spaces import measure
 from scaling.verdict import judge
 from scaling.work import Work
 from searchspace import Architecture
+from searchspace.commands import go_on
 from searchspace.schema import write_atomically
 from training import run as runs_module
-from training.data import scan_file
+from training.data import keep_description, open_source, scan_file, survey
 from training.interrupt import Interrupted, exit_code, signals_raise
 from training.progress import Logged, Progress, Silent
 from training.run import SUMMARY, RunFolder
-from video.layout import find_videos
 
 COMMAND = "scale"
 
@@ -64,37 +64,35 @@ def scale(
     given = runs_module.settled(config if isinstance(config, Mapping) else {} if config is None else config.to_dict())
     folder = runs_module.resume(Path(runs), name, COMMAND, given) if resume else None
     resolved = ScaleConfig.resolve(**given) if folder is None else folder.settings(ScaleConfig.stored)
+    if folder is not None and folder.finished:
+        progress.line(f"{folder.path} is finished")
+        return family.load(folder.path)
     base = open_base(resolved, Path(runs))
     check(resolved, base)
     if folder is None:
         files = {family.SPACE: base.space.to_yaml(), family.BASE: base.architecture.to_json()}
         folder = runs_module.create(Path(runs), name, COMMAND, resolved.to_dict(), files)
     with folder:
-        if folder.finished:
-            progress.line(f"{folder.path} is finished")
-            return family.load(folder.path)
-        kept = Architecture.load(folder.path / family.BASE)
-        if kept.key() != base.architecture.key():
-            raise ValueError(
-                f"base {resolved.base!r} has changed since {folder.path} was started (its copy is "
-                f"{folder.path / family.BASE}); restore it, or start a new run"
-            )
         try:
-            with signals_raise():
-                return _run(resolved, base, folder, workers, ray, Logged(progress, folder.path / "log.txt"))
+            with signals_raise(), folder.starting():
+                told = Logged(progress, folder.path / "log.txt")
+                if resolved.searched:
+                    _compare_data(resolved, base, folder, told)
+                kept = Architecture.load(folder.path / family.BASE)
+                if kept.key() != base.architecture.key():
+                    raise ValueError(
+                        f"base {resolved.base!r} has changed since {folder.path} was started (its copy is "
+                        f"{folder.path / family.BASE}); restore it, or start a new run"
+                    )
+                return _run(resolved, base, folder, workers, ray, told)
         except KeyboardInterrupt as stop:
-            message = f"stopped; finished trainings are kept, go on with: nas scale --resume --name {folder.path.name}"
+            message = f"stopped; finished trainings are kept, go on with: {go_on(COMMAND, folder.path)}"
             raise Interrupted(exit_code(stop), message) from None
 
 
 def open_base(config: ScaleConfig, runs: Path) -> Base:
-    """The base of a configuration; raises `ValueError` as `find_base` does, or for a folder that is no data set."""
-    if config.data is None:
-        classes = len(video.MOTION_CLASSES)
-    else:
-        if not Path(config.data).is_dir():
-            raise ValueError(f"data folder {config.data!r} does not exist; give one with a sub-folder for each class")
-        classes = len(find_videos(Path(config.data)).classes)
+    """The base of a configuration; raises `ValueError` as `find_base` and `training.data.survey` do."""
+    classes = survey(config.data, config.videos, config.group)
     base = find_base(config.base, runs, config.budget, config.clip, classes)
     base.proxy_side(config.search_resolution)
     return base
@@ -111,7 +109,7 @@ def check(config: ScaleConfig, base: Base) -> None:
     if found is None:
         found = Coefficients.shared_out([1] * len(DIMENSIONS), ratio)
     for member in members(base.space, found, every, targets(config.targets, every, base.macs, ratio)):
-        member.check()
+        family.mapped(base, member, found)
 
 
 def given_coefficients(config: ScaleConfig, base: Base) -> tuple[Coefficients | None, float]:
@@ -157,18 +155,31 @@ def _run(
     return result
 
 
+def _compare_data(config: ScaleConfig, base: Base, folder: RunFolder, progress: Progress) -> None:
+    """Looks through the data once, before several workers would do it at a time, and compares it with the run's."""
+    source = open_source(
+        config.data,
+        base.space.clip,
+        seed=config.seed,
+        group=config.group,
+        videos=config.videos,
+        workers=0,
+        folder=folder.path,
+        progress=progress,
+        sizes={PART: HELD_OUT},
+    )
+    keep_description(folder, source)
+
+
+def _scan_cache(config: ScaleConfig, folder: Path) -> str | None:
+    return None if config.data is None else str(scan_file(config.data, config.videos, otherwise=folder / "scan.json"))
+
+
 def _search(
     config: ScaleConfig, base: Base, folder: RunFolder, workers: int | None, ray: str | None, progress: Progress
 ) -> Work:
     work = Work(config, base, folder.path, progress)
-    scan_cache = None if config.data is None else str(scan_file(config.data, otherwise=folder.path / "scan.json"))
-    settings = {"config": config.to_dict(), "scan_cache": scan_cache}
-    if config.data is not None:  # looked through once, before several workers would do it at a time
-        source = video.FolderSource(
-            config.data, base.space.clip, seed=config.seed, group=config.group, scan_cache=scan_cache
-        )
-        for line in source.notes:
-            progress.line(line)
+    settings = {"config": config.to_dict(), "scan_cache": _scan_cache(config, folder.path)}
     if ray is not None:
         from scaling.ray_engine import run_on_ray
 
@@ -194,7 +205,7 @@ def _searched(config: ScaleConfig, base: Base, member: Member, folder: Path, pro
         "steps": config.steps,
         "seed": config.seed,
         "threads": config.threads,
-        **({"data": config.data, "group": config.group} if config.data else {}),
+        **({"data": config.data, "videos": config.videos, "group": config.group} if config.data else {}),
     }
     progress.line(f"searching {member.name} in {folder / 'searches' / member.name}")
     found = search(settings, runs=folder / "searches", name=member.name, resume=True, progress=progress)

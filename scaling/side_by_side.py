@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from searchspace import Architecture
+from training import openmp
 from training.interrupt import Interrupt, Interrupted
 from training.progress import Progress, Silent, Status
+from training.run import DATA_PATHS
 from video.processes import start_process
 
 POLL_SECONDS = 0.5
@@ -65,7 +67,8 @@ def train(task: Task, progress: Progress) -> dict[str, Any]:
     try:
         result = retrain(
             Architecture.from_dict(task.architecture),
-            {} if begun else task.settings,  # a run that has begun has its own
+            # A run that has begun has its own settings, but its data may have been moved.
+            {key: value for key, value in task.settings.items() if key in DATA_PATHS} if begun else task.settings,
             runs=task.runs,
             name=task.name,
             resume=True,
@@ -99,7 +102,8 @@ def run_in_processes(tasks: Sequence[Task], tell: Tell, progress: Progress, wish
                 task = waiting.pop(0)
                 progress.line(f"{task.name} begins")
                 receiver, sender = multiprocessing.Pipe(duplex=False)
-                running[receiver] = (start_process(_work, sender, task), task)
+                with openmp.inherited():
+                    running[receiver] = (start_process(_work, sender, task), task)
                 sender.close()
             if wish.exit_code and not asked:
                 asked = True
@@ -127,7 +131,7 @@ def _received(ready: Connection, process: BaseProcess, task: Task, shown: _Shown
     except (EOFError, OSError):
         process.join()
         why = f"its process ended with code {process.exitcode} (out of memory?)"
-        return {"error": f"{why}; lower --parallel or the batch, then go on with --resume", "died": True}
+        return {"error": f"{why}; lower --parallel, then go on with --resume", "died": True}
     if kind == "end":
         return dict(content)
     if kind == "line":
@@ -147,7 +151,7 @@ def run_on_ray(
     """
     from scaling.ray_engine import connected
 
-    with connected(address, threads * len(tasks), threads) as ray:
+    with connected(address, threads * len(tasks), threads, "--parallel") as ray:
         remote = ray.remote(num_cpus=threads, max_retries=RAY_RETRIES)(_work_on_ray)
         running = {remote.remote(dataclasses.asdict(task)): task for task in tasks}
         progress.line(f"{len(tasks)} trainings on Ray at {address}")

@@ -13,6 +13,7 @@ from scaling import proposals
 from scaling.base import Base
 from scaling.coefficients import DIMENSIONS, Coefficients
 from scaling.config import TRIAL_EXPONENTS, ScaleConfig
+from scaling.family import mapped
 from scaling.jobs import Job, training_work
 from scaling.members import Member, bring, members, name_of
 from scaling.members import targets as member_targets
@@ -285,7 +286,7 @@ class Work:
         try:
             found = normalise(self.base.space, weights, self.ratio, (*TRIAL_EXPONENTS, *config.exponents))
             for member in self.family(found.coefficients, config.exponents):
-                member.check()
+                mapped(self.base, member, found.coefficients)
         except ValueError as error:
             formula = Coefficients.shared_out(weights, self.ratio)
             return Proposal(trial, weights, formula, self.ratio, str(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 
 import numpy as np
@@ -26,6 +27,7 @@ _QUANTITY = {
     "b": "activation_bytes",
     "bstate": "state_bytes",
 }
+_DIGITS = 4
 FORMS = "600MFLOPs, 600M, 0.6G, 75MFLOPs/frame, 3Mparams, 64MB, 4MBstate"
 
 
@@ -103,9 +105,11 @@ class Budget:
 
 
 def format_quantity(quantity: str, value: float) -> str:
-    """Renders a cost with its unit: `600.0 M multiply-accumulates`, `5.2 M parameters`, `64.0 MB`."""
-    prefix, scale = next(((p, s) for p, s in (("G", 1e9), ("M", 1e6), ("k", 1e3)) if value >= s), ("", 1.0))
-    number = f"{value / scale:.1f} {prefix}" if prefix else f"{value:.0f} "
+    """Renders a cost with its unit, in four digits: `607.3 M multiply-accumulates`, `3.126 M parameters`, `64.0 MB`.
+
+    A budget that is typed as a cost was printed stands for that cost; see `as_printed`.
+    """
+    number, prefix = _digits(value)
     unit = {
         "macs": "multiply-accumulates",
         "frame_macs": "multiply-accumulates per frame",
@@ -113,4 +117,28 @@ def format_quantity(quantity: str, value: float) -> str:
         "activation_bytes": "B",
         "state_bytes": "B of state",
     }[quantity]
-    return f"{number}{unit}" if quantity.endswith("bytes") else f"{number.strip()} {unit}"
+    return f"{number} {prefix}{unit}" if quantity.endswith("bytes") else f"{number} {prefix} {unit}".replace("  ", " ")
+
+
+def as_printed(value: float) -> float:
+    """The largest number that is printed as `value` is, and a rounding more."""
+    return value if value < 1e3 else value + 0.5 * 10.0 ** (math.floor(math.log10(value)) + 1 - _DIGITS) * (1 + 1e-9)
+
+
+def budget_text(quantity: str, value: float) -> str:
+    """A cost as `Budget.parse` reads it, in four digits: `607.3M`, `3.126Mparams`, `64.0MB`, `75.0M/frame`."""
+    number, prefix = _digits(value)
+    unit = {"macs": "", "frame_macs": "", "params": "params", "activation_bytes": "B", "state_bytes": "Bstate"}
+    return f"{number}{prefix}{unit[quantity]}" + "/frame" * (quantity == "frame_macs")
+
+
+def _digits(value: float) -> tuple[str, str]:
+    """A number in four digits, zeros at its end left out but one, and the prefix of its unit."""
+    prefixes = (("G", 1e9), ("M", 1e6), ("k", 1e3))
+    prefix, scale = next(((p, s) for p, s in prefixes if value >= s * (1 - 0.5 * 10.0**-_DIGITS)), ("", 1.0))
+    if not prefix:
+        return f"{value:.0f}", ""
+    whole = len(str(int(value / scale)))
+    number = f"{value / scale:.{max(1, _DIGITS - whole)}f}"
+    short = number.rstrip("0")
+    return short + "0" * short.endswith("."), prefix

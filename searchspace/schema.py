@@ -9,6 +9,7 @@ import difflib
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -195,6 +196,11 @@ def _refuse_infinite(value: object, what: str) -> None:
             _refuse_infinite(item, what)
 
 
+_FLOAT = "tag:yaml.org,2002:float"
+_EXPONENT = re.compile(r"[-+]?(?:[0-9]+\.?|[0-9]*\.[0-9]+)[eE][-+]?[0-9]+$")
+"""`1e-3` and the like: numbers in YAML 1.2 and to everyone who writes them, text in YAML 1.1, which PyYAML reads."""
+
+
 class _Loader(yaml.SafeLoader):
     """Safe YAML without duplicate keys and without aliases (which can make a small file huge)."""
 
@@ -239,6 +245,19 @@ class _Loader(yaml.SafeLoader):
             line = node.start_mark.line + 1
             raise ValueError(f"line {line}: {show(node.value)} cannot be read as {show(kind)}; quote it if it is text")
         return value
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what `_Loader` would take for a number."""
+
+
+for _kind in (_Loader, _Dumper):
+    _kind.add_implicit_resolver(_FLOAT, _EXPONENT, list("-+.0123456789"))
+
+
+def dump_yaml(data: object) -> str:
+    """The text of a YAML file that `parse_yaml` reads back as equal data."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
 
 
 def parse_yaml(text: str, where: str) -> object:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import yaml
 
 from searchspace.architecture import (
     MAX_BLOCKS,
@@ -30,7 +29,7 @@ from searchspace.architecture import (
 from searchspace.clip import MAX_FRAMES, MAX_SIDE, Clip, ClipLike, Kernel
 from searchspace.decisions import Choices, Decision, Decisions
 from searchspace.form import Form
-from searchspace.schema import Fields, show
+from searchspace.schema import Fields, dump_yaml, show
 from searchspace.tabulate import SpaceCosts, tabulate
 
 MAX_CHOICES = 36
@@ -154,6 +153,12 @@ class Space:
         if not 1 <= classes <= MAX_CLASSES:
             raise ValueError(f"{classes} classes: must be from 1 to {MAX_CLASSES:,}")
         return dataclasses.replace(self, classes=classes, source={**self.source, "classes": classes})
+
+    def at(self, clip: Clip) -> Space:
+        """The same space, its costs counted at another clip."""
+        if clip == self.clip:
+            return self
+        return dataclasses.replace(self, clip=clip, source={**self.source, "clip": str(clip)})
 
     def streaming(self) -> Space:
         """The same choices in the causal form of the published stream networks; a causal space stays as it is."""
@@ -294,7 +299,7 @@ class Space:
 
     def to_yaml(self) -> str:
         """The space's YAML file; reading it gives an equal space."""
-        return yaml.safe_dump(self.source, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
+        return dump_yaml(self.source)
 
 
 def read_space(data: object, where: str) -> Space:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from searchspace.ensemble import Buildable, load_architecture
+from searchspace.naming import MAX_CLASS_NAME, MAX_CLASSES, MAX_CLASSES_BYTES
 from searchspace.schema import MAX_INTEGER_BITS, Fields, parse_json, plain, read_text
 
 SCHEMA = "movinas/checkpoint/1"
@@ -25,8 +26,8 @@ ARCHITECTURE, WEIGHTS, RECORD = "arch.json", "model.safetensors", "checkpoint.js
 IN_RUNS = ("checkpoints/best", "checkpoints/last")
 """Where a run keeps trained networks; the first that is there stands for the run."""
 
-MAX_CLASSES = 100_000
-MAX_CLASS_NAME = 200
+MAX_RECORD_BYTES = 4 * MAX_CLASSES_BYTES
+"""Of checkpoint.json, which holds the names of the classes twice, with its own punctuation."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,8 @@ class Record:
             ValueError: it is missing, damaged, or of something else.
         """
         where = str(folder / RECORD)
-        fields = Fields(parse_json(read_text(folder / RECORD, RECORD), where), where)
+        text = read_text(folder / RECORD, RECORD, MAX_RECORD_BYTES)
+        fields = Fields(parse_json(text, where, MAX_RECORD_BYTES), where)
         if not fields.has("schema"):
             raise ValueError(
                 f"{folder} holds no trained network: it is a state to resume a run from; give the run's folder"

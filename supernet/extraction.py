@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from networks import MoViNet, layers
+from networks.tensors import check_tensor
 from searchspace import Architecture
 from supernet.supernet import Statistics, Supernet
 
@@ -60,6 +61,7 @@ def recalibrate(net: Supernet, architecture: Architecture, clips: Iterable[Tenso
         norm.observe = moments[name] = _Moments()
     empty = True
     for batch in clips:
+        check_tensor(batch, "batch")
         net.run(batch, weights)
         empty = False
     if empty:

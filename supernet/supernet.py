@@ -13,6 +13,7 @@ from networks.checkpointing import checkpointed
 from networks.formulations import channels_last
 from networks.initialisers import classifier_normal_
 from networks.movinet import Linear
+from networks.tensors import check_tensor
 from searchspace import Architecture, Form, Kernel, Position, Space
 from searchspace.space import BlockSpace
 from supernet.flat import FlatWeights, Slicer
@@ -195,8 +196,9 @@ class Supernet(nn.Module):
             Logits, [N, classes].
 
         Raises:
-            ValueError: the architecture is not one of this supernet's space.
+            ValueError: the architecture is not one of this supernet's space, or a clip that is no tensor.
         """
+        check_tensor(clip_NCTHW, "clip")
         return self.run(clip_NCTHW, self.weights(path, statistics))
 
     def run(self, clip_NCTHW: Tensor, weights: layers.NetworkWeights) -> Tensor:

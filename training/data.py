@@ -1,17 +1,70 @@
-"""The data of a run: the built-in motion clips, or a folder of videos."""
+"""The data of a run: opened, described, and compared with what the run was started on.
+
+Whatever resumes over data (searches, scalings, retrainings, those of families) goes through here: the description that
+a run keeps in data.json and, of files, in videos.csv does not say where they lie, so that data may be moved, and a
+changed data set is refused with what has changed, before any work.
+"""
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import video
 from searchspace import ClipLike
+from searchspace.naming import located
+from searchspace.schema import write_atomically
+from searchspace.stored import read_table
+from searchspace.trained import MAX_RECORD_BYTES
 from training.progress import Progress
+from training.run import RunFolder, read_json
+from training.selection import Selection, files_of
+from video.labelled import listing, measured
+from video.recipe import MOTION_CLASSES
+from video.split import groups_of
+
+DATA, VIDEOS = "data.json", "videos.csv"
+COLUMNS = ("video", "part", "class", "seconds", "frames", "width", "height")
+
+PLACE = ("root", "annotations")
+"""Keys of a description that say where data lies, not what it is."""
+
+_SHOWN = 3  # files in a message
+
+
+def survey(data: str | None, videos: str | None = None, group: str | None = None) -> int:
+    """Looks at what there is to train on without decoding any of it, so that mistakes are answered before the work.
+
+    Args:
+        data: folder of videos or annotation file; None is the built-in motion data.
+        videos: the folder that the clips of an annotation file are below; None for its own.
+        group: regular expression whose groups name the person or recording of a file.
+
+    Returns:
+        The number of classes.
+
+    Raises:
+        ValueError: data that is not there, or that cannot be trained on; says why.
+    """
+    if data is None:
+        if videos is not None:
+            raise ValueError(f"a folder of clips, {videos!r}, goes with an annotation file: give that as data")
+        return len(MOTION_CLASSES)
+    if not located(data).exists():
+        raise ValueError(
+            f"data {data!r} does not exist: give a folder with one sub-folder for each class, or an annotation file in "
+            "the form of Kinetics, with --data; a run that goes on takes the new place of data that was moved"
+        )
+    _, found = listing(data, videos)
+    found.check_training(data)
+    groups_of([file.below_class for file in found.train], group)
+    return len(found.classes)
 
 
 def open_source(
@@ -20,6 +73,7 @@ def open_source(
     *,
     seed: int,
     group: str | None,
+    videos: str | None = None,
     workers: int,
     folder: Path | None,
     progress: Progress,
@@ -32,6 +86,7 @@ def open_source(
         clip: shape of the clips that come out.
         seed: of the split and of everything drawn.
         group: regular expression whose first group names the person or recording of a file.
+        videos: the folder that the clips of an annotation file are below; None for its own.
         workers: processes for the pre-scan.
         folder: of the run, which keeps the pre-scan of a folder of videos where `scan_file` cannot; None keeps nothing.
         progress: of the pre-scan.
@@ -47,13 +102,72 @@ def open_source(
         clip,
         seed=seed,
         group=group,
-        scan_cache=None if folder is None else scan_file(data, otherwise=folder / "scan.json"),
+        videos=videos,
+        scan_cache=None if folder is None else scan_file(data, videos, otherwise=folder / "scan.json"),
         workers=workers,
         progress=lambda done, total: progress.phase("looking through the videos", done, total),
     )
     for line in source.notes:
         progress.line(line)
     return source
+
+
+def keep_description(folder: RunFolder, source: video.Source) -> None:
+    """Writes down what a run is started on, or compares what it is resumed over with that.
+
+    Args:
+        folder: of the run; where its data lies now is written down once it is known to be the same.
+        source: the data, opened.
+
+    Raises:
+        ValueError: the data has changed; says what.
+    """
+    described, rows = source.describe(), _rows(source)
+    if (folder.path / DATA).exists():
+        changed = differences(read_json(folder.path / DATA, most=MAX_RECORD_BYTES), described)
+        if changed:
+            files = _changed_files(_stored(folder.path / VIDEOS), rows)
+            raise ValueError(
+                f"the data has changed since {folder.path} was started ({'; '.join(files or changed)}); restore it, or "
+                "start a new run"
+            )
+    else:
+        if rows:
+            table = io.StringIO()
+            writer = csv.writer(table, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            writer.writerows(rows)
+            write_atomically(folder.path / VIDEOS, table.getvalue())
+        folder.write_json(DATA, described)
+    folder.keep_moved()
+
+
+def _rows(source: video.Source) -> list[tuple[str, ...]]:
+    """A row of `COLUMNS` for each file of a data set; none of what is rendered."""
+    whole = source.source if isinstance(source, Selection) else source
+    items = [(part, item) for part in whole.parts for item in files_of(whole, part)]
+    return [(item.name, part, whole.classes[item.label or 0], *measured(item)) for part, item in items]
+
+
+def _stored(path: Path) -> list[tuple[str, ...]]:
+    return [tuple(row.values()) for row in read_table(path, dict.fromkeys(COLUMNS, str))]
+
+
+def _changed_files(old: Iterable[tuple[str, ...]], new: Iterable[tuple[str, ...]]) -> list[str]:
+    """Which files are gone, new, or others than before: `1 of 24 videos is gone: train/run/s03.mp4`."""
+    before, now = ({row[0]: row[1:] for row in rows} for rows in (old, new))
+    found = {
+        "gone": [name for name in before if name not in now],
+        "new": [name for name in now if name not in before],
+        "changed": [name for name in now if name in before and now[name][2:] != before[name][2:]],
+        "of another class": [name for name in now if name in before and now[name][1] != before[name][1]],
+    }
+    told = []
+    for what, names in found.items():
+        if names:
+            some = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+            told.append(f"{len(names):,} of {len(before):,} videos {'is' if len(names) == 1 else 'are'} {what}: {some}")
+    return told
 
 
 def scan_file(
@@ -76,7 +190,7 @@ def scan_file(
     """
     chosen = os.environ.get("MOVINAS_CACHE")
     folder = Path(chosen or Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "movinas")
-    places = [None if place is None else os.path.realpath(place) for place in (data, videos)]
+    places = [None if place is None else os.path.realpath(located(place)) for place in (data, videos)]
     digest = hashlib.sha256(json.dumps([*places, part]).encode("utf-8", "surrogateescape")).hexdigest()[:16]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +200,15 @@ def scan_file(
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What tells two descriptions of data apart, one from a file of JSON, the other fresh: such as "seed 0, now 1"."""
+    """What tells two descriptions of data apart, one from a file of JSON, the other fresh: such as "seed 0, now 1".
+
+    Where the data lies makes no difference.
+    """
     new = json.loads(json.dumps(new))
-    keys = sorted({*old, *new})
-    return [f"{key} {old.get(key)}, now {new.get(key)}" for key in keys if old.get(key) != new.get(key)]
+    keys = [key for key in sorted({*old, *new}) if key not in PLACE and old.get(key) != new.get(key)]
+    return [f"{key} {_short(old.get(key))}, now {_short(new.get(key))}" for key in keys]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 100 else text[:97] + "..."

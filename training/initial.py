@@ -12,6 +12,7 @@ import networks
 import video
 from networks import MoViNet, Network, TemporalEnsemble
 from searchspace import Architecture
+from searchspace.commands import go_on
 from searchspace.stored import naming
 from training import checkpoint
 from training.formats import COMMAND
@@ -145,7 +146,7 @@ def _extracted(architecture: Architecture, folder: Path, source: video.Source, s
 
     found, _ = checkpoint.load_newest(folder / "checkpoints", restore)
     if found is None:
-        raise ValueError(f"{folder} has no checkpoint yet; go on with: nas search --resume --name {folder.name}")
+        raise ValueError(f"{folder} has no checkpoint yet; go on with: {go_on('search', folder)}")
     (steps,) = built
     problem = steps.problem
     own = dataclasses.replace(architecture, classes=problem.space.classes)

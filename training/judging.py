@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import importlib.util
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ import torch
 import networks
 import searchspace
 from networks import Trained
+from searchspace.commands import command, go_on
+from searchspace.naming import absolute, escaped
 from searchspace.schema import write_atomically
 from training import answers
 from training.evaluation_folders import BY_EVALUATION, BY_RETRAINING, RECORD, home, of_retraining
@@ -58,6 +60,7 @@ def evaluate_videos(
     by: str = BY_EVALUATION,
     data: str | None = None,
     videos: str | None = None,
+    same: bool = False,
     views: tuple[int, int] = VIEWS,
     batch: int = 8,
     workers: int = 0,
@@ -73,6 +76,7 @@ def evaluate_videos(
         by: whose evaluation it is.
         data: what to ask about; None for what the network was validated on.
         videos: the clips of an annotation file.
+        same: refuse data that is not what the network was validated on; always so without `data`.
         views: of multiclip, over time and over space.
         batch: clips at once.
         workers: processes that decode.
@@ -96,9 +100,13 @@ def evaluate_videos(
         return show
 
     with Interrupt() as interrupt:
-        asked, notes = open_videos(trained, data, videos, home=home(trained.path), workers=workers, progress=told)
+        asked, notes = open_videos(
+            trained, data, videos, same=same, home=home(trained.path), workers=workers, progress=told
+        )
         if all(label is None for label in asked.labels):
-            raise ValueError("none of these videos has a label; ask about them with: nas predict")
+            raise ValueError(
+                f"none of these videos has a label; ask about them with: {command('predict', trained.path, 'VIDEO')}"
+            )
         for note in notes:
             told.line(f"note: {note}")
         with _made(trained.path, out) as folder:
@@ -127,9 +135,9 @@ def evaluate_videos(
                     )
             record = {
                 "by": by,
-                "checkpoint": str(trained.path),
+                "checkpoint": escaped(trained.path),
                 "data": _where(trained, data),
-                "clips": videos,
+                "clips": None if videos is None else absolute(videos),
                 **described(asked, trained.classes),
                 "notes": notes,
                 "protocols": [facts(result) for result in results],
@@ -138,7 +146,7 @@ def evaluate_videos(
     return Evaluation(folder, record, tuple(results), asked)
 
 
-def judge_retraining(run: Path, progress: Progress | None = None) -> None:
+def judge_retraining(run: Path, progress: Progress | None = None, moved: Mapping[str, Any] | None = None) -> None:
     """Judges the best network of a finished retraining on the videos that it was validated on, unless that was done.
 
     One centred clip always; many clips and the whole video as a stream where they are cheap beside the training, many
@@ -148,11 +156,13 @@ def judge_retraining(run: Path, progress: Progress | None = None) -> None:
     Args:
         run: a finished run of `training.retrain`.
         progress: where to report.
+        moved: where its data lies now, where the run does not know.
 
     Raises:
         Interrupted: what was asked so far is written; judging the run again begins anew.
     """
-    config, told = read_json(run / CONFIG, RETRAIN_CONFIG), progress or Silent()
+    config = {**read_json(run / CONFIG, RETRAIN_CONFIG), **(moved or {})}
+    told = progress or Silent()
     if config["data"] is None or of_retraining(run) is not None:
         return
     trained = networks.load(run)
@@ -175,11 +185,22 @@ def judge_retraining(run: Path, progress: Progress | None = None) -> None:
 
     workers = config["workers"]
     try:
-        evaluate_videos(trained, choose, by=BY_RETRAINING, views=views, workers=workers, device=device, progress=told)
+        evaluate_videos(
+            trained,
+            choose,
+            by=BY_RETRAINING,
+            data=config["data"],
+            videos=config["videos"],
+            same=True,
+            views=views,
+            workers=workers,
+            device=device,
+            progress=told,
+        )
     except ValueError as error:
         told.line(f"not judged by the protocols of evaluation: {error}")
     except Interrupted as stop:
-        again = f"{run} is finished, the rest comes with: nas retrain --resume --name {run.name}"
+        again = f"{run} is finished, the rest comes with: {go_on('retrain', run)}"
         raise Interrupted(stop.exit_code, f"{stop}; {again}") from None
 
 
@@ -235,7 +256,7 @@ def _where(trained: Trained, data: str | None) -> str | None:
         known = trained.data
         found = known.get("annotations") or known.get("root") or known.get("kind")
         return None if found is None else str(found)
-    return data if data == MOTION else str(Path(data).resolve())
+    return data if data == MOTION else absolute(data)
 
 
 def described(videos: Videos, classes: Sequence[str]) -> dict[str, Any]:

@@ -6,24 +6,21 @@ Everything here is light (no torch), so that a mistake in the configuration is a
 from __future__ import annotations
 
 import dataclasses
-import functools
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 import searchspace
 from controller.adam import Schedule
-from controller.repair import try_repair
+from controller.reachable import reachable
 from controller.rewards import Reward
 from controller.searcher import Searcher
 from controller.searchers import create
 from controller.selection import ABOVE, BELOW
-from controller.start import largest_entropy
 from controller.window import Window
-from searchspace import Budget, Choices, Clip, Space, SpaceCosts, format_quantity
+from searchspace import Budget, Choices, Clip, Space, SpaceCosts
+from training.feasible import Budgets, check_budgets
 from training.search_config import SearchConfig
-from training.seeds import generator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,19 +31,30 @@ class Problem:
         config: its settings.
         space: with the data's number of classes.
         clip: shape at which budgets are counted.
-        budgets: the target first, then caps.
-        costs: of the space at `clip`.
-        target: of the first budget, in its own unit per clip.
+        limits: the budgets as numbers, which some network meets.
         start: the distribution that the policy starts from, one vector a decision.
     """
 
     config: SearchConfig
     space: Space
     clip: Clip
-    budgets: tuple[Budget, ...]
-    costs: SpaceCosts
-    target: float
+    limits: Budgets
     start: list[npt.NDArray[np.float64]]
+
+    @property
+    def budgets(self) -> tuple[Budget, ...]:
+        """The target first, then caps."""
+        return self.limits.asked
+
+    @property
+    def costs(self) -> SpaceCosts:
+        """Of the space at the clip."""
+        return self.limits.costs
+
+    @property
+    def target(self) -> float:
+        """Of the first budget, in its own unit per clip."""
+        return self.limits.limits[0]
 
     @property
     def quantity(self) -> str:
@@ -71,16 +79,12 @@ class Problem:
 
     def window(self, below: float = BELOW, above: float = ABOVE) -> Window:
         """Costs from (1 - below) to (1 + above) of the target, and within every cap."""
-        window = Window.around(self.quantity, self.cost, self.target, below, above)
-        for budget in self.budgets[1:]:
-            quantity = budget.quantity
-            window = window.capped(quantity, functools.partial(self.costs.of, quantity), budget.limit(self.clip))
-        return window
+        return self.limits.window(below, above)
 
     def reward(self) -> Reward:
         """Accuracy against the target, with one-sided penalties for the caps."""
         config = self.config
-        caps = tuple(budget.limit(self.clip) for budget in self.budgets[1:])
+        caps = self.limits.limits[1:]
         return Reward(self.target, config.reward, config.beta, caps)  # type: ignore[arg-type]  # checked by the config
 
     def schedule(self) -> Schedule:
@@ -113,46 +117,20 @@ def build(config: SearchConfig, classes: int | None = None) -> Problem:
         classes: of the data; by default the space's own.
 
     Raises:
-        ValueError: an unknown space, or a budget that no network of the space meets.
+        ValueError: an unknown space, or budgets that no network of the space meets.
     """
     clip = Clip.parse(config.clip)
-    space = dataclasses.replace(searchspace.load(config.space), clip=clip)
+    space = searchspace.load(config.space).at(clip)
     if config.stream:
         space = space.streaming()
     if classes is not None:
         space = space.with_classes(classes)
-    budgets = tuple(Budget.parse(text).of_form(space.form) for text in config.budgets)
-    costs = space.costs(clip)
-    for number, budget in enumerate(budgets):
-        _check_feasible(budget, space, costs, clip, is_cap=number > 0)
-    target = budgets[0].limit(clip)
-    start: Any = space.decisions.uniform()
-    if config.start == "budget" and budgets[0].quantity != "activation_bytes":
-        start = largest_entropy(space.decisions, costs, budgets[0].quantity, target).probabilities
-    problem = Problem(config, space, clip, budgets, costs, target, start)
-    if len(budgets) > 1:
-        _check_together(problem)
+    limits = check_budgets(space, clip, [Budget.parse(text) for text in config.budgets], config.seed)
+    start = limits.start() if config.start == "budget" else None
+    problem = Problem(config, space, clip, limits, space.decisions.uniform() if start is None else start)
+    share = config.window
+    if share and not len(reachable(space.decisions, problem.window(share, share), problem.start, config.seed)):
+        raise ValueError(
+            f"window {share:g}: no network of space {space.name!r} is that near {config.budgets[0]}; give a larger one"
+        )
     return problem
-
-
-def _check_feasible(budget: Budget, space: Space, costs: SpaceCosts, clip: Clip, is_cap: bool) -> None:
-    low, high = costs.bounds(budget.quantity)
-    limit = budget.limit(clip)
-    too_low = limit < low * (1 - 1e-9) if is_cap else limit * (1 + ABOVE) < low
-    too_high = not is_cap and limit * (1 - BELOW) > high
-    if too_low or too_high:
-        raise ValueError(
-            f"budget {budget.text} is {'below the cheapest' if too_low else 'above the dearest'} network of space "
-            f"{space.name!r} at clip {clip}: the cheapest costs {format_quantity(budget.quantity, low)}, "
-            f"the dearest {format_quantity(budget.quantity, high)}; give a budget between them"
-        )
-
-
-def _check_together(problem: Problem) -> None:
-    """Budgets that can be met one by one may exclude each other."""
-    sample = problem.space.decisions.sample(generator(problem.config.seed, "feasible"), 16, problem.start)
-    if not try_repair(problem.space.decisions, sample, problem.window()).inside.any():
-        raise ValueError(
-            f"budgets {', '.join(budget.text for budget in problem.budgets)} exclude each other in space "
-            f"{problem.space.name!r}: no network near the first one was found that meets the caps; loosen one"
-        )

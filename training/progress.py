@@ -24,6 +24,7 @@ class Status:
         step_ms: everything, a step.
         eta_seconds: until the end of training.
         rate: learning rate.
+        machine: a few words where other programs slow the machine down, see `training.contention`; else empty.
     """
 
     step: int
@@ -37,6 +38,7 @@ class Status:
     step_ms: float = math.nan
     eta_seconds: float = math.nan
     rate: float = math.nan
+    machine: str = ""
 
 
 class Progress(Protocol):

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import video
 from networks import Trained
+from searchspace.naming import alike, class_name, escaped, located
 from searchspace.schema import nearest
 from searchspace.stored import Each, Maybe, Whole, conform, naming
-from training.data import scan_file
+from training.data import differences, scan_file
 from training.progress import Progress, Silent
+from training.selection import JUDGED
 from video.asked import Files, Rendered, Videos
-from video.labelled import Labelled, labelled_videos, listing
+from video.labelled import Labelled, digest, labelled_videos, listing
 
 MOTION = "motion"
 """What `--data` calls the built-in clips."""
@@ -41,6 +42,7 @@ def open_videos(
     data: str | None = None,
     videos: str | None = None,
     *,
+    same: bool = False,
     home: Path | None = None,
     workers: int = 0,
     progress: Progress | None = None,
@@ -51,6 +53,7 @@ def open_videos(
         trained: the network; without `data`, what it was validated on.
         data: a folder, an annotation file, or "motion".
         videos: the folder that the clips of an annotation file are below.
+        same: refuse data that is not what the network was validated on, wherever it lies; always so without `data`.
         home: folder that keeps what a look through the files found where `training.data.scan_file` cannot; None keeps
             nothing.
         workers: processes for a look through the files.
@@ -60,7 +63,8 @@ def open_videos(
         The videos, and what a user should know, one line each.
 
     Raises:
-        ValueError: no such data, none is known, or classes that the network does not have.
+        ValueError: no such data, none is known, it has changed where it must not, or classes that the network does
+            not have.
     """
     progress = progress or Silent()
     known = conform(trained.data, KNOWN, f"{trained.path}: data")
@@ -74,23 +78,27 @@ def open_videos(
         data, videos = known.get("annotations") or known.get("root"), known.get("root")
         if not known.get("annotations"):
             videos = None
-        if data is None or not Path(data).exists():
-            raise ValueError(f"the data that {trained.path} was trained on, {data!r}, is not here; give --data DIR")
+        same = True
+    if data is None or (same and not located(data).exists()):
+        raise ValueError(
+            f"the data that {trained.path} was trained on, {data!r}, is not here; give its new place with --data"
+        )
 
     def told(done: int, total: int) -> None:
         progress.phase("looking through the videos", done, total)
 
-    classes, items, notes = _files(trained, data, videos, home, workers, told)
+    classes, items, notes = _files(trained, data, videos, same, home, workers, told)
     return _relabelled(Files(items, trained.network.architecture.clip), match_classes(trained.classes, classes)), notes
 
 
 def match_classes(own: Sequence[str], theirs: Sequence[str]) -> list[int]:
-    """For each class of some data, which class of the network it is; case, spaces and underscores make no difference.
+    """For each class of some data, which class of the network it is.
 
-    A network whose classes are mere numbers takes data with as many classes in their order.
+    Where no class has the very name, case, blanks and underscores make no difference. A network whose classes are mere
+    numbers takes data with as many classes in their order.
 
     Raises:
-        ValueError: a class that the network does not have, or another number of them.
+        ValueError: a class that the network does not have or that may be either of two, or another number of them.
     """
     if list(own) == [str(i) for i in range(len(own))] and list(theirs) != list(own):
         if len(own) != len(theirs):
@@ -98,19 +106,25 @@ def match_classes(own: Sequence[str], theirs: Sequence[str]) -> list[int]:
                 f"the network has {len(own)} classes without names, the data {len(theirs)}; allowed: as many, in order"
             )
         return list(range(len(own)))
-    index = {_plain(name): i for i, name in enumerate(own)}
-    missing = [name for name in theirs if _plain(name) not in index]
+    exact = {class_name(name): i for i, name in enumerate(own)}
+    near: dict[str, list[int]] = {}
+    for i, name in enumerate(own):
+        near.setdefault(alike(name), []).append(i)
+    found = [[exact[key]] if (key := class_name(name)) in exact else near.get(alike(name), []) for name in theirs]
+    missing = [name for name, some in zip(theirs, found, strict=True) if not some]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise ValueError(
             f"class {missing[0]!r}{more} of the data's {len(theirs)} is not among the {len(own)} that the network was "
             f"trained on{nearest(missing[0], own)}; leave it out, or train on this data"
         )
-    return [index[_plain(name)] for name in theirs]
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_]+", " ", name).strip().lower()
+    for name, some in zip(theirs, found, strict=True):
+        if len(some) > 1:
+            raise ValueError(
+                f"class {name!r} of the data may be {' or '.join(repr(own[i]) for i in some)} of the network, which "
+                "differ in case, blanks or underscores only; give it one of these names"
+            )
+    return [some[0] for some in found]
 
 
 def _motion(trained: Trained, known: Mapping[str, Any]) -> video.MotionSource:
@@ -133,21 +147,50 @@ def _files(
     trained: Trained,
     data: str,
     videos: str | None,
+    same: bool,
     home: Path | None,
     workers: int,
     told: Callable[[int, int], None],
 ) -> tuple[tuple[str, ...], Sequence[Labelled], list[str]]:
     root, found = listing(data, videos)
-    known = trained.data
-    own = known.get("kind") == "folder" and known.get("root") == str(root.resolve())
-    held_out = own and not found.val
-    part = "all" if held_out else "judged"
+    known = trained.data if trained.data.get("kind") == "folder" else {}
+    here = known.get("root") == escaped(root.resolve())
+    part = "judged" if found.val else "all"
     cache = None if home is None else scan_file(data, videos, part=part, otherwise=home / SCAN)
-    if held_out:
-        clip = trained.network.architecture.clip
+    if known and not found.val:
+        held_out = _held_out(trained, data, videos, same or here, cache, workers, told)
+        if held_out is not None:
+            return *held_out, [f"{data} has no validation side: the {len(held_out[1])} videos held out of training"]
+    classes, items, notes = labelled_videos(data, videos, scan_cache=cache, workers=workers, progress=told)
+    if (same or here) and JUDGED in known and known[JUDGED] != digest(items):
+        if same:
+            raise ValueError(
+                f"the videos that {trained.path} was validated on have changed since; restore them, or give --data "
+                f"{data} to judge it on them as they are now"
+            )
+        notes = (*notes, f"they have changed since {trained.path} was trained")
+    return classes, items, [f"{len(items):,} videos of {data}", *notes]
+
+
+def _held_out(
+    trained: Trained,
+    data: str,
+    videos: str | None,
+    same: bool,
+    cache: Path | None,
+    workers: int,
+    told: Callable[[int, int], None],
+) -> tuple[tuple[str, ...], Sequence[Labelled]] | None:
+    """Of data without a validation side what training held out; None of other data than was trained on.
+
+    Raises:
+        ValueError: it should be that data, and has changed: what was held out then is not known any more.
+    """
+    known = trained.data
+    try:
         source = video.FolderSource(
             data,
-            clip,
+            trained.network.architecture.clip,
             known.get("seed", 0),
             videos=videos,
             group=known.get("group"),
@@ -155,10 +198,18 @@ def _files(
             workers=workers,
             progress=told,
         )
-        items = source.videos(HELD_OUT)
-        return source.classes, items, [f"{data} has no validation side: the {len(items)} videos held out of training"]
-    classes, everything, notes = labelled_videos(data, videos, scan_cache=cache, workers=workers, progress=told)
-    return classes, everything, [f"{len(everything):,} videos of {data}", *notes]
+    except ValueError:
+        if same:
+            raise
+        return None
+    if not differences(known, {**known, **source.describe()}):
+        return source.classes, source.videos(HELD_OUT)
+    if same:
+        raise ValueError(
+            f"data {data!r} has changed since {trained.path} was trained, so what of it was held out then is not known "
+            "any more; restore it, or give other labelled videos with --data"
+        )
+    return None
 
 
 def _relabelled(videos: Files | Rendered, labels: Sequence[int]) -> Videos:

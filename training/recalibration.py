@@ -12,6 +12,7 @@ from torch import Tensor
 import video
 from networks import MoViNet
 from networks.movinet import Norm
+from networks.tensors import check_tensor
 
 
 @torch.no_grad()
@@ -33,6 +34,7 @@ def recalibrated(network: MoViNet, clips: Iterable[Tensor]) -> MoViNet:
     for i, batch in enumerate(clips):
         for norm in norms:
             norm.momentum = 1.0 / (i + 1)
+        check_tensor(batch, "batch")
         still.compute(batch)
     result = MoViNet(architecture, torch.Generator()).to(device).eval()
     result.load_state_dict(still.state_dict())

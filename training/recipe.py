@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-import yaml
-
-from searchspace.schema import Fields, nearest, parse_yaml, read_text, show
+from searchspace.naming import located
+from searchspace.schema import Fields, dump_yaml, nearest, parse_yaml, read_text, show
 from video.augmentation import Augmentation
 
 GROUPS = ("kernels", "classifier", "biases", "norms", "scalars")
@@ -249,8 +248,8 @@ class Recipe:
         """
         if str(name_or_path) in names():
             text = resources.files("training").joinpath(f"recipes/{name_or_path}.yaml").read_text(encoding="utf-8")
-        elif str(name_or_path).endswith((".yaml", ".yml")):
-            text = read_text(name_or_path, "recipe")
+        elif is_file(name_or_path):
+            text = read_text(located(name_or_path), "recipe")
         else:
             raise ValueError(
                 f"recipe {str(name_or_path)!r} is not known{nearest(str(name_or_path), names())} "
@@ -295,13 +294,18 @@ class Recipe:
 
     def to_yaml(self) -> str:
         """The text of a recipe file with every value in it."""
-        return yaml.safe_dump(self.to_dict(), sort_keys=False, default_flow_style=None)
+        return dump_yaml(self.to_dict())
 
 
 def check_recipe(value: object) -> None:
     """Refuses a setting that is no recipe (raises `ValueError`)."""
     if not isinstance(value, Recipe):
         raise ValueError(f"recipe is {show(value)}; allowed: a Recipe, such as Recipe.load('demo')")
+
+
+def is_file(name_or_path: str | os.PathLike[str]) -> bool:
+    """Whether a recipe is meant as a user's file, not by name."""
+    return str(name_or_path).endswith((".yaml", ".yml"))
 
 
 def names() -> tuple[str, ...]:

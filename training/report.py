@@ -90,6 +90,7 @@ def _architecture(problem: Problem, folder: RunFolder, choices: Choices, score: 
         step=config.steps,
         searcher=config.searcher,
         data=config.data or "motion",
+        videos=config.videos,
         group=config.group,
         trained_at=str(problem.train_clip),
         accuracy=round(score.accuracy, 6),
@@ -150,6 +151,10 @@ def _summary(
             "moves": selection.local.moves,
         },
         "controls": rescoring.plain(controls),
-        "validation": None if held_out is None else dataclasses.asdict(held_out) | {"accuracy": held_out.accuracy},
+        "validation": None if held_out is None else _validation(held_out),
         "seconds": seconds,
     }
+
+
+def _validation(score: Score) -> dict[str, Any]:
+    return {**dataclasses.asdict(score), "loss": rescoring.finite(score.loss), "accuracy": score.accuracy}

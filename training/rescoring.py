@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +12,12 @@ import numpy as np
 from controller.front import non_dominated, spread, wilson
 from controller.halving import Evaluation, Plan, Rung, plan
 from controller.looks import Looks
-from controller.repair import repair_to
+from controller.repair import repair_to, try_repair
 from controller.searcher import Searcher
-from controller.selection import Selection, select
+from controller.selection import ABOVE, BELOW, Selection, select
 from controller.steering import Difference, Steering, paired, steering
 from controller.surrogate import Surrogate
+from controller.window import Window
 from searchspace import Choices
 from training.problem import Problem
 from training.scores import Score
@@ -53,7 +55,8 @@ class Controls:
     """How the policy stands against chance, on the final weights and the same clips.
 
     Attributes:
-        accuracy: of samples of the policy less uniform samples repaired to the same costs, pair by pair.
+        accuracy: of samples of the policy less uniform samples repaired to the same costs, pair by pair; None where no
+            uniform sample could be brought to such a cost.
         loss: the same of losses; below 0 the policy is better.
         steering: distance to the target of unfiltered samples, against the start distribution.
         uniform_accuracy, uniform_loss: means over uniform samples repaired to the budget.
@@ -62,8 +65,8 @@ class Controls:
         uniform: how many there are.
     """
 
-    accuracy: Difference
-    loss: Difference
+    accuracy: Difference | None
+    loss: Difference | None
     steering: Steering
     uniform_accuracy: float
     uniform_loss: float
@@ -178,15 +181,15 @@ def controls(problem: Problem, searcher: Searcher, scorer: Scorer, winner: Choic
     same_cost = repair_to(decisions, uniform, problem.quantity, problem.cost, problem.cost(sampled).astype(np.float64))
     ours = [scorer(row, size.front_clips, "policy") for row in sampled[same_cost.inside]]
     theirs = [scorer(row, size.front_clips, "uniform") for row in same_cost.choices[same_cost.inside]]
-    few = uniform[: size.at_budget]
-    at_budget = repair_to(decisions, few, problem.quantity, problem.cost, np.full(len(few), problem.target))
-    chance = [scorer(row, size.front_clips, "uniform") for row in at_budget.choices[at_budget.inside]]
+    at_budget = _brought_to_budget(problem, uniform[: size.at_budget])
+    chance = [scorer(row, size.front_clips, "uniform") for row in (at_budget if len(at_budget) else winner[None])]
     won = scorer(winner, size.front_clips, "winner")
     start = decisions.sample(generator(seed, "controls/start"), UNFILTERED, problem.start)
     unfiltered = searcher.samples(generator(seed, "controls/unfiltered"), UNFILTERED)
+    pairs = bool(ours)
     return Controls(
-        accuracy=paired(np.array([s.accuracy for s in ours]), np.array([s.accuracy for s in theirs])),
-        loss=paired(np.array([s.loss for s in ours]), np.array([s.loss for s in theirs])),
+        accuracy=paired([s.accuracy for s in ours], [s.accuracy for s in theirs]) if pairs else None,
+        loss=paired([s.loss for s in ours], [s.loss for s in theirs]) if pairs else None,
         steering=steering(problem.cost(unfiltered), problem.cost(start), problem.target),
         uniform_accuracy=float(np.mean([s.accuracy for s in chance])),
         uniform_loss=float(np.mean([s.loss for s in chance])),
@@ -196,15 +199,30 @@ def controls(problem: Problem, searcher: Searcher, scorer: Scorer, winner: Choic
     )
 
 
+def _brought_to_budget(problem: Problem, rows: Choices) -> Choices:
+    """Those of the rows that come to the target's cost, or in a space without such a network into its window."""
+    decisions, quantity, cost = problem.space.decisions, problem.quantity, problem.cost
+    near = repair_to(decisions, rows, quantity, cost, np.full(len(rows), problem.target))
+    wide = Window.around(quantity, cost, problem.target, BELOW, ABOVE)
+    far = try_repair(decisions, rows[~near.inside], wide)
+    return np.concatenate([near.choices[near.inside], far.choices[far.inside]])
+
+
 def plain(controls: Controls) -> dict[str, Any]:
-    """The controls as plain data, for the summary."""
+    """The controls as plain data, for the summary; None for what is not finite, such as the interval of one pair."""
+
+    def difference(found: Difference | None) -> dict[str, float | None]:
+        if found is None:
+            return {"mean": None, "low": None, "high": None, "pairs": 0}
+        return {key: finite(value) for key, value in dataclasses.asdict(found).items()}
+
     return {
-        "policy_minus_uniform_accuracy": dataclasses.asdict(controls.accuracy),
-        "policy_minus_uniform_loss": dataclasses.asdict(controls.loss),
+        "policy_minus_uniform_accuracy": difference(controls.accuracy),
+        "policy_minus_uniform_loss": difference(controls.loss),
         "steering": {
             "policy": controls.steering.policy,
             "start": controls.steering.start,
-            "ratio": controls.steering.ratio,
+            "ratio": finite(controls.steering.ratio),
         },
         "uniform_at_budget": {
             "accuracy": controls.uniform_accuracy,
@@ -213,3 +231,8 @@ def plain(controls: Controls) -> dict[str, Any]:
             "beaten_by_winner": controls.winner_rank,
         },
     }
+
+
+def finite(value: float) -> float | None:
+    """A number as JSON can hold it: None for what is not finite."""
+    return value if math.isfinite(value) else None

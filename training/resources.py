@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import re
 from pathlib import Path
 
 _V2 = Path("/sys/fs/cgroup/cpu.max")
@@ -50,3 +51,41 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
+
+
+def core_seconds(stat: Path = Path("/proc/stat")) -> float | None:
+    """Seconds for which the cores that this process may use were in use so far, by any program, all cores together.
+
+    None where the system does not say. Time that a hypervisor gave to other machines counts as use.
+    """
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    ticks, found = 0, False
+    try:
+        lines = stat.read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        match = re.fullmatch(r"cpu(\d+)((?: \d+){8,})", line)
+        if match and (allowed is None or int(match[1]) in allowed):
+            user, nice, system, _, _, irq, soft_irq, steal, *_ = (int(part) for part in match[2].split())
+            ticks, found = ticks + user + nice + system + irq + soft_irq + steal, True
+    return ticks / os.sysconf("SC_CLK_TCK") if found else None
+
+
+def thread_seconds(process: int | str = "self", root: Path = Path("/proc")) -> tuple[float, float] | None:
+    """Seconds that the threads of a process ran, and that they could have run but had no core, all together.
+
+    None where the system does not count them or there is no such process. Threads that have ended take theirs along.
+    """
+    ran, waited, found = 0, 0, False
+    try:
+        threads = list((root / str(process) / "task").iterdir())
+    except OSError:
+        return None
+    for thread in threads:
+        try:
+            one, two, _ = (thread / "schedstat").read_text().split()
+        except (OSError, ValueError):  # it has just ended
+            continue
+        ran, waited, found = ran + int(one), waited + int(two), True
+    return (ran / 1e9, waited / 1e9) if found else None

@@ -20,11 +20,12 @@ import torch
 import networks
 from networks import Network, TemporalEnsemble
 from searchspace import Architecture, Buildable, Clip, Ensemble, load_architecture
+from searchspace.commands import go_on
 from searchspace.schema import write_atomically
 from searchspace.trained import ARCHITECTURE
 from training import initial
 from training import run as runs_module
-from training.data import differences, open_source
+from training.data import keep_description, open_source, survey
 from training.evaluation import evaluate, for_inference
 from training.evaluation_folders import of_retraining, protocols_of
 from training.formats import MEMBER, RETRAIN_SUMMARY
@@ -40,7 +41,6 @@ from training.selection import TEST, Selection, select
 from training.trainer import check
 
 COMMAND = "retrain"
-DATA = "data.json"
 CONFUSION = "confusion.csv"
 WALL_CLOCK = ("data_ms", "step_ms", "seconds")
 """Fields of metrics and summary that hold times, and so differ between two runs of one configuration."""
@@ -104,6 +104,7 @@ def retrain(
             raise ValueError("no architecture given; name one, such as runs/search-1 or a0")
         buildable = load_architecture(architecture) if isinstance(architecture, str | os.PathLike) else architecture
         resolved = resolve(buildable, given)
+        survey(resolved.config.data, resolved.config.videos, resolved.config.group)
         for line in resolved.remarks:
             progress.line(line)
         if resolved.config.init is not None:
@@ -121,18 +122,20 @@ def retrain(
     with folder:
         if folder.finished:
             progress.line(f"{folder.path} is finished")
-            judge_retraining(folder.path, progress)
+            judge_retraining(folder.path, progress, folder.moved)
             return load_result(folder.path)
         if found is not None:
             held = sum(file.stat().st_size for file in folder.path.rglob(f"{CHECKPOINTS}/*/*.safetensors"))
             progress.line(runs_module.check_disk(folder.path, resolved.checkpoint_bytes, held))
+            survey(resolved.config.data, resolved.config.videos, resolved.config.group)
         try:
-            _Run(resolved.config, folder, buildable, progress).run()
+            with folder.starting():
+                _Run(resolved.config, folder, buildable, progress).run()
             judge_retraining(folder.path, progress)
         except Interrupted:
             raise
         except KeyboardInterrupt as stop:
-            message = f"stopped; go on with: nas retrain --resume --name {folder.path.name}"
+            message = f"stopped; go on with: {go_on('retrain', folder.path)}"
             raise Interrupted(exit_code(stop), message) from None
         return load_result(folder.path)
 
@@ -174,7 +177,7 @@ class _Run:
                 loop = RetrainLoop(
                     config,
                     path,
-                    folder.path.name,
+                    go_on("retrain", folder.path),
                     architecture,
                     self.source if alone else Selection(self.source.source.at(architecture.clip), self.source.chosen),
                     seed=config.seed if alone else derived(config.seed, "member", i),
@@ -204,30 +207,22 @@ class _Run:
 
     def _open(self) -> Selection:
         """The data; refuses one that has changed since the run began."""
-        config, recipe, path = self.config, self.config.recipe, self.folder.path
+        config, recipe = self.config, self.config.recipe
         epochs, clips = recipe.schedule.epochs, recipe.schedule.epoch_clips
         source = open_source(
             config.data,
             self.clip,
             seed=config.seed,
             group=config.group,
+            videos=config.videos,
             workers=config.workers,
-            folder=path,
+            folder=self.folder.path,
             progress=self.progress,
             sizes={"weights": max(1, round(epochs * clips))},
         )
         source = source.augmented(recipe.augmentation)
         selection = select(source, recipe.evaluation.clips)
-        described = selection.describe()
-        if (path / DATA).exists():
-            changed = differences(self.folder.read_json(DATA), described)
-            if changed:
-                raise ValueError(
-                    f"the data has changed since {path} was started ({'; '.join(changed)[:300]}); restore it, or start "
-                    "a new run"
-                )
-        else:
-            self.folder.write_json(DATA, described)
+        keep_description(self.folder, selection)
         sizes = ", ".join(f"{count:,} {part}" for part, count in selection.parts.items())
         self.progress.line(f"clips of {self.clip}, {len(selection.classes)} classes: {sizes}")
         return selection
@@ -241,6 +236,7 @@ class _Run:
         config = self.config
         return {
             "data": config.data or "motion",
+            "videos": config.videos,
             "group": config.group,
             "recipe": config.recipe_name,
             "init": config.init,
@@ -281,8 +277,8 @@ class _Run:
             if interrupt.exit_code:
                 raise Interrupted(
                     interrupt.exit_code,
-                    f"stopped while the ensemble was scored, its members are trained; go on with: nas retrain --resume "
-                    f"--name {path.name}",
+                    "stopped while the ensemble was scored, its members are trained; go on with: "
+                    f"{go_on('retrain', path)}",
                 )
             self.progress.phase("scoring the ensemble on the test clips", done, total)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from searchspace import Architecture, Buildable, Clip, Ensemble, load_architecture
+from searchspace.naming import absolute, located
 from searchspace.schema import Fields, nearest
 from searchspace.trained import ARCHITECTURE
 from training import recipe as recipes
@@ -35,6 +35,7 @@ class RetrainConfig:
         teacher: a trained network whose answers are learned, too; None for none.
         ensemble: members that take turns at the frames; 1 for the network itself.
         data: folder of videos or annotation file, or None for the built-in motion data.
+        videos: folder of the clips of an annotation file; None for its own.
         group: regular expression whose first group names the person or recording of a file.
         clip: shape of the clips that are trained on, and that the trained network is meant for.
         stream: the architecture in its causal form.
@@ -52,6 +53,7 @@ class RetrainConfig:
     teacher: str | None = None
     ensemble: int = 1
     data: str | None = None
+    videos: str | None = None
     group: str | None = None
     clip: str = MOTION_CLIP
     stream: bool = False
@@ -160,8 +162,8 @@ def resolve(architecture: Buildable, given: Mapping[str, Any]) -> Resolved:
         data, remark = _data(origin)
         remarks.append(remark)
         settings["data"] = data
-        if data is not None and "group" not in settings:
-            settings["group"] = origin.get("group")
+        if data is not None:
+            settings = {"group": origin.get("group"), "videos": origin.get("videos"), **settings}
     if name is None:
         name, remark = _recipe(origin, settings)
         remarks.append(remark)
@@ -170,7 +172,7 @@ def resolve(architecture: Buildable, given: Mapping[str, Any]) -> Resolved:
         clip, remark = _clip(architecture, settings["data"])
         settings["clip"] = str(clip)
         remarks += [remark] if remark else []
-    config = RetrainConfig(recipe=found, recipe_name=str(name), **settings)
+    config = RetrainConfig(recipe=found, recipe_name=_recipe_name(name), **settings)
     members, ensemble = networks_of(architecture, config)
     return Resolved(config, members, ensemble, tuple(remarks))
 
@@ -180,13 +182,19 @@ def comparable(given: Mapping[str, Any]) -> dict[str, Any]:
 
     Of a recipe of ours that is the name; a file of the user's is compared value by value, for it may have changed.
     """
-    given = settled(given)
-    found = {{"recipe": "recipe_name"}.get(key, key): value for key, value in given.items()}
-    name = str(given.get("recipe", ""))
-    if name.endswith((".yaml", ".yml")):
-        dotted = {key: value for key, value in given.items() if "." in key}
+    found = settled(given)
+    name = found.pop("recipe", None)
+    if name is None:
+        return found
+    if recipes.is_file(name):
+        dotted = {key: value for key, value in found.items() if "." in key}
         found |= Recipe.load(name).changed(dotted).flat()
-    return found
+    return {**found, "recipe_name": _recipe_name(name)}
+
+
+def _recipe_name(name: Any) -> str:
+    """As a configuration stores it: the name of a recipe of ours, or the absolute path of a file."""
+    return absolute(name) if recipes.is_file(name) else str(name)
 
 
 def restored(folder: RunFolder) -> Resolved:
@@ -253,9 +261,9 @@ def _data(origin: Mapping[str, Any]) -> tuple[str | None, str]:
         return None, "data: built-in motion (none was given, and the architecture names none)"
     if data == "motion":
         return None, "data: built-in motion, on which the architecture was found"
-    if not Path(str(data)).exists():
+    if not located(str(data)).exists():
         raise ValueError(
-            f"the architecture was found on {str(data)!r}, which is not there now; give --data, or run this where it is"
+            f"the architecture was found on {str(data)!r}, which is not there now; give its new place with --data"
         )
     return str(data), f"data: {data}, on which the architecture was found"
 

@@ -19,6 +19,7 @@ from searchspace import Architecture
 from searchspace.schema import write_atomically
 from searchspace.stored import AMOUNT, COUNT, Each, Maybe, conform, read_records
 from training import checkpoint
+from training.contention import Contention
 from training.evaluation import evaluate, for_inference
 from training.formats import EPOCH
 from training.health import NotFinite, Watch
@@ -85,7 +86,7 @@ class RetrainLoop:
     Args:
         config: of the run.
         folder: of this network: the run's own, or that of a member of an ensemble.
-        name: of the run, for messages.
+        again: the command that goes on with the run, for messages.
         architecture: with the data's number of classes, at the clip to train on.
         source: the data at that clip, parts "train", "watch", "test".
         seed: of the weights, the order and all draws.
@@ -105,7 +106,7 @@ class RetrainLoop:
         self,
         config: RetrainConfig,
         folder: Path,
-        name: str,
+        again: str,
         architecture: Architecture,
         source: Selection,
         *,
@@ -116,7 +117,7 @@ class RetrainLoop:
         progress: Progress,
         interrupt: Interrupt,
     ) -> None:
-        self.config, self.recipe, self.folder, self.name = config, config.recipe, folder, name
+        self.config, self.recipe, self.folder, self.again = config, config.recipe, folder, again
         self.architecture, self.source, self.progress, self.interrupt = architecture, source, progress, interrupt
         folder.mkdir(exist_ok=True)
         size = source.parts[TRAIN]
@@ -146,6 +147,7 @@ class RetrainLoop:
         self.best: float | None = None
         self.accuracy = math.nan
         self.smooth: dict[str, float] = {}
+        self.contention = Contention()
         self.spent, self.begun = 0.0, time.perf_counter()
 
     def run(self) -> dict[str, Any]:
@@ -245,6 +247,7 @@ class RetrainLoop:
                 data_ms=mean["data_ms"],
                 step_ms=mean["step_ms"],
                 eta_seconds=(steps - step) * mean["step_ms"] / 1e3,
+                machine=self.contention.text(),
             )
         )
 
@@ -358,7 +361,7 @@ class RetrainLoop:
         return Interrupted(
             self.interrupt.exit_code,
             f"stopped at step {self.trainer.done} of {self.length.steps}, saved in {self.folder}; "
-            f"go on with: nas retrain --resume --name {self.name}",
+            f"go on with: {self.again}",
         )
 
     def _came_apart(self, error: NotFinite) -> ValueError:
@@ -369,13 +372,14 @@ class RetrainLoop:
         return ValueError(f"{error}; {where}; layer by layer: {path}")
 
     def _out_of_memory(self) -> str:
-        optimizer, compute = self.recipe.optimizer, self.recipe.compute
+        batch, compute = self.recipe.optimizer.batch, self.recipe.compute
         kept = checkpoint.names(self.checkpoints)
+        more = next((pieces for pieces in range(compute.accumulate + 1, batch + 1) if batch % pieces == 0), None)
+        remedies = [f"--set compute.accumulate={more}", "a smaller --batch"] if more is not None else []
+        remedies += [] if compute.checkpointing else ["--set compute.checkpointing=true"]
         return (
-            f"out of memory at step {self.trainer.done}, with {optimizer.batch // compute.accumulate} clips of "
-            f"{self.architecture.clip} at once; start a new run with --set "
-            f"compute.accumulate={2 * compute.accumulate}, with a smaller optimizer.batch, with "
-            "--set compute.checkpointing=true, or with a smaller --clip"
+            f"out of memory at step {self.trainer.done}, with {batch // compute.accumulate} clips of "
+            f"{self.architecture.clip} at once; start a new run with {', '.join([*remedies, 'or a smaller --clip'])}"
             + (f"; the state so far is {self.checkpoints / kept[-1]}" if kept else "")
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -9,15 +10,18 @@ import os
 import platform
 import shutil
 import socket
+import stat
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from searchspace import stored
+import searchspace
+from searchspace import is_published, stored
 from searchspace.clip import Clip
-from searchspace.schema import Fields, nearest, write_atomically
+from searchspace.naming import absolute, check_run_name, escaped, located
+from searchspace.schema import MAX_FILE_BYTES, Fields, nearest, write_atomically
 from searchspace.trained import versions
 from training.formats import COMMAND
 from training.resources import cores
@@ -25,6 +29,9 @@ from training.resources import cores
 Settings = TypeVar("Settings")
 
 CONFIG, SUMMARY = "config.json", "summary.json"
+
+MAX_LOCK = 1000
+"""Bytes of a run's lock: a line that says who holds it."""
 
 STARTING = ".starting-"
 """How the name of a run's folder begins until all is in it that going on with it needs; a kill may leave one."""
@@ -34,9 +41,20 @@ SPACE = "space.yaml"
 
 DATA_TEXTS = {
     "data": "the path of a folder of videos or an annotation file",
+    "videos": "the path of the folder of the clips of an annotation file",
     "group": "a regular expression with a group in it",
 }
 """Settings of every run over data that may be None or text, and what the text is."""
+
+DATA_PATHS = ("data", "videos")
+"""Where data lies. A resume may give other paths, of data that was moved: what is there is compared, not where
+(`training.data.keep_description`)."""
+
+_WORDS = ("space", "base", "coeffs", "arch", "init", "teacher")
+"""Settings that may be a path, the name of something published, or the name of a run."""
+
+COMPUTED = ("metrics.csv", "ledger.jsonl", "trials.jsonl", "scores.jsonl", "checkpoints", SUMMARY)
+"""Files and folders of a run that hold what took time to compute."""
 
 
 class RunFolder:
@@ -46,20 +64,24 @@ class RunFolder:
 
     Attributes:
         path: the folder.
-        config: its resolved configuration.
+        config: its resolved configuration, with `moved`.
         resumed: whether the folder was there before.
+        moved: where its data lies now, of a resume that said so.
     """
 
-    def __init__(self, path: Path, config: dict[str, Any], resumed: bool) -> None:
-        self.path, self.config, self.resumed = path, config, resumed
+    def __init__(
+        self, path: Path, config: dict[str, Any], resumed: bool, moved: Mapping[str, Any] | None = None
+    ) -> None:
+        self.path, self.config, self.resumed = path, {**config, **(moved or {})}, resumed
+        self.moved = dict(moved or {})
         self._lock: int | None = None
 
     def __enter__(self) -> RunFolder:
-        handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        handle = _open_lock(self.path / "lock")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.read(handle, 200).decode(errors="replace").strip() or "another process"
+            owner = escaped(os.read(handle, 200).decode(errors="replace").strip()) or "another process"
             os.close(handle)
             raise ValueError(
                 f"{self.path} is in use by {owner}; wait for it, stop it, or start another run with --name"
@@ -79,6 +101,25 @@ class RunFolder:
         """Whether the run has come to its end."""
         return (self.path / SUMMARY).exists()
 
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """Around a run: one that begins and fails before anything is computed leaves no folder behind."""
+        try:
+            yield
+        except Exception:
+            if not self.resumed and not any(next(self.path.rglob(name), None) for name in COMPUTED):
+                gone = self.path.with_name(f"{STARTING}{uuid.uuid4().hex[:12]}")
+                self.path.rename(gone)  # at once, whatever interrupts the rest
+                shutil.rmtree(gone, ignore_errors=True)
+            raise
+
+    def keep_moved(self) -> None:
+        """Writes down where the data lies now, once it is known to be the same."""
+        if self.moved:
+            stored = read_json(self.path / "config.json")
+            self.write_json("config.json", {**stored, **self.moved})
+            self.moved = {}
+
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Writes a JSON file of the run atomically."""
         write_atomically(self.path / name, json.dumps(content, indent=2, allow_nan=False) + "\n")
@@ -93,18 +134,33 @@ class RunFolder:
             return read(self.config)
 
 
-def read_json(path: Path, pattern: Any = dict) -> dict[str, Any]:
+def _open_lock(file: Path) -> int:
+    """Opens the lock of a run, which is written to: never another file, to which a link of that name leads."""
+    try:
+        handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise
+        handle = None
+    status = None if handle is None else os.fstat(handle)
+    if handle is not None and status is not None and stat.S_ISREG(status.st_mode) and status.st_size <= MAX_LOCK:
+        return handle
+    if handle is not None:
+        os.close(handle)
+    raise ValueError(f"{file} is not the lock of a run but a link, or something else of that name; remove it")
+
+
+def read_json(path: Path, pattern: Any = dict, most: int = MAX_FILE_BYTES) -> dict[str, Any]:
     """Reads a JSON mapping of a pattern (`searchspace.stored`); raises `ValueError` where it is missing or damaged."""
-    content: dict[str, Any] = stored.read_json(path, pattern)
+    content: dict[str, Any] = stored.read_json(path, pattern, most)
     return content
 
 
 def check_new(runs: Path, name: str | None) -> None:
-    """Refuses a name for a new run that is not one path component, or of a run that exists (raises `ValueError`)."""
+    """Refuses a name for a new run that cannot be one, or of a run that exists (raises `ValueError`)."""
     if name is None:
         return
-    if not name or Path(name).name != name or name.startswith("."):
-        raise ValueError(f"run name {name!r}: must be a single folder name, such as first-try")
+    check_run_name(name)
     if (runs / name).exists():
         raise ValueError(f"{runs / name} exists; go on with it by --resume, or choose another --name")
 
@@ -146,7 +202,7 @@ def create(
         files: what else going on with it needs: texts by file name.
 
     Raises:
-        ValueError: a run of this name exists, or the name is not one path component.
+        ValueError: a run of this name exists, or the name cannot be a run's (`searchspace.naming.check_run_name`).
     """
     check_new(runs, name)
     runs.mkdir(parents=True, exist_ok=True)
@@ -188,13 +244,14 @@ def resume(runs: Path, name: str | None, prefix: str, given: Mapping[str, Any]) 
         runs: the folder of all runs.
         name: the run's name, or None for the newest of this command.
         prefix: the command's name.
-        given: options that the user gave; each must equal the run's own.
+        given: options that the user gave; each must equal the run's own, but for `DATA_PATHS` of a run over files.
 
     Returns:
         The folder, or None where there is none yet, so that a new run can begin.
 
     Raises:
-        ValueError: an option differs (names each with both values), or the folder is not a run of this command.
+        ValueError: an option differs (names each with both values), the folder is not a run of this command, or the
+            name cannot be a run's.
     """
     if name is None:
         candidates = [p for p in runs.glob(f"[!.]*/{CONFIG}")] if runs.is_dir() else []
@@ -203,6 +260,7 @@ def resume(runs: Path, name: str | None, prefix: str, given: Mapping[str, Any]) 
             return None
         path = max(ours, key=lambda p: (p.stat().st_mtime_ns, p.parent.name)).parent
     else:
+        check_run_name(name)
         path = runs / name
         if not path.exists():
             return None
@@ -214,12 +272,14 @@ def resume(runs: Path, name: str | None, prefix: str, given: Mapping[str, Any]) 
     for key in given:
         if key not in config:
             raise ValueError(f"{path}: its configuration has no {key!r}{nearest(key, config)}")
-    changed = [f"{key}: {config[key]} in the run, {value} now" for key, value in given.items() if config[key] != value]
-    if changed:
-        raise ValueError(
-            f"{path} was started with another configuration ({'; '.join(changed)}); leave these options out"
-        )
-    return RunFolder(path, config, resumed=True)
+    different = {key: value for key, value in given.items() if config[key] != value}
+    moved = {}
+    if config.get("data") is not None and given.get("data", "") is not None:
+        moved = {key: different.pop(key) for key in DATA_PATHS if key in different}
+    if different:
+        changed = "; ".join(f"{key}: {config[key]} in the run, {value} now" for key, value in different.items())
+        raise ValueError(f"{path} was started with another configuration ({changed}); leave these options out")
+    return RunFolder(path, config, resumed=True, moved=moved)
 
 
 def environment() -> dict[str, Any]:
@@ -243,10 +303,20 @@ def check_texts(fields: Fields, texts: Mapping[str, str]) -> None:
 def settled(given: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as a configuration stores and a resume compares them: a clip in any form and paths as text.
 
+    Paths are absolute, so that they mean the same from any working directory.
+
     Raises:
         ValueError: what is no clip.
     """
     settings = {key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in given.items()}
+    for key, value in settings.items():
+        if isinstance(value, str) and (key in DATA_PATHS or (key in _WORDS and _is_path(value))):
+            settings[key] = absolute(value)
     if settings.get("clip") is not None:
         settings["clip"] = str(Clip.of(settings["clip"]))
     return settings
+
+
+def _is_path(word: str) -> bool:
+    known = word in (*searchspace.names(), "random") or is_published(word)
+    return not known and located(word).exists()

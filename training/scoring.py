@@ -18,6 +18,9 @@ from training.scores import Score
 from video import Source, to_float
 
 CACHE_BYTES = 1_500_000_000
+DIVERGED = 1e3
+"""Nats that a clip counts for on whose chunk the loss is not finite: worse than any network that has not diverged."""
+
 Forward = Callable[[torch.Tensor, Architecture], torch.Tensor]
 
 
@@ -121,7 +124,8 @@ class Scorer:
             clips, labels = self._load(chunk, view)
             with torch.no_grad():
                 logits.append(self._forward(to_float(clips.to(self._device)), architecture))
-        return vote(logits, labels)
+        correct, loss = vote(logits, labels)
+        return correct, loss if math.isfinite(loss) else DIVERGED * len(labels)
 
     def _load(self, chunk: int, view: int) -> tuple[torch.Tensor, torch.Tensor]:
         if (chunk, view) not in self._clips:

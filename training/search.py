@@ -15,7 +15,9 @@ from typing import Any
 
 import searchspace
 from searchspace import Architecture
+from searchspace.commands import go_on
 from training import run as runs_module
+from training.data import survey
 from training.formats import SEARCH_SUMMARY
 from training.interrupt import Interrupted, exit_code
 from training.problem import build
@@ -80,7 +82,8 @@ def search(
     folder = runs_module.resume(Path(runs), name, "search", given) if resume else None
     if folder is None:
         resolved = config if isinstance(config, SearchConfig) else SearchConfig.resolve(**given)
-        space = build(resolved).space  # a mistake is answered before a folder is made
+        classes = survey(resolved.data, resolved.videos, resolved.group)
+        space = build(resolved, classes).space  # a mistake is answered before a folder is made
         files = {runs_module.SPACE: space.to_yaml()}
         folder = runs_module.create(Path(runs), name, "search", resolved.to_dict(), files)
     else:
@@ -89,13 +92,15 @@ def search(
         if folder.finished:
             progress.line(f"{folder.path} is finished")
             return load_result(folder.path)
+        survey(resolved.data, resolved.videos, resolved.group)
         _check_space(folder.path, resolved)
         try:
-            SearchLoop(resolved, folder, progress).run()
+            with folder.starting():
+                SearchLoop(resolved, folder, progress).run()
         except Interrupted:
             raise
         except KeyboardInterrupt as stop:
-            message = f"stopped; go on with: nas search --resume --name {folder.path.name}"
+            message = f"stopped; go on with: {go_on('search', folder.path)}"
             raise Interrupted(exit_code(stop), message) from None
         return load_result(folder.path)
 

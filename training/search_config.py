@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import searchspace
 from controller.searchers import SEARCHERS
 from searchspace import Budget, Clip, Kernel
 from searchspace.architecture import MAX_LAYERS
@@ -68,9 +69,10 @@ class SearchConfig:
         budgets: the first is the target, further ones are caps.
         space: name of a built-in space or path of a YAML file.
         stream: search its causal (2+1)D form, whose networks run frame by frame.
-        clip: shape at which budgets are counted.
-        search_resolution: shorter side in pixels at which the supernet trains.
-        data: folder of videos, or None for the built-in motion data.
+        clip: shape at which budgets are counted; `resolve` takes the space's own where none is given.
+        search_resolution: shorter side in pixels at which the supernet trains; at most that of the clip.
+        data: folder of videos or annotation file, or None for the built-in motion data.
+        videos: folder of the clips of an annotation file; None for its own.
         group: regular expression whose first group names the person or recording of a file.
         steps: optimiser steps of the supernet.
         searcher: who chooses, by its name in `controller.searchers`.
@@ -112,6 +114,7 @@ class SearchConfig:
     clip: str = "8x128x128@5"
     search_resolution: int = 32
     data: str | None = None
+    videos: str | None = None
     group: str | None = None
     steps: int = 1000
     searcher: str = "reinforce"
@@ -229,6 +232,12 @@ class SearchConfig:
             settings["checkpoint_every"] = max(1, min(500, steps // 20)) if isinstance(steps, int) else 1
         if "delay" not in given and isinstance(settings["warmup_fraction"], int | float):
             settings["delay"] = max(settings["delay"], settings["warmup_fraction"])
+        settings = runs.settled(settings)
+        if "clip" not in given and isinstance(settings.get("space", cls.space), str):
+            settings["clip"] = str(searchspace.load(settings.get("space", cls.space)).clip)
+        if "search_resolution" not in given and "clip" in settings:
+            clip = Clip.parse(settings["clip"])
+            settings["search_resolution"] = min(cls.search_resolution, clip.height, clip.width)
         settings = cls.settled(settings)
         if isinstance(settings.get("budgets"), list):
             settings["budgets"] = tuple(settings["budgets"])

@@ -13,10 +13,12 @@ import torch
 import video
 from controller.looks import Looks
 from controller.watch import warning
+from searchspace.commands import go_on
 from searchspace.stored import COUNT, Each, conform, naming, read_records
 from training import checkpoint, rescoring
 from training import run as runs_module
-from training.data import open_source
+from training.contention import Contention
+from training.data import keep_description, open_source
 from training.formats import LOOK
 from training.interrupt import Interrupt, Interrupted
 from training.ledger import Ledger
@@ -25,7 +27,7 @@ from training.order import Order
 from training.problem import Problem, build
 from training.progress import Logged, Progress, Status
 from training.report import write_results
-from training.scoring import Scorer
+from training.scoring import DIVERGED, Scorer
 from training.search_config import SearchConfig
 from training.supernet_steps import Batch, SupernetSteps
 
@@ -67,10 +69,12 @@ class SearchLoop:
             config.train_clip,
             seed=config.seed,
             group=config.group,
+            videos=config.videos,
             workers=config.workers,
             folder=folder.path,
             progress=progress,
         )
+        keep_description(folder, self.source)
         self.problem: Problem = build(config, len(self.source.classes))
         self.searcher = self.problem.searcher()
         self.steps = SupernetSteps(self.problem)
@@ -81,6 +85,7 @@ class SearchLoop:
         self.sizes = rescoring.sizes(self.problem, self.source.parts["rescoring"])
         self.smooth: dict[str, float] = {}
         self.warned = False
+        self.contention = Contention()
         self.done = 0
         self.started = time.perf_counter()
 
@@ -150,10 +155,7 @@ class SearchLoop:
         choices = self.searcher.ask(config.paths)
         paths, replaced = self.steps.paths(choices, step)
         loss = self.steps.train(paths, loaded.training, step)
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"the training loss is {loss} at step {step}: lower learning_rate (it is {config.learning_rate:g})"
-            )
+        self._check_finite("training", loss)
         cost = self.problem.cost(choices)
         values = {
             "loss": loss,
@@ -166,6 +168,8 @@ class SearchLoop:
         if loaded.looks:
             architectures = [self.problem.space.architecture(row) for row in choices]
             looks = [self.steps.look(a, *batch) for a, batch in zip(architectures, loaded.looks, strict=True)]
+            for look in looks:
+                self._check_finite("held-out", look.loss)
             quality = np.array([look.accuracy for look in looks])
             reward = self.reward(quality, cost, self.problem.caps(choices))
             for row, look, value in zip(choices, looks, reward, strict=True):
@@ -189,6 +193,11 @@ class SearchLoop:
         values["residual"] = float(self.steps.supernet.scales().abs().mean())
         values["data_ms"] = 1e3 * loaded.seconds
         return values
+
+    def _check_finite(self, what: str, loss: float) -> None:
+        if not math.isfinite(loss):
+            rate = self.config.learning_rate
+            raise ValueError(f"the {what} loss is {loss} at step {self.done}: lower learning_rate (it is {rate:g})")
 
     def _log(self, values: dict[str, float]) -> None:
         step, config = self.done, self.config
@@ -233,6 +242,7 @@ class SearchLoop:
                 data_ms=mean["data_ms"],
                 step_ms=mean["step_ms"],
                 eta_seconds=(config.steps - step) * mean["step_ms"] / 1e3,
+                machine=self.contention.text(),
             )
         )
 
@@ -288,7 +298,7 @@ class SearchLoop:
         return Interrupted(
             exit_code,
             f"stopped at step {self.done} of {self.config.steps}, saved in {self.folder.path}; "
-            f"go on with: nas search --resume --name {self.folder.path.name}",
+            f"go on with: {go_on('search', self.folder.path)}",
         )
 
     # The end
@@ -312,6 +322,11 @@ class SearchLoop:
         )
         most = size.clips(scorer.covered)
         selection, model = rescoring.choose(problem, self.searcher, self._looks(), scorer, size.plan)
+        if selection.evaluation.loss >= DIVERGED:
+            rate = self.config.learning_rate
+            raise ValueError(
+                f"the shared weights have diverged, no loss is finite: lower learning_rate (it is {rate:g})"
+            )
         selected = time.perf_counter()
         points = rescoring.front(problem, self.searcher, scorer, selection, model, size)
         controls = rescoring.controls(problem, self.searcher, scorer, selection.choices, size)

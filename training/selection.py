@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,11 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from searchspace import Clip, ClipLike
-from video import Source
+from video import FolderSource, Source
 from video.augmentation import Augmentation
+from video.labelled import Labelled, digest
 from video.source import Frames, check_request
 
 TRAIN, WATCH, TEST = "train", "watch", "test"
+JUDGED = "judged"
+"""Key of a description: the digest of the files that test the network."""
+
 Indices = npt.NDArray[np.int64]
 
 
@@ -88,8 +93,14 @@ class Selection:
         self.source.share(processes)
 
     def describe(self) -> dict[str, Any]:
-        """See `video.Source`; the chosen numbers of clips are in it."""
-        return {**self.source.describe(), "chosen": dict(self.parts)}
+        """See `video.Source`; the chosen numbers of clips are in it, and of files a digest of those that test."""
+        judged = {} if self._judged is None else {JUDGED: self._judged}
+        return {**self.source.describe(), "chosen": dict(self.parts), **judged}
+
+    @functools.cached_property
+    def _judged(self) -> str | None:
+        files = files_of(self, TEST) if TEST in self.chosen else ()
+        return digest(files) if files else None
 
     def _find(self, part: str, index: int) -> tuple[str, int]:
         for own, indices in self.chosen[part]:
@@ -97,6 +108,14 @@ class Selection:
                 return own, int(indices[index])
             index -= len(indices)
         raise AssertionError("check_request lets no such index through")
+
+
+def files_of(source: Source, part: str) -> tuple[Labelled, ...]:
+    """The files of a part of a data set, in order of index; none of what is rendered."""
+    if isinstance(source, Selection):
+        chosen = [(files_of(source.source, own), indices) for own, indices in source.chosen[part]]
+        return tuple(files[int(index)] for files, indices in chosen if files for index in indices)
+    return source.videos(part) if isinstance(source, FolderSource) else ()
 
 
 def select(source: Source, watch_clips: int | None) -> Selection:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import video
 from networks import MoViNet, Network
 from networks.temporal import State
+from networks.tensors import check_tensor
 from networks.weights import misfit
 from searchspace import Architecture
 from searchspace.stored import COUNT, Number, conform
@@ -121,8 +122,10 @@ class Trainer:
             labels: int64 [N].
 
         Raises:
-            ValueError: a number of clips or frames that does not split as the recipe says.
+            ValueError: a number of clips or frames that does not split as the recipe says, or what is no tensor.
         """
+        check_tensor(clips, "clips")
+        check_tensor(labels, "labels")
         recipe, step = self.recipe, self.done
         rate = self._rate(step)
         self._freeze(step)

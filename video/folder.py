@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from searchspace.clip import Clip, ClipLike
+from searchspace.naming import escaped, located
 from video import sampling
 from video.augmentation import Augmentation
 from video.decode import VideoInfo, read_frames
@@ -29,7 +30,9 @@ _WHOLE_AT_MOST = 1024  # grid steps: a longer video is read piece by piece, and 
 @dataclasses.dataclass(frozen=True)
 class _Video:
     name: str
-    """Path below the root."""
+    """Path below the root, as text."""
+    path: str
+    """The same as the file system has it."""
     label: int
     info: VideoInfo
 
@@ -95,33 +98,34 @@ class FolderSource:
         self._cached_bytes = 0
 
         self.root, found = listing(root, videos)
-        self.annotations = str(Path(root).resolve()) if is_annotations(root) else None
+        self.annotations = escaped(located(root).resolve()) if is_annotations(root) else None
         self.missing = found.missing
-        if not found.train:
-            raise ValueError(f"{str(root)!r} has no training videos: give data with a training side")
+        found.check_training(root)
         self.classes: tuple[str, ...] = found.classes
         groups_of([v.below_class for v in found.train], group)  # a malformed pattern need not wait for the scan
-        names = [v.name for v in (*found.train, *found.val)]
-        infos = scan(self.root, names, Path(scan_cache) if scan_cache else None, workers, progress)
-        self.skipped = tuple((name, infos[name].error) for name in names if infos[name].error)
-        self.damaged = tuple(name for name in names if infos[name].broken and not infos[name].error)
+        listed = (*found.train, *found.val)
+        infos = scan(self.root, [v.path for v in listed], Path(scan_cache) if scan_cache else None, workers, progress)
+        self.skipped = tuple((v.name, infos[v.path].error) for v in listed if infos[v.path].error)
+        self.damaged = tuple(v.name for v in listed if infos[v.path].broken and not infos[v.path].error)
 
-        train = [v for v in found.train if not infos[v.name].error]
-        val = [v for v in found.val if not infos[v.name].error]
-        for usable, listed, where in ((train, found.train, self.root), (val, found.val, self.root / found.val_folder)):
-            if listed and not usable:
-                name, reason = next((n, r) for n, r in self.skipped if n == listed[0].name)
-                raise ValueError(f"none of the {len(listed)} files in {str(where)!r} is a video ({name!r}: {reason})")
+        train = [v for v in found.train if not infos[v.path].error]
+        val = [v for v in found.val if not infos[v.path].error]
+        for usable, files, where in ((train, found.train, self.root), (val, found.val, self.root / found.val_folder)):
+            if files and not usable:
+                name, reason = next((n, r) for n, r in self.skipped if n == files[0].name)
+                raise ValueError(
+                    f"none of the {len(files)} files in {escaped(where)!r} is a video ({name!r}: {reason})"
+                )
         # Without a pattern, the class belongs to the name: a/1.mp4 and b/1.mp4 have nothing to do with each other.
         named = [v.below_class if group is not None else f"{self.classes[v.label]}/{v.below_class}" for v in train]
         groups = groups_of(named, group)
         indices = split([v.label for v in train], groups, self.classes, seed)
         self._videos: dict[str, list[_Video]] = {
-            part: [_Video(train[i].name, train[i].label, infos[train[i].name]) for i in chosen]
+            part: [_Video(train[i].name, train[i].path, train[i].label, infos[train[i].path]) for i in chosen]
             for part, chosen in indices.items()
         }
         if found.val_folder:
-            self._videos["val"] = [_Video(v.name, v.label, infos[v.name]) for v in val]
+            self._videos["val"] = [_Video(v.name, v.path, v.label, infos[v.path]) for v in val]
         self.parts: Mapping[str, int] = {part: len(videos) for part, videos in self._videos.items()}
         self.notes = tuple(_notes(self, found.notes, groups, [v.below_class for v in val]))
 
@@ -162,7 +166,7 @@ class FolderSource:
         window = how.window(info.height, info.width, clip, rng)
         side = sampling.decoded_side(info.height, info.width, clip, how.decode_margin)
         if how.frame_rate_jitter:  # off the grid, so not among the frames that are kept
-            frames = read_frames(self.root / video.name, times.tolist(), side, seek=not info.broken)
+            frames = read_frames(self.root / video.path, times.tolist(), side, seek=not info.broken)
         else:
             frames = self._frames(video, sampling.grid_steps(times, clip.fps, length), length, side)
         return how.paint(sampling.crop_and_resize(frames, window, clip.height, clip.width), rng)
@@ -187,7 +191,7 @@ class FolderSource:
     def videos(self, part: str) -> tuple[Labelled, ...]:
         """A part's videos, in order of index."""
         check_request(self, part, ())
-        return tuple(Labelled(v.name, self.root / v.name, v.label, v.info) for v in self._videos[part])
+        return tuple(Labelled(v.name, self.root / v.path, v.label, v.info) for v in self._videos[part])
 
     def at(self, clip: ClipLike) -> "FolderSource":
         """The same videos and split at another clip shape, without another scan."""
@@ -210,7 +214,7 @@ class FolderSource:
         """Seed, options, classes, sizes, and a digest of every file's name, part and measured properties."""
         return {
             "kind": self.kind,
-            "root": str(self.root.resolve()),
+            "root": escaped(self.root.resolve()),
             "annotations": self.annotations,
             "seed": self.seed,
             "group": self.group,
@@ -232,10 +236,10 @@ class FolderSource:
         """Decoded frames at grid steps, from memory where the video is, or can be, kept."""
         info, fps = video.info, self.clip.fps
         side = side or sampling.decoded_side(info.height, info.width, self.clip)
-        key = video.name, side
+        key = video.path, side
         if key in self._cache:
             return self._cache[key][steps]
-        path = self.root / video.name
+        path = self.root / video.path
         seek = not info.broken
         if length <= _WHOLE_AT_MOST and self.cache_bytes > 0:
             scale = min(1.0, side / min(info.height, info.width))

@@ -1,8 +1,12 @@
 """Labelled videos to judge a network by: every file that was found is one, readable or not, none is left out."""
 
 import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable
 from pathlib import Path
 
+from searchspace.naming import escaped, located
 from video.decode import VideoInfo
 from video.kinetics import find_clips, is_annotations
 from video.layout import Listing, find_videos
@@ -14,7 +18,7 @@ class Labelled:
     """A video file and its class.
 
     Attributes:
-        name: path below the folder of the data.
+        name: path below the folder of the data, as text (`searchspace.naming.spelled`).
         path: where it is.
         label: index of its class; None where it is unknown.
         info: what a look at it found; `info.error` says why it cannot be used.
@@ -38,11 +42,13 @@ def listing(data: str | Path, videos: str | Path | None = None) -> tuple[Path, L
         ValueError: see `find_videos` and `find_clips`, or a folder of videos for what is no annotation file.
     """
     if is_annotations(data):
-        root = Path(data).parent if videos is None else Path(videos)
-        return root, find_clips(Path(data), root)
+        root = located(data).parent if videos is None else located(videos)
+        return root, find_clips(located(data), root)
     if videos is not None:
-        raise ValueError(f"a folder of videos, {str(videos)!r}, goes with an annotation file; {str(data)!r} is not one")
-    return Path(data), find_videos(Path(data))
+        raise ValueError(
+            f"a folder of videos, {escaped(videos)!r}, goes with an annotation file; {escaped(data)!r} is not one"
+        )
+    return located(data), find_videos(located(data))
 
 
 def labelled_videos(
@@ -69,12 +75,24 @@ def labelled_videos(
     """
     root, found = listing(data, videos)
     files = found.val or found.train
-    infos = scan(root, [file.name for file in files], scan_cache, workers, progress)
-    items = tuple(Labelled(file.name, root / file.name, file.label, infos[file.name]) for file in files)
+    infos = scan(root, [file.path for file in files], scan_cache, workers, progress)
+    items = tuple(Labelled(file.name, root / file.path, file.label, infos[file.path]) for file in files)
     broken = [item for item in items if item.info.error]
     if len(broken) == len(items):
-        raise ValueError(f"none of the {len(items)} files in {str(data)!r} is a video ({broken[0].info.error})")
+        raise ValueError(f"none of the {len(items)} files in {escaped(data)!r} is a video ({broken[0].info.error})")
     notes = list(found.notes)
     if broken:
         notes.append(f"{len(broken)} of {len(items)} files do not decode")
     return found.classes, items, tuple(notes)
+
+
+def measured(item: Labelled) -> tuple[str, str, str, str]:
+    """What tells a video from another of its name, as text: seconds, frames, width and height."""
+    info = item.info
+    return f"{info.duration:.3f}", str(info.frames), str(info.width), str(info.height)
+
+
+def digest(videos: Iterable[Labelled]) -> str:
+    """Of the videos that can be used: their names, labels and measures, wherever they lie."""
+    listed = [(item.name, item.label, *measured(item)) for item in videos if not item.info.error]
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()

@@ -80,6 +80,8 @@ def to_float(clips: "Tensor") -> "Tensor":
     """uint8 [N, 3, T, H, W] to float32 in [0, 1], in channels_last_3d memory."""
     import torch
 
+    if not isinstance(clips, torch.Tensor):
+        raise ValueError(f"clips are a {type(clips).__name__}; give a torch.Tensor, such as torch.from_numpy(clips)")
     scaled = clips.to(torch.float32, memory_format=torch.channels_last_3d)
     return scaled.div_(255.0) if scaled is not clips else scaled / 255.0
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from searchspace.schema import write_atomically
+
+matplotlib.rcParams["text.parse_math"] = False  # two $ in the name of a run or a class are no formula
 
 INK, SOFT, FAINT = "#1d232a", "#6b7580", "#e4e7eb"
 

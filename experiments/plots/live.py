@@ -81,7 +81,8 @@ def status_line(status: Status) -> str:
     if math.isfinite(status.rate):
         parts.append(f"rate {status.rate:.3g}")
     times = f"data {status.data_ms:.0f} ms, step {status.step_ms:.0f} ms"
-    return f"{'  '.join(parts)} | {times} | ETA {duration(status.eta_seconds)}"
+    machine = f" | {status.machine}" if status.machine else ""
+    return f"{'  '.join(parts)} | {times} | ETA {duration(status.eta_seconds)}{machine}"
 
 
 def duration(seconds: float) -> str:

@@ -6,7 +6,7 @@ import pytest
 import searchspace
 from controller.neighbours import changes, neighbours
 from controller.policy import Policy
-from controller.repair import repair, repair_nearby, repair_to, try_repair
+from controller.repair import enumerate_all, repair, repair_nearby, repair_to, try_repair
 from controller.window import Window
 from searchspace.decisions import Decision, Decisions
 
@@ -132,3 +132,30 @@ def test_one_target_a_row_on_movinet():
     assert result.inside.all()
     np.testing.assert_allclose(cost(result.choices), targets, rtol=0.0051)
     assert np.median(result.changes) <= 3
+
+
+def test_a_small_space_is_listed_as_a_whole():
+    d = Decisions.of([Decision("depth", (1, 2)), Decision("a", (0, 1, 2)), Decision("b", (0, 1), "depth", 1)])
+    assert len(enumerate_all(d)) == 3 + 6
+    assert enumerate_all(searchspace.load("movinet").decisions) is None
+    many = Decisions.of([Decision(f"d{i}", (0,)) for i in range(100)] + [Decision("a", (0, 1))])
+    assert enumerate_all(many).tolist() == [[0] * 101, [0] * 100 + [1]]  # more decisions than an array has axes
+
+
+def test_in_a_small_space_only_what_is_not_there_is_not_found():
+    """Costs without any order, of which greedy changes go astray: every window that holds one is reached."""
+    rng = np.random.default_rng(0)
+    decisions = Decisions.of([Decision(name, tuple(range(8))) for name in "abc"])
+    table = rng.permutation(512).reshape(8, 8, 8) + 1000
+
+    def cost(rows):
+        return table[rows[:, 0], rows[:, 1], rows[:, 2]]
+
+    start = decisions.sample(rng, 40)
+    targets = rng.integers(1000, 1512, 40).astype(float)
+    found = try_repair(decisions, start, Window.around("cost", cost, targets, 0.0, 0.0))
+    assert found.inside.all() and (cost(found.choices) == targets).all()
+    for target in (1005.0, 1250.0):
+        alike = try_repair(decisions, start, Window.around("cost", cost, target, 0.0, 0.0))
+        assert alike.inside.all() and (cost(alike.choices) == target).all()
+    assert not try_repair(decisions, start, Window.around("cost", cost, 1000.5, 0.0, 0.0)).inside.any()

@@ -9,10 +9,9 @@ from controller.halving import Evaluation, Plan, Rung
 from controller.looks import Looks
 from controller.reinforce import Reinforce
 from controller.searchers import SEARCHERS, create
-from controller.selection import enumerate_all, improve, propose, select
+from controller.selection import improve, propose, select
 from controller.surrogate import Surrogate
 from controller.window import Window
-from searchspace.decisions import Decision, Decisions
 
 PLAN = Plan((Rung(24, 64), Rung(8, 256), Rung(3, 2000)), Rung(16, 256))
 
@@ -134,12 +133,6 @@ def test_local_luck_is_checked_on_the_last_rung(toy):
     assert 1 - result.evaluation.loss == pytest.approx(toy.quality(result.choices[None])[0])
     best = min(e.loss for _, e in result.halving.history[-1][1])
     assert result.evaluation.loss <= best
-
-
-def test_enumerate_all():
-    d = Decisions.of([Decision("depth", (1, 2)), Decision("a", (0, 1, 2)), Decision("b", (0, 1), "depth", 1)])
-    assert len(enumerate_all(d)) == 3 + 6
-    assert enumerate_all(searchspace.load("movinet").decisions) is None
 
 
 def test_movinet_pool():

@@ -91,6 +91,10 @@ def test_the_nearest_name_is_named(nas: Nas, words: list[str], meant: str) -> No
         (["search", "--data", "x", "--group", "("], "not a regular expression"),
         (["search", "--group", "(a)"], "--data"),
         (["search", "--name", "a/b"], "single folder name"),
+        (["search", "--name", "two\nlines", "--dry-run"], "holds a line break"),
+        (["search", "--name", "zero\u200bwidth", "--dry-run"], "a character without width"),
+        (["search", "--name", "a" * 198, "--dry-run"], "has 198 characters (198 bytes); allowed: at most 100"),
+        (["scale", "movinet", "--name", "caf\udce9", "--dry-run"], "what is no UTF-8"),
         (["search", "--set", "beta"], "KEY=VALUE"),
         (["search", "--set", "beta=much"], "setting.beta is 'much'"),
         (["search", "--set", "beta=nan"], "setting.beta is nan"),
@@ -186,7 +190,7 @@ def test_what_a_failure_means(
     nas: Nas, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, said: str
 ) -> None:
     failing(monkeypatch, error)
-    answer = nas("cost", "a2")
+    answer = nas("search")
     assert answer.code == code
     assert len(answer.err.splitlines()) == 1 and said in answer.err
 

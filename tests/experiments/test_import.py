@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import networks
+import searchspace
 from searchspace import BASE, STREAM, Architecture
 from tests.experiments.conftest import Nas
 from tests.networks.small_reference import ASSETS, small_reference
@@ -45,6 +46,28 @@ def test_import_of_tensorflow(nas: Nas, small: Path) -> None:
     small_reference().save("positions.json")
     answer = nas("import", str(ASSETS), "--arch", "positions.json")
     assert answer.code == 0 and "wrote    small.safetensors" in answer.out and "gate hard_sigmoid" in answer.out
+
+
+def test_the_gate_that_was_assumed_stands_in_a_line_of_its_own(
+    nas: Nas, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of stream weights from elsewhere, whose file cannot say it; a file of ours does, and so may the user."""
+    small_reference().save("positions.json")
+
+    def lines(*words: object) -> list[str]:
+        answer = nas("import", *words)
+        assert answer.code == 0, answer.err
+        return [line for line in answer.out.splitlines() if line.startswith("gate ")]
+
+    (line,) = lines(ASSETS, "--arch", "positions.json", "-o", "a.safetensors")
+    assert line.startswith("gate     hard_sigmoid was assumed") and "positions.json has this one" in line
+    assert line.endswith("give --gate sigmoid or --gate hard_sigmoid_2021")
+    assert not lines(ASSETS, "--arch", "positions.json", "--gate", "hard_sigmoid", "-o", "b.safetensors")
+    assert not lines("a.safetensors", "-o", "c.safetensors")
+    assert not lines("port.pth", "--arch", "arch.json", "-o", "d.safetensors")  # not causal
+    torch.save(live_port(searchspace.published("t0", stream=True)).state_dict(), "t0.pth")
+    (line,) = lines("t0.pth", "--arch", "t0", "--stream", "-o", "e.safetensors")
+    assert line.startswith("gate     hard_sigmoid_2021 was assumed") and "were released with this one" in line
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The status line: what it says, and how often a log hears of it."""
 
+import dataclasses
 import io
 import math
 
@@ -38,6 +39,11 @@ def test_status_line_says_everything() -> None:
         "step 1,200/4,000  loss 3.215  accuracy 31.2%  reward 0.280  cost 1.02x  entropy 141.2"
         " | data 12 ms, step 240 ms | ETA 11 min 12 s"
     )
+
+
+def test_status_line_ends_with_a_busy_machine() -> None:
+    busy = dataclasses.replace(status(1200), machine="machine busy: other programs take 1.0 of 2 cores")
+    assert status_line(busy) == f"{status_line(status(1200))} | machine busy: other programs take 1.0 of 2 cores"
 
 
 def test_what_is_not_measured_is_left_out() -> None:

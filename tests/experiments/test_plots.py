@@ -242,3 +242,15 @@ def test_no_policy_yet(one: Run, tmp_path: Path) -> None:
     (folder / "policy.jsonl").unlink()
     with pytest.raises(ValueError, match="no record of its policy yet"):
         policy.draw(Run.open(folder), tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("name", ["$x$", "a $_{ b $", r"$\frac$"])
+def test_dollars_in_names_are_no_formula(nas: Nas, runs: Path, tmp_path: Path, name: str) -> None:
+    """Two of them are mathematics to matplotlib, unless it is told otherwise."""
+    from experiments.plots import confusion
+
+    confusion.draw([[3, 1], [0, 2]], [name, "b"], tmp_path / "confusion.png", f"{name}: 83 %")
+    assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    shutil.copytree(runs / "one", tmp_path / name)
+    assert nas("plot", tmp_path / name).code == 0
+    assert nas("plot", tmp_path / name, runs / "two", "-o", tmp_path / "both").code == 0

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import searchspace
 from searchspace import STREAM, Budget, Clip, Form, cost, format_quantity, published
+from searchspace.budget import as_printed, budget_text
 from tests.searchspace.util import USERS, read
 
 CLIP = Clip(8, 128, 128)
@@ -66,7 +69,17 @@ def test_quantities_for_people() -> None:
     assert format_quantity("macs", 607_296_256) == "607.3 M multiply-accumulates"
     assert format_quantity("macs", 12) == "12 multiply-accumulates"
     assert format_quantity("params", 1500) == "1.5 k parameters"
-    assert format_quantity("activation_bytes", 2.25e9) == "2.2 GB"
+    assert format_quantity("activation_bytes", 2.25e9) == "2.25 GB"
+    assert format_quantity("params", 3_126_071) == "3.126 M parameters"
+    assert format_quantity("macs", 999_960) == "1.0 M multiply-accumulates"
+
+
+@given(st.integers(1, 10**14), st.sampled_from(["macs", "params", "activation_bytes", "state_bytes"]))
+def test_a_cost_typed_as_it_was_printed_is_that_cost(value: int, quantity: str) -> None:
+    budget = Budget.parse(budget_text(quantity, value))
+    assert budget.quantity == quantity and format_quantity(quantity, budget.amount) == format_quantity(quantity, value)
+    assert budget.amount == pytest.approx(value, rel=6e-4) and as_printed(budget.amount) >= value
+    assert Budget.parse("75.0M/frame").per_frame and budget_text("frame_macs", 75e6) == "75.0M/frame"
 
 
 @pytest.mark.parametrize(

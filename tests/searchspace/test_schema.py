@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from searchspace import schema
-from searchspace.schema import Fields, parse_json, parse_yaml, plain, read_text, show, write_atomically
+from searchspace.schema import Fields, dump_yaml, parse_json, parse_yaml, plain, read_text, show, write_atomically
 from tests.searchspace.util import USERS, read
 
 # --------------------------------------------------------------------------------------------------------------- JSON
@@ -83,6 +83,17 @@ def test_yaml_that_is_refused(text: str, message: str) -> None:
     assert len(str(caught.value)) < 300
 
 
+@pytest.mark.parametrize("text", ["1e-3", "5E4", "-2e+1", "+.5e3", "1.e-2", "0.25", "12e0"])
+def test_yaml_reads_the_numbers_that_python_reads(text: str) -> None:
+    assert parse_yaml(f"lr: {text}", "f") == {"lr": float(text)}
+    assert parse_yaml(f"lr: '{text}'", "f") == {"lr": text}  # quoted, it is text
+
+
+@pytest.mark.parametrize("text", ["1e-3", "5E4", "1e", "e3", "1e-3x", "-e2", "1.5.e3", "no", "0x1f", "1_000"])
+def test_text_that_looks_like_a_number_survives_its_file(text: str) -> None:
+    assert parse_yaml(dump_yaml({"name": text, "lr": 1e-05}), "f") == {"name": text, "lr": 1e-05}
+
+
 def test_a_billion_laughs() -> None:
     lines = ["a0: &a0 [x, x]"] + [f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 60)]
     with pytest.raises(ValueError, match="aliases"):
@@ -94,7 +105,7 @@ def test_a_billion_laughs() -> None:
     [
         ("name: mine", "name: ''\nnmae: x", "s.yaml: unknown key 'nmae'; did you mean 'name'?"),
         ("clip: 12x90x70@12.5", "clip: 12x90", "s.yaml.clip '12x90': write frames x height x width"),
-        ("classes: 17", "classes: 1e3", "s.yaml.classes is '1e3'; allowed: a whole number from 1 to 1000000"),
+        ("classes: 17", "classes: 1e3", "s.yaml.classes is 1000.0; allowed: a whole number from 1 to 1000000"),
         ("classes: 17", "classes: .nan", "s.yaml.classes is nan; allowed: a whole number"),
         ("kernel: 1x5x5}", "kernel: 3x5x5}", "s.yaml.stem.kernel is '3x5x5'; allowed: a spatial kernel"),
         ("depth: [2, 5, 3]", "depth: [2, 1000000000]", "s.yaml.choices.depth is 1000000000; allowed: whole numbers"),

@@ -41,6 +41,20 @@ def test_classes_are_matched_by_name() -> None:
         match_classes(("0", "1"), ("a", "b", "c"))
 
 
+def test_classes_that_differ_in_case_only_are_told_apart() -> None:
+    own = ("Run", "run", "caf\u00e9", "a_b")
+    assert match_classes(own, ("run", "Run", "cafe\u0301", "A B")) == [1, 0, 2, 3]
+    with pytest.raises(ValueError, match="'RUN' of the data may be 'Run' or 'run' of the network"):
+        match_classes(own, ("RUN",))
+
+
+def test_a_single_class_can_be_asked_about(tmp_path: Path) -> None:
+    data = folder(tmp_path / "data", ("",), ("c",))
+    trained = load(tmp_path / "run", ("c", "a b"), {})
+    videos, notes = open_videos(trained, str(data))
+    assert videos.labels == [0] * 4 and notes == [f"4 videos of {data}"]
+
+
 def test_the_validation_side_of_the_training_data(tmp_path: Path) -> None:
     data = folder(tmp_path / "data")
     trained = load(tmp_path / "run", ("c", "a b", "d"), FolderSource(data, CLIP).describe())
@@ -75,7 +89,7 @@ def test_data_that_is_not_there_says_so(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="does not say what it was trained on; give --data"):
         open_videos(load(tmp_path / "a", ("a", "b"), {}))
     gone = {"kind": "folder", "root": "/no/such", "annotations": None}
-    with pytest.raises(ValueError, match="'/no/such', is not here; give --data DIR"):
+    with pytest.raises(ValueError, match="'/no/such', is not here; give its new place with --data"):
         open_videos(load(tmp_path / "b", ("a", "b"), gone))
     with pytest.raises(ValueError, match="'slow_left' and 17 more"):
         open_videos(load(tmp_path / "c", ("a", "b"), {}), "motion")

@@ -77,3 +77,10 @@ def test_a_setting_is_changed_by_its_dotted_name():
 def test_an_unknown_setting_names_the_nearest(key, message):
     with pytest.raises(ValueError, match=message):
         Recipe.load("demo").changed({key: 1})
+
+
+def test_numbers_with_an_exponent_are_numbers(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("optimizer:\n  lr: 1e-3\n  weight_decay: 5e-4\nschedule:\n  epochs: 1\n")
+    recipe = Recipe.load(file)
+    assert (recipe.optimizer.lr, recipe.optimizer.weight_decay) == (0.001, 0.0005)

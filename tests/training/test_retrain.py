@@ -307,7 +307,7 @@ def test_what_was_not_given_follows_from_where_the_architecture_came_from(tmp_pa
     config = resolve(videos, {}).config
     assert (config.data, config.group, config.clip) == (str(tmp_path), "(s\\d+)", str(tiny.clip))
     gone = dataclasses.replace(tiny, provenance={"data": str(tmp_path / "gone")})
-    with pytest.raises(ValueError, match="not there now; give --data"):
+    with pytest.raises(ValueError, match="not there now; give its new place with --data"):
         resolve(gone, {})
     assert resolve(tiny, {"init": "x", "data": str(tmp_path)}).config.recipe_name == "finetune"
     again = dataclasses.replace(tiny, provenance={"recipe": "finetune"})

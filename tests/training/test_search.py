@@ -13,6 +13,7 @@ from searchspace import Architecture
 from tests.training.small import assert_equal_runs, settings
 from training.interrupt import Interrupted
 from training.progress import Silent
+from training.scoring import DIVERGED
 from training.search import search
 from video import motion
 
@@ -230,3 +231,11 @@ def test_a_search_by_plain_calls_learns_the_same(tmp_path):
             float(row["loss"]) for row in csv.DictReader((tmp_path / name / "metrics.csv").read_text().splitlines())
         ]
     assert first["fast"] == pytest.approx(first["reference"], rel=1e-4)
+
+
+def test_networks_that_diverged_do_not_stop_the_end(tmp_path):
+    """Some paths have losses that are no numbers, which JSON does not hold: they come last."""
+    given = settings(tmp_path, learning_rate=100, residual=2.0, clip_norm=0, steps=9)
+    result = search(given, runs=tmp_path / "runs")
+    losses = [json.loads(line)["loss"] for line in (result.folder / "scores.jsonl").read_text().splitlines()]
+    assert max(losses) >= DIVERGED > result.summary["winner"]["loss"]

@@ -196,10 +196,10 @@ def test_refusals(tmp_path: Path) -> None:
     write(root / "loose.mp4", 3)
     refused("no sub-folders")
     (root / "run").mkdir()
-    refused("single class, 'run'")
-    (root / "sit").mkdir()
     refused("no files")
     (root / "run" / "a.txt").write_text("words")
+    refused("single class, 'run': training needs at least two")
+    (root / "sit").mkdir()
     (root / "sit" / "b.mp4").write_text("words")
     refused("none of the 2 files")
     for i in range(3):

@@ -70,9 +70,12 @@ def test_a_source_of_annotations_trains_and_validates(tmp_path: Path, clip: Path
     [
         ("a,b\n1,2\n", "no column 'label'"),
         (HEAD, "has no rows"),
-        (HEAD + "a,x,0,10,train\na,y,0,10,train\n", "a single class, 'a'"),
-        (HEAD + "a,x,0,10,train\nb,y,0,10,dev\n", "row 3: split is 'dev'"),
-        (HEAD + ",x,0,10,train\nb,y,0,10,train\n", "row 2: no label"),
+        (HEAD + "a,x,0,10,train\nb,y,0,10,dev\n", "line 3: split is 'dev'"),
+        (HEAD + "a,,0,10,train\n\na,x,0,10,train\nb,y,0,10,dev\n", "line 5: split is 'dev'"),
+        (HEAD + ",x,0,10,train\nb,y,0,10,train\n", "line 2: no label"),
+        (HEAD + f"{'a' * 201},x,0,10,train\nb,y,0,10,train\n", "has 201 characters; allowed: at most 200"),
+        (HEAD + "a,x,inf,1e999,train\nb,y,0,10,train\n", "none of the 2 clips"),
+        (HEAD + "a,,0,10,train\n", "has no rows with a youtube_id"),
         (HEAD + "a,x,0,10,train\nb,y,0,10,train\n", "none of the 2 clips"),
     ],
 )
@@ -109,3 +112,51 @@ def test_data_check_counts_and_lists_what_is_missing(tmp_path: Path, clip: Path)
     assert told.count("missing: id") == 20 and "missing: and 4 more" in told
     found = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
     assert len(found["missing"]) == 24 and sum(found["parts"].values()) == 10
+
+
+def test_blanks_and_spellings_do_not_make_a_class(tmp_path: Path, clip: Path) -> None:
+    head = "\ufeff label , youtube_id,time_start,time_end ,split\n"
+    rows = (
+        "bowling ,b0,0,10,train\n bowling,b1,0,10, TRAIN \nbowling\t,b2 ,0 ,10,train\n\ufeffbowling,b3,0,10,train\n"
+        'cafe\u0301,c0,0,10,train\ncaf\u00e9,c1,0,10,validate\n,,,,\n"bowling\n",b4,0,10,val\n'
+    )
+    annotations = data(tmp_path, "", [*(f"b{i}.mkv" for i in range(5)), "c0.mkv", "c1.mkv"], clip)
+    annotations.write_text(head + rows, encoding="utf-8")
+    found = find_clips(annotations, tmp_path / "clips")
+    assert found.classes == ("bowling", "caf\u00e9") and found.notes == ()
+    assert [file.label for file in found.train] == [0, 0, 0, 0, 1] and [file.label for file in found.val] == [1, 0]
+
+
+def test_clips_that_unicode_spells_in_two_ways_are_found(tmp_path: Path, clip: Path) -> None:
+    annotations = data(tmp_path, "a,e\u0301te\u0301,0,10,train\nb,\u00fcber,0,10,train\n", [], clip)
+    (tmp_path / "clips").mkdir()
+    for name in ("\u00e9t\u00e9_000000_000010.mkv", "u\u0308ber.mkv"):
+        shutil.copy(clip, tmp_path / "clips" / name)
+    found = find_clips(annotations, tmp_path / "clips")
+    assert not found.missing and [file.name for file in found.train] == [
+        "\u00e9t\u00e9_000000_000010.mkv",
+        "\u00fcber.mkv",
+    ]
+    assert [(tmp_path / "clips" / file.path).is_file() for file in found.train] == [True, True]
+
+
+def test_what_counts_once_or_not_at_all_is_told(tmp_path: Path, clip: Path) -> None:
+    rows = "Run,x,0,10,train\nRun,x,0,10,train\nrun,y,0,10,train\nRun,,0,10,train\nrun,z,0,10,train\n"
+    found = find_clips(data(tmp_path, rows, ["x.mkv", "y.mkv", "z.mkv"], clip), tmp_path / "clips")
+    assert [file.name for file in found.train] == ["x.mkv", "y.mkv", "z.mkv"]
+    assert found.notes == (
+        "1 rows of annotations.csv have no youtube_id and are left out, the first in line 5",
+        "1 rows of annotations.csv name a clip again, and count once",
+        "classes 'Run' and 'run' differ in case, blanks or underscores only, and count as two",
+    )
+
+
+def test_a_single_class_can_be_judged_but_not_trained_on(tmp_path: Path, clip: Path) -> None:
+    annotations = data(tmp_path, "a,x,0,10,train\na,y,0,10,train\n", ["x.mkv", "y.mkv"], clip)
+    classes, items, _ = labelled_videos(annotations, tmp_path / "clips")
+    assert classes == ("a",) and len(items) == 2
+    with pytest.raises(ValueError, match=r"annotations\.csv' has a single class, 'a': training needs at least two"):
+        FolderSource(annotations, CLIP, videos=tmp_path / "clips")
+    annotations.write_text(HEAD + "a,x,0,10,val\nb,y,0,10,test\n")
+    with pytest.raises(ValueError, match=r"has no training videos, only those of annotations\.csv"):
+        FolderSource(annotations, CLIP, videos=tmp_path / "clips")
