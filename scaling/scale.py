@@ -63,7 +63,7 @@ def scale(
     progress = progress or Silent()
     given = runs_module.settled(config if isinstance(config, Mapping) else {} if config is None else config.to_dict())
     folder = runs_module.resume(Path(runs), name, COMMAND, given) if resume else None
-    resolved = ScaleConfig.resolve(**given) if folder is None else ScaleConfig.stored(folder.config)
+    resolved = ScaleConfig.resolve(**given) if folder is None else folder.settings(ScaleConfig.stored)
     if folder is not None and folder.finished:
         progress.line(f"{folder.path} is finished")
         return family.load(folder.path)
