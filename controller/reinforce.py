@@ -14,6 +14,7 @@ from controller.repair import repair
 from controller.searcher import Known, Searcher, rejection
 from controller.window import Window
 from searchspace.decisions import Decisions
+from searchspace.stored import AMOUNT, conform
 
 # Accepted samples that estimate the gradient of log P(window); more cost little, each is a row of arrays.
 _ENOUGH = 64
@@ -152,6 +153,7 @@ class Reinforce(Searcher):
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
+        conform(state, {"logits": [[float]], "adam": dict, "baseline": (float, AMOUNT)}, "searcher")
         rows = state["logits"]
         if [len(row) for row in rows] != self.decisions.sizes.tolist():
             raise ValueError(f"state of {len(rows)} decisions does not fit a space of {len(self.decisions)}")

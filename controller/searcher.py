@@ -19,6 +19,7 @@ from controller.policy import Policy
 from controller.repair import describe, try_repair
 from controller.window import Window
 from searchspace.decisions import Decisions
+from searchspace.stored import COUNT, Maybe, Whole, conform
 
 Known: TypeAlias = Callable[[Choices], Floats]
 """Part of rewards that follows from the choices alone, [N, D] -> [N]."""
@@ -122,12 +123,14 @@ class Searcher(ABC):
         """Continue from `state()`.
 
         Raises:
-            ValueError: the state of another searcher, seed or space.
+            ValueError: the state of another searcher, seed or space, or a damaged one.
+            KeyError: it is not whole.
         """
+        conform(state, {"step": COUNT, "pending": Maybe(Whole(1))}, "searcher")
         for key, own in (("searcher", self.name), ("seed", self.seed)):
             if state[key] != own:
                 raise ValueError(f"state of {key} {state[key]!r} cannot continue {key} {own!r}")
-        self.step, self._pending = int(state["step"]), state["pending"]
+        self.step, self._pending = state["step"], state["pending"]
         self._restore(state)
 
     @property

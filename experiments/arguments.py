@@ -169,6 +169,35 @@ def add_formulation_flag(group: argparse._ActionsContainer) -> None:
     )
 
 
+def again(
+    which: str, add_arguments: Callable[[argparse.ArgumentParser], None], args: argparse.Namespace, **more: Any
+) -> str:
+    """The command that was typed, without what makes it a rehearsal or a script's.
+
+    Args:
+        which: such as "search".
+        add_arguments: of that command.
+        args: as its parser read them.
+        more: flags in place of those that were not given, by their names with underscores.
+    """
+    from searchspace.commands import command
+
+    parser = Parser(f"nas {which}", "")
+    add_arguments(parser)
+    places: list[str] = []
+    flags = dict(more)
+    for action in parser._actions:
+        value = getattr(args, action.dest, None)
+        if action.dest in ("dry_run", "json") or value is None or value is False or value == action.default:
+            continue
+        long = next((flag for flag in action.option_strings if flag.startswith("--")), None)
+        if long is None:
+            places += [str(item) for item in (value if isinstance(value, list) else [value])]
+        else:
+            flags[long[2:].replace("-", "_")] = value
+    return command(which, *places, **flags)
+
+
 def speaker(args: argparse.Namespace) -> Callable[[str], None]:
     """Prints remarks at once: to standard error where `--json` leaves standard output to the result."""
 

@@ -73,7 +73,7 @@ def main(words: list[str] | None = None) -> int:
     except SystemExit as stop:  # argparse ends --help this way
         return int(stop.code or 0)
     except BaseException as error:
-        found = explain(error)
+        found = explain(error, _flags(words))
         if found is None:
             raise
         line, code = found
@@ -98,6 +98,19 @@ def _run(words: list[str]) -> int:
     command.add_arguments(parser)
     code: int = command.run(parser.parse(rest))
     return code
+
+
+def _flags(words: list[str]) -> set[str]:
+    """The flags of the command that these words name; none where they name no command."""
+    try:
+        name, _ = _find(words)
+    except (UsageError, IndexError):
+        return set()
+    if not name:
+        return set()
+    parser = Parser(name, "")
+    importlib.import_module(f"experiments.{module(name)}").add_arguments(parser)
+    return {flag for action in parser._actions for flag in action.option_strings}
 
 
 def module(name: str) -> str:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from experiments.arguments import set_by
+from searchspace.commands import command
 from searchspace.schema import write_atomically
 from training import recipe as recipes
 from training.recipe import Recipe
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     if args.recipe is None and not (args.print or args.settings or args.output):
         for name in recipes.names():
             print(name)
-        print("next: nas config demo --print")
+        print(f"next: {command('config', 'demo', print=True)}")
         return 0
     recipe = Recipe.load(args.recipe or "demo").changed(set_by(args.settings, (), "optimizer.lr=0.1"))
     text = f"# {args.recipe or 'demo'}\n{recipe.to_yaml()}"
@@ -43,5 +44,5 @@ def run(args: argparse.Namespace) -> int:
     if args.output.suffix not in (".yaml", ".yml"):
         raise ValueError(f"{args.output}: a recipe is a .yaml file; give it such a name")
     write_atomically(args.output, text)
-    print(f"next: nas retrain ARCH -c {args.output}")
+    print(f"next: {command('retrain', 'ARCH', recipe=args.output)}")
     return 0

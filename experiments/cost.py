@@ -11,6 +11,7 @@ from experiments.arguments import read_by
 from experiments.describe import member_lines, state_text
 from experiments.targets import STREAM_HELP, resolve_architecture
 from searchspace import Clip, Cost, Ensemble, cost, published, published_names
+from searchspace.commands import command
 from searchspace.cost import member_costs
 
 EXAMPLE = """  nas cost a2 --clip 8x128x128@5
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         for name, other in others
     ]
     tables.show(tables.grid(("published", "MACs here", "this / it", "parameters"), rows_others, right=(1, 2, 3)))
-    print(f"next: nas show {args.architecture}" + " --stream" * args.stream)
+    print(f"next: {command('show', args.architecture, stream=args.stream)}")
     return 0
 
 

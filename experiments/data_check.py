@@ -9,6 +9,7 @@ from pathlib import Path
 from experiments import tables
 from experiments.arguments import read_by, whole
 from searchspace import Clip
+from searchspace.commands import command
 from training.resources import cores
 
 EXAMPLE = """  nas data check my-videos
@@ -91,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     for words, names in kinds.items():
         _some(f"time stamps repaired, {words}", names)
     _some("the same clip", [" = ".join(group) for group in source.copies])
-    print(f"next: nas search --data {args.folder}" + (f" --group '{args.group}'" if args.group else ""))
+    print(f"next: {command('search', data=args.folder, videos=args.videos, group=args.group)}")
     return 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from experiments.arguments import read_by, whole
 from searchspace import Clip
+from searchspace.commands import command
 
 EXAMPLE = """  nas data demo -o demo
   nas search --data demo"""
@@ -34,5 +35,5 @@ def run(args: argparse.Namespace) -> int:
             args.output, source, args.train, args.val, lambda done, total: live.phase("writing videos", done, total)
         )
     print(f"wrote {count:,} videos of {len(source.classes)} classes, {args.clip} each, to {args.output}")
-    print(f"next: nas data check {args.output}")
+    print(f"next: {command('data check', args.output)}")
     return 0

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments import allocator, tables
+from experiments.errors import PACKAGE
+from searchspace.commands import command
 from training import openmp
 from training.resources import cores
 
@@ -24,7 +26,6 @@ NEEDS = {
     "videos in files (nas search --data, nas data)": ("av", "PIL"),
     "pictures (nas plot, the end of nas search)": ("matplotlib",),
 }
-PACKAGE = {"yaml": "pyyaml", "PIL": "pillow"}
 LITTLE_MEMORY, LITTLE_DISK = 4e9, 1e9
 
 
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     for remark in remarks(machine):
         print(f"    note  {remark}")
     broken = [PACKAGE.get(m, m) for m, item in found.items() if item.problem]
-    print(f"next: pip install {' '.join(broken)}" if broken else "next: nas search --budget 600MFLOPs")
+    print(f"next: pip install {' '.join(broken)}" if broken else f"next: {command('search', budget='600MFLOPs')}")
     return int(bool(broken))
 
 

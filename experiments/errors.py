@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from training.interrupt import Interrupted, Stopped, exit_code
@@ -12,9 +13,12 @@ from training.resources import is_out_of_memory
 
 USERS_MISTAKE = 2
 
+PACKAGE = {"yaml": "pyyaml", "PIL": "pillow", "google_crc32c": "google-crc32c"}
+"""What pip calls modules that it does not call by their names."""
+
 _DISK = {
-    errno.ENOSPC: "the disk is full: free some room, then run the same command again (a search: with --resume)",
-    errno.EDQUOT: "your disk quota is used up: free some room, then run the command again (a search: with --resume)",
+    errno.ENOSPC: "the disk is full: free some room, then run the same command again",
+    errno.EDQUOT: "your disk quota is used up: free some room, then run the command again",
     errno.EACCES: "no permission: choose a folder that you may write to and read from",
     errno.EPERM: "not permitted: choose a folder that you may write to and read from",
     errno.EROFS: "the disk is read-only: choose another folder",
@@ -22,26 +26,45 @@ _DISK = {
     errno.ENOTDIR: "not a folder",
     errno.EISDIR: "a folder, where a file is needed",
     errno.EEXIST: "there already: choose another name",
-    errno.EMFILE: "too many open files: lower --workers, or raise the limit with ulimit -n",
+    errno.EMFILE: "too many open files: raise the limit with ulimit -n",
     errno.ENAMETOOLONG: "the name is too long",
 }
-_MEMORY = "out of memory: lower --search-resolution, --workers, or the frames of --clip; a search goes on with --resume"
+_WITH_FLAGS = {
+    errno.ENOSPC: ("--resume", ", with --resume"),
+    errno.EDQUOT: ("--resume", ", with --resume"),
+    errno.EMFILE: ("--workers", ", or lower --workers"),
+}
+"""What a remedy says more where the command has a flag."""
+
+_LESS_MEMORY = {
+    "--search-resolution": "--search-resolution",
+    "--batch": "--batch",
+    "--workers": "--workers",
+    "--clip": "the frames of --clip",
+}
 
 
-def explain(error: BaseException) -> tuple[str, int] | None:
-    """The line to print and the exit code; None for a bug of ours, which deserves its traceback."""
+def explain(error: BaseException, flags: Collection[str] = ()) -> tuple[str, int] | None:
+    """The line to print and the exit code; None for a bug of ours, which deserves its traceback.
+
+    Args:
+        error: what ended the command.
+        flags: that the command has: no remedy names another.
+    """
     if isinstance(error, KeyboardInterrupt):
         told = str(error) if isinstance(error, Interrupted | Stopped) else "interrupted"
         return f"nas: {told}", exit_code(error)
     if is_out_of_memory(error):
-        return f"nas: error: {_MEMORY}", USERS_MISTAKE
+        return f"nas: error: {_out_of_memory(flags)}", USERS_MISTAKE
     if isinstance(error, ValueError):
         return f"nas: error: {_one_line(str(error))}", USERS_MISTAKE
     if isinstance(error, ModuleNotFoundError) and not _is_ours(error.name or ""):
-        return f"nas: error: {error.name} is not installed: pip install {error.name}, or make search", USERS_MISTAKE
+        package = PACKAGE.get(error.name or "", error.name)
+        return f"nas: error: {error.name} is not installed: pip install {package}, or make search", USERS_MISTAKE
     if isinstance(error, OSError) and error.errno in _DISK:
         where = f"{error.filename}: " if error.filename is not None else ""
-        return f"nas: error: {where}{_DISK[error.errno]}", USERS_MISTAKE
+        flag, more = _WITH_FLAGS.get(error.errno, ("", ""))
+        return f"nas: error: {where}{_DISK[error.errno]}{more * (flag in flags)}", USERS_MISTAKE
     return None
 
 
@@ -66,5 +89,13 @@ def _is_ours(module: str) -> bool:
     return module.split(".")[0] in rooms
 
 
+def _out_of_memory(flags: Collection[str]) -> str:
+    less = [text for flag, text in _LESS_MEMORY.items() if flag in flags]
+    remedy = f"lower {' or '.join(filter(None, (', '.join(less[:-1]), less[-1])))}" if less else "free some"
+    again = ", in a new run; or free some and go on with --resume" if less and "--resume" in flags else ""
+    return f"out of memory: {remedy}{again}"
+
+
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """On one line; blanks stay as they are, for a path may hold several."""
+    return re.sub(r"\s*\n\s*", " ", text.strip())

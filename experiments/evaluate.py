@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import tables
 from experiments.arguments import add_formulation_flag, one_of, read_by, whole
+from searchspace.commands import command
 from training.resources import cores
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ def run(args: argparse.Namespace) -> int:
         print("note: no Parquet files without pyarrow: pip install 'movinas[parquet]'")
     for file in sorted(folder.iterdir()):
         print(f"wrote {file}")
-    print(f"next: nas predict {args.checkpoint} VIDEO, or nas report {args.checkpoint} and other runs")
+    print(f"next: {command('predict', args.checkpoint, 'VIDEO')}")
+    print(f"      {command('report', args.checkpoint, 'RUN')}")
     return 0
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from experiments.arguments import one_of, whole
 from experiments.targets import STREAM_HELP, resolve_architecture
 from searchspace import is_published
+from searchspace.commands import command
 from searchspace.form import WORDS
 
 EXAMPLE = """  nas import modelA0_statedict_v3 --arch a0 -o a0.safetensors
@@ -82,5 +83,5 @@ def run(args: argparse.Namespace) -> int:
         )
     networks.save_weights(found.network, output)
     print(f"wrote    {output}: {output.stat().st_size / 1e6:.1f} MB, with its architecture")
-    print(f"next: nas show {output}")
+    print(f"next: {command('show', output)}")
     return 0

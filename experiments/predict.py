@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from experiments import tables
 from experiments.arguments import add_formulation_flag, one_of, read_by, whole
 from experiments.errors import USERS_MISTAKE
+from searchspace.commands import command
 
 if TYPE_CHECKING:
     from training.protocols import Answer
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"nas: {len(failed)} of {len(answers)} could not be read", file=sys.stderr)
         return USERS_MISTAKE
     if args.format == "table":
-        print(f"next: nas evaluate {args.checkpoint} --data DIR    how often it is right, on labelled videos")
+        print(f"next: {command('evaluate', args.checkpoint, data='DIR')}    how often it is right, on labelled videos")
     return 0
 
 

@@ -13,9 +13,11 @@ from typing import Any
 
 from scaling.steps import Step
 from searchspace import Buildable, Cost, cost, published
+from searchspace.commands import command
 from searchspace.published_accuracy import KINETICS_600, published_accuracy
 from searchspace.trained import Record, find_trained, load_trained_architecture
 from training.evaluation_folders import RECORD, evaluations
+from training.formats import EVALUATION
 from training.run import read_json
 
 _SEED = "seed"
@@ -165,7 +167,7 @@ def read_entry(word: str, runs: Path) -> Entry:
         raise ValueError(f"{word!r} is no file and no run in {runs}/; give a run or a checkpoint folder")
     folder = find_trained(path)
     if folder is None:
-        raise ValueError(f"{path} holds no trained network; train one with: nas retrain {path}")
+        raise ValueError(f"{path} holds no trained network; train one with: {command('retrain', path)}")
     record, architecture = Record.read(folder), load_trained_architecture(folder)
     in_run = folder.parent.name == "checkpoints"
     home = folder.parent.parent if in_run else folder.parent
@@ -179,18 +181,18 @@ def read_entry(word: str, runs: Path) -> Entry:
         accuracy, measured = record.metrics["accuracy"], "end of training"
         videos = int(record.metrics["clips"]) if "clips" in record.metrics else None
     else:
-        raise ValueError(f"{folder} does not say how accurate it is; measure it with: nas evaluate {word}")
+        raise ValueError(f"{folder} does not say how accurate it is; measure it with: {command('evaluate', path)}")
     return Entry(name, folder, architecture, record, accuracy, videos, measured, judged)
 
 
 def _evaluation(home: Path, folder: Path) -> dict[str, Any] | None:
     """The newest single-clip result of that very network; wherever the run lay when it was judged."""
     for evaluation in reversed(evaluations(home)):
-        content = read_json(evaluation / RECORD)
-        if Path(str(content.get("checkpoint"))).parts[-2:] != folder.resolve().parts[-2:]:
+        content = read_json(evaluation / RECORD, EVALUATION)
+        if Path(content["checkpoint"]).parts[-2:] != folder.resolve().parts[-2:]:
             continue
-        for result in content.get("protocols", ()):
-            if result.get("protocol") == "clip":
+        for result in content["protocols"]:
+            if result["protocol"] == "clip":
                 return {**result, "data": content.get("data")}
     return None
 

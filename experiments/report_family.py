@@ -6,10 +6,12 @@ from pathlib import Path
 
 from experiments.report_data import Comparison, Entry, Group, compare, read_entry
 from experiments.retrain_family import find
-from scaling.members import name_of
+from scaling import family
 from scaling.retraining import PREFIX, FamilyTraining, Trained, final_loss, find_group, load_trained
 from scaling.steps import Measured, steps
-from training.run import read_json
+from searchspace.commands import command, go_on
+from training.formats import COMMAND
+from training.run import CONFIG, read_json
 
 
 def find_trained_family(word: str, runs: Path) -> FamilyTraining | None:
@@ -23,14 +25,14 @@ def find_trained_family(word: str, runs: Path) -> FamilyTraining | None:
         ValueError: a family without trainings.
     """
     path = Path(word)
-    if (path / "config.json").is_file() and read_json(path / "config.json").get("command") == PREFIX:
+    if (path / CONFIG).is_file() and read_json(path / CONFIG, COMMAND).get("command") == PREFIX:
         return load_trained(path)
     folder = find(word, runs)
     if folder is None:
         return None
     group = find_group(folder, None, {})
     if group is None:
-        raise ValueError(f"no member of {folder} is trained; train them with: nas retrain {folder} --seeds 3")
+        raise ValueError(f"no member of {folder} is trained; train them with: {command('retrain', folder, seeds=3)}")
     return load_trained(group.path)
 
 
@@ -38,7 +40,7 @@ def entries_of(found: FamilyTraining) -> dict[Trained, Entry]:
     """Its finished runs; raises `ValueError` where there is none."""
     finished = {row: read_entry(str(row.path), found.folder) for row in found.rows if row.accuracy is not None}
     if not finished:
-        again = f"nas retrain {found.folder.parent} --resume --name {found.folder.name}"
+        again = go_on("retrain", found.folder, found.folder.parent)
         raise ValueError(f"no training in {found.folder} is finished; go on with: {again}")
     return finished
 
@@ -64,7 +66,7 @@ def front(found: FamilyTraining) -> Comparison:
             accuracies = tuple(entry.accuracy for entry in group.entries)
             tested = min(entry.videos or 0 for entry in group.entries)
             measured.append(Measured(member, accuracies, losses, tested, group.entries[0].architecture.classes))
-    every = [name_of(record["exponent"]) for record in read_json(found.folder.parent / "coefficients.json")["members"]]
+    every = [member.name for member in family.load(found.folder.parent).members]
     absent = [name for name in every if name not in {row.member for row in found.rows}]
     if absent:
         notes.append(f"Not trained: {', '.join(absent)}.")

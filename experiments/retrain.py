@@ -7,7 +7,6 @@ curves (curves.png, curves.html), and everything needed to go on after an interr
 from __future__ import annotations
 
 import argparse
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from experiments import evaluation_pictures, retrain_family, retrain_text, table
 from experiments.arguments import (
     add_machine_flags,
     add_run_flags,
+    again,
     check_data_flags,
     read_by,
     regular_expression,
@@ -27,11 +27,14 @@ from experiments.evaluate import comparison
 from experiments.machine import best_device, machine_defaults
 from experiments.targets import STREAM_HELP, resolve_architecture
 from searchspace import Clip
+from searchspace.commands import go_on
+from searchspace.stored import read_counts
 from training.data import survey
 from training.evaluation_folders import of_retraining, protocols_of
 from training.footprint import KEPT
+from training.formats import RETRAIN_SUMMARY
 from training.retrain_config import comparable, resolve, restored
-from training.run import check_new, read_json, resume
+from training.run import SUMMARY, check_new, read_json, resume
 
 EXAMPLE = """  nas retrain runs/search-1
   nas retrain a0 --stream --clip 8x64x64 --set optimizer.lr=0.02
@@ -98,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     given = settings(args)
     family = None if args.arch is None else retrain_family.find(args.arch, args.runs)
     if family is not None:
-        return retrain_family.run(args, family, given, say)
+        return retrain_family.run(args, family, given, again("retrain", add_arguments, args), say)
     retrain_family.refuse_flags(args)
     found = resume(args.runs, args.name, "retrain", comparable(given)) if args.resume else None
     architecture = None
@@ -118,6 +121,7 @@ def run(args: argparse.Namespace) -> int:
         for line in (*resolved.remarks, *retrain_text.planned(resolved)):
             say(line)
         say("dry run: nothing was written")
+        say(f"next: {again('retrain', add_arguments, args)}")
         return 0
     from experiments.plots.live import Live
     from training.retrain import retrain
@@ -153,20 +157,19 @@ def draw(folder: Path) -> dict[str, Any]:
     from experiments.plots import confusion, curves
     from training.retrain import CONFUSION
 
-    summary = read_json(folder / "summary.json")
+    summary = read_json(folder / SUMMARY, RETRAIN_SUMMARY)
     if not all((folder / name).exists() for name in (curves.PNG, curves.HTML)):
         curves.draw(folder)
     if not (folder / PICTURE).exists():
-        with open(folder / CONFUSION, encoding="utf-8", newline="") as file:
-            classes, *counts = csv.reader(file)
+        classes, counts = read_counts(folder / CONFUSION)
         title = f"{folder.name}: {summary['accuracy']:.1%} of {summary['clips']:,} test clips"
-        confusion.draw([[int(cell) for cell in row] for row in counts], classes, folder / PICTURE, title)
+        confusion.draw(counts, classes, folder / PICTURE, title)
     evaluation_pictures.draw_missing(folder)
     return summary
 
 
 def _finish(args: argparse.Namespace, folder: Path, say: Any) -> int:
-    with finishing(folder, f"nas retrain --resume --name {folder.name}"):
+    with finishing(folder, go_on("retrain", folder)):
         summary, protocols = draw(folder), protocols_of(of_retraining(folder))
     if args.json:
         tables.print_json({"run": str(folder), **summary, "protocols": protocols})

@@ -11,6 +11,7 @@ from experiments import tables
 from experiments.arguments import member_names, read_by, whole
 from experiments.errors import finishing
 from experiments.machine import best_device, machine_defaults
+from searchspace.commands import command, go_on
 
 if TYPE_CHECKING:
     from scaling.retraining import FamilyTraining, Plan
@@ -41,13 +42,14 @@ def find(word: str, runs: Path) -> Path | None:
         ValueError: a family that is not finished.
     """
     from scaling.family import COEFFICIENTS
-    from training.run import read_json
+    from training.formats import COMMAND
+    from training.run import CONFIG, read_json
 
     for folder in (Path(word), runs / word):
         if (folder / COEFFICIENTS).is_file():
             return folder
-        if (folder / "config.json").is_file() and read_json(folder / "config.json").get("command") == "scale":
-            raise ValueError(f"{folder} is not finished; go on with: nas scale --resume --name {folder.name}")
+        if (folder / CONFIG).is_file() and read_json(folder / CONFIG, COMMAND).get("command") == "scale":
+            raise ValueError(f"{folder} is not finished; go on with: {go_on('scale', folder)}")
     return None
 
 
@@ -58,8 +60,16 @@ def refuse_flags(args: argparse.Namespace) -> None:
             raise ValueError(f"--{name} is for families; give the folder of one that nas scale made, or leave it out")
 
 
-def run(args: argparse.Namespace, folder: Path, given: dict[str, Any], say: Callable[[str], None]) -> int:
-    """Checks everything that can be checked without torch, then trains, draws and compares."""
+def run(args: argparse.Namespace, folder: Path, given: dict[str, Any], typed: str, say: Callable[[str], None]) -> int:
+    """Checks everything that can be checked without torch, then trains, draws and compares.
+
+    Args:
+        args: of `nas retrain`.
+        folder: of the family.
+        given: the settings that were given.
+        typed: the command, without what makes it a rehearsal.
+        say: prints remarks.
+    """
     from scaling import family
     from scaling.retraining import comparable, find_group, plan, restore
     from training.data import survey
@@ -91,6 +101,7 @@ def run(args: argparse.Namespace, folder: Path, given: dict[str, Any], say: Call
         if args.json:
             tables.print_json({"family": str(folder), "trainings": [one.name for one in planned.trainings]})
         say("dry run: nothing was written")
+        say(f"next: {typed}")
         return 0
     from experiments.plots.live import Live
     from scaling.retraining import retrain_family
@@ -117,7 +128,7 @@ def _finish(args: argparse.Namespace, folder: Path, result: FamilyTraining, say:
     from scaling.steps import steps
 
     measured = result.measured()
-    with finishing(result.folder, f"nas retrain {folder} --resume --name {result.folder.name}"):
+    with finishing(result.folder, go_on("retrain", result.folder, folder)):
         for row in result.rows:
             if row.accuracy is not None:
                 draw(row.path)
@@ -137,12 +148,12 @@ def _finish(args: argparse.Namespace, folder: Path, result: FamilyTraining, say:
         say(str(step))
     if result.failed:
         say(f"{len(result.failed)} of {len(result.rows)} trainings have no network; the others are kept")
-        say(f"next: nas retrain {folder} --resume --name {result.folder.name}")
+        say(f"next: {go_on('retrain', result.folder, folder)}")
     else:
-        say(f"next: nas report {folder}")
+        say(f"next: {command('report', folder)}")
     if measured:
         example = next(row.path for row in result.rows if row.accuracy is not None)
-        say(f"      nas evaluate {example}")
+        say(f"      {command('evaluate', example)}")
     return FAILED if result.failed else 0
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from controller.front import wilson
 from searchspace import cost, format_quantity
+from searchspace.commands import command
 from searchspace.cost import FLOAT_BYTES
 from training.footprint import LIBRARIES, saved_bytes
 from training.retrain_config import Resolved
@@ -60,9 +61,9 @@ def result(folder: Path, summary: dict[str, Any]) -> list[str]:
         f"time: {summary['seconds'] / 60:.1f} minutes",
         f"network: {best}",
         f"curves: {folder / 'curves.html'} and .png; answers: {folder / 'confusion.png'}",
-        f"next: nas evaluate {folder}",
-        f"      nas predict {folder} VIDEO",
-        f"      nas report {folder}",
+        f"next: {command('evaluate', folder)}",
+        f"      {command('predict', folder, 'VIDEO')}",
+        f"      {command('report', folder)}",
     ]
 
 

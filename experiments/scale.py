@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import scale_text, tables
-from experiments.arguments import add_run_flags, check_data_flags, member_names, one_of, read_by, speaker, whole
+from experiments.arguments import add_run_flags, again, check_data_flags, member_names, one_of, read_by, speaker, whole
 from experiments.errors import finishing
 from scaling import family
 from scaling.base import newest_search
@@ -23,6 +23,7 @@ from scaling.members import name_of
 from scaling.proposals import SAMPLERS
 from scaling.scale import COMMAND, check, given_coefficients, open_base
 from searchspace import Budget, Clip
+from searchspace.commands import go_on
 from training.resources import cores
 from training.run import check_new, resume, settled
 
@@ -141,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
             given["base"] = _default_base(args.runs, say)
         config = ScaleConfig.resolve(**given)
     else:
-        config = ScaleConfig.stored(found.config)
+        config = found.settings(ScaleConfig.stored)
         given = config.to_dict()
         if found.finished:
             say(f"{found.path} is finished")
@@ -162,6 +163,7 @@ def run(args: argparse.Namespace) -> int:
             say(line)
     if args.dry_run:
         say("dry run: nothing was written")
+        say(f"next: {again(COMMAND, add_arguments, args)}")
         return 0
     from experiments.plots.live import Live
     from scaling.scale import scale
@@ -209,7 +211,7 @@ def _finish(args: argparse.Namespace, result: family.Family, say: Callable[[str]
         if "state_bytes" in axes and not result.members[0].state_bytes:
             axes.remove("state_bytes")
             say("no picture over state: these networks see whole clips and keep none")
-        with finishing(result.folder, f"nas scale --resume --name {result.folder.name}"):
+        with finishing(result.folder, go_on(COMMAND, result.folder)):
             files = [picture.draw(result, axis) for axis in axes]
             if args.latency is not None:
                 latencies = read_latencies(args.latency, [member.name for member in result.members])

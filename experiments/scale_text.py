@@ -15,6 +15,9 @@ from scaling.config import ScaleConfig
 from scaling.family import COEFFICIENTS, Family
 from scaling.members import name_of, targets
 from searchspace import cost
+from searchspace.budget import budget_text
+from searchspace.commands import command
+from training.run import read_json
 
 if TYPE_CHECKING:
     from scaling.estimate import Estimate
@@ -127,9 +130,12 @@ def result(found: Family, pictures: Sequence[Path]) -> list[str]:
     if not pictures:
         lines.append("no picture: given coefficients train nothing")
     first, last = found.members[0], found.members[-1]
+    budget = budget_text("macs", first.macs)  # which a network of its space costs
+    config = read_json(found.folder / "config.json")
+    data = {key: config.get(key) for key in ("data", "videos", "group")}
     return [
         *lines,
-        f"next: nas retrain {found.folder} --seeds 3 --parallel 2 --dry-run",
-        f"      nas show {found.folder / f'{first.name}.json'} {found.folder / f'{last.name}.json'}",
-        f"      nas search --space {found.folder / f'{first.name}.yaml'} --budget {first.target / 1e6:.1f}M",
+        f"next: {command('retrain', found.folder, seeds=3, parallel=2, dry_run=True)}",
+        f"      {command('show', *(found.folder / f'{member.name}.json' for member in (first, last)))}",
+        f"      {command('search', space=found.folder / f'{first.name}.yaml', budget=budget, **data)}",
     ]

@@ -14,10 +14,10 @@ from typing import Any
 from controller.searchers import SEARCHERS
 from experiments import search_text, tables
 from experiments.arguments import (
-    Parser,
     add_formulation_flag,
     add_machine_flags,
     add_run_flags,
+    again,
     check_data_flags,
     one_of,
     read_by,
@@ -30,6 +30,7 @@ from experiments.errors import finishing
 from experiments.machine import best_device, machine_defaults
 from experiments.run_files import Run
 from searchspace import Budget, Clip
+from searchspace.commands import command
 from training.data import survey
 from training.problem import Problem, build
 from training.run import check_new, resume
@@ -122,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
         given = machine_defaults(given)
         config = SearchConfig.resolve(**given)
     else:  # the run's own settings, the machine's included
-        config = SearchConfig.stored(found.config)
+        config = found.settings(SearchConfig.stored)
     if found is not None and found.finished:
         say(f"{found.path} is finished")
         return _finish(args, found.path, say)
@@ -171,31 +172,15 @@ def _dry_run(args: argparse.Namespace, problem: Problem, say: Any) -> int:
     if args.json:
         tables.print_json({**search_text.plan(problem), "estimate": dataclasses.asdict(expected)})
     say("dry run: nothing was written")
-    say(f"next: nas search {' '.join(_words(args))}")
+    say(f"next: {again('search', add_arguments, args, budget=None if args.resume else SearchConfig.budgets[0])}")
     return 0
-
-
-def _words(args: argparse.Namespace) -> list[str]:
-    """The same command without --dry-run, as far as flags that matter go."""
-    import shlex
-
-    parser = Parser("nas search", "")
-    add_arguments(parser)
-    words: list[str] = [] if args.budgets or args.resume else ["--budget", SearchConfig.budgets[0]]
-    for name, value in vars(args).items():
-        if name in ("dry_run", "json") or value in (None, False, []) or value == parser.get_default(name):
-            continue
-        flag = "--" + {"budgets": "budget", "settings": "set"}.get(name, name.replace("_", "-"))
-        for item in value if isinstance(value, list) else [value]:
-            words += [flag] if item is True else [flag, shlex.quote(str(item))]
-    return words
 
 
 def _finish(args: argparse.Namespace, folder: Path, say: Any) -> int:
     from experiments.plot import draw_missing
 
     found = Run.open(folder)
-    with finishing(folder, f"nas plot {folder}"):
+    with finishing(folder, command("plot", folder)):
         draw_missing(found)
     if args.json:
         tables.print_json({"run": str(folder), "architecture": str(folder / "best" / "arch.json"), **found.summary})

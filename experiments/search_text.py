@@ -10,6 +10,7 @@ from controller.front import wilson
 from experiments import tables
 from experiments.run_files import Run
 from searchspace import Budget, Clip, Space, cost, format_quantity, published, published_names
+from searchspace.commands import command
 from searchspace.cost import halve
 from training.problem import Problem
 
@@ -151,9 +152,9 @@ def result(found: Run) -> list[str]:
     lines += [
         f"architecture: {found.folder / 'best' / 'arch.json'}",
         f"front: {front} networks, {found.folder / 'pareto.html'} and .png; policy: {found.folder / 'policy.png'}",
-        f"next: nas retrain {found.folder}",
-        f"      nas show {found.folder}",
-        f"      nas cost {found.folder / 'best' / 'arch.json'} --clip 16x172x172@5",
+        f"next: {command('retrain', found.folder)}",
+        f"      {command('show', found.folder)}",
+        f"      {command('cost', found.folder / 'best' / 'arch.json', clip='16x172x172@5')}",
     ]
     return lines
 

@@ -13,8 +13,9 @@ from experiments import tables
 from experiments.arguments import read_by
 from experiments.describe import Row, form_text, layers_text, member_lines, rows, state_text
 from experiments.run_files import Run
-from experiments.targets import STREAM_HELP, resolve
+from experiments.targets import STREAM_HELP, resolve, typed
 from searchspace import Buildable, Clip, cost
+from searchspace.commands import command, go_on
 
 EXAMPLE = """  nas show a2
   nas show search-1            a run in runs/, by name or path
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         _print_one(known[0], args.clip or known[0].clip)
     if picture is not None:
         print(f"wrote {picture}")
-    print(f"next: {_next(found, args.things, ' --stream' * args.stream)}")
+    print(f"next: {_next(found, args)}")
     return 0
 
 
@@ -99,16 +100,14 @@ def _draw(architectures: list[Buildable], file: Path | Literal[True], clip: Clip
 def run_facts(found: Run) -> list[tuple[str, Any]]:
     """What there is to know about a run, finished or not, in short lines."""
     config = found.config
-    metrics = found.metrics()
-    done = int(metrics[-1]["step"]) if metrics else 0
     facts: list[tuple[str, Any]] = [
         ("folder", found.folder),
         ("budget", f"{', '.join(config['budgets'])} at clip {config['clip']}"),
         ("search", f"{config['searcher']}, space {config['space']}, data {config['data'] or 'built-in motion'}"),
-        ("training", f"{done:,} of {config['steps']:,} steps at {found.clip.at(config['search_resolution'])}"),
+        ("training", f"{found.steps:,} of {config['steps']:,} steps at {found.clip.at(config['search_resolution'])}"),
     ]
     if not found.finished:
-        return [*facts, ("state", f"not finished; go on with: nas search --resume --name {found.name}")]
+        return [*facts, ("state", "not finished")]
     winner = found.summary["winner"]
     share = winner["cost_over_target"] - 1
     facts.append(
@@ -238,8 +237,8 @@ def _order(part: str) -> tuple[int, int, int]:
     return int(member or 0), int(block), int(layer)
 
 
-def _next(found: list[Buildable | Run], words: list[str], flags: str) -> str:
-    for thing, word in zip(found, words, strict=True):
+def _next(found: list[Buildable | Run], args: argparse.Namespace) -> str:
+    for thing in found:
         if isinstance(thing, Run):
-            return f"nas plot {word}" if thing.finished else f"nas search --resume --name {thing.name}"
-    return f"nas cost {words[0]}{flags}"
+            return command("plot", thing.folder) if thing.finished else go_on("search", thing.folder)
+    return command("cost", typed(args.things[0], args.runs), stream=args.stream)

@@ -14,7 +14,12 @@ from experiments import tables
 from experiments.arguments import read_by
 from experiments.describe import block_lines
 from searchspace import Architecture, Budget, Clip, Space, format_quantity
+from searchspace.budget import budget_text
+from searchspace.commands import command
 from searchspace.tables import QUANTITIES
+from training.feasible import check_budgets
+from training.search_config import SearchConfig
+from video.recipe import MOTION_CLASSES
 
 EXAMPLE = """  nas space movinet --budget 600MFLOPs
   nas space my.yaml --clip 16x172x172@10"""
@@ -63,9 +68,25 @@ def run(args: argparse.Namespace) -> int:
         print(line)
     if args.budget:
         print(f"{share:.1%} of uniform samples cost at most {args.budget.echo(clip)}")
-    budget = args.budget.text if args.budget else "600MFLOPs"
-    print(f"next: nas search --space {args.space}{' --stream' * args.stream} --budget {budget} --dry-run")
+    budget = _searchable(space, clip, args.budget, values)
+    clip_flag = None if args.clip is None else str(clip)
+    flags = {"space": args.space, "clip": clip_flag, "stream": args.stream, "budget": budget, "dry_run": True}
+    print(f"next: {command('search', **flags)}")
     return 0
+
+
+def _searchable(space: Space, clip: Clip, budget: Budget | None, values: npt.NDArray[np.int64]) -> str:
+    """A budget that a search of the space on the built-in data takes: that which was given, or one near the middle."""
+    space = space.with_classes(len(MOTION_CLASSES))
+    quantity = budget.quantity if budget else "macs"
+    middle = space.costs(clip).of(quantity, space.decisions.sample(np.random.default_rng(0), 1))[0]
+    for text in (budget.text if budget else SearchConfig.budgets[0], budget_text(quantity, float(np.median(values)))):
+        try:
+            check_budgets(space, clip, [Budget.parse(text)], SearchConfig.seed)
+            return text
+        except ValueError:
+            continue
+    return budget_text(quantity, float(middle))
 
 
 class _Unit:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from experiments.run_files import CONFIG, Run, command_of
+from experiments.run_files import Run, command_of
 from searchspace import Buildable, find, is_published, published_ensembles, published_names
 from searchspace.schema import nearest
 from searchspace.trained import find_trained
-from training.run import read_json
+from training.run import CONFIG, read_json
 
 STREAM_HELP = "in its causal form, which runs frame by frame; published names as released"
 
@@ -41,6 +41,11 @@ def resolve(word: str, runs: Path = Path("runs"), stream: bool = False) -> Build
     names = [item.name for item in runs.glob("[!.]*") if item.is_dir()]
     near = nearest(word, [*known, *names])
     raise ValueError(f"{word!r} is no file, no run in {runs}/, and no published network ({', '.join(known)}){near}")
+
+
+def typed(word: str, runs: Path) -> str:
+    """The word as a command that looks for runs elsewhere takes it, too: a run by its path."""
+    return str(runs / word) if not is_published(word) and not Path(word).exists() else word
 
 
 def resolve_architecture(word: str, runs: Path = Path("runs"), stream: bool = False) -> Buildable:

@@ -12,6 +12,7 @@ from typing import Any
 from networks.create import create
 from networks.ensemble import Network
 from networks.weights import save_weights, stated_architecture
+from searchspace.commands import command
 from searchspace.naming import check_classes
 from searchspace.trained import ARCHITECTURE, RECORD, WEIGHTS, Record, find_trained, load_trained_architecture, versions
 from searchspace.weights_header import is_safetensors
@@ -130,10 +131,10 @@ def _load_file(file: Path) -> Trained:
 
 def _remedy(place: Path) -> str:
     if place.is_file() and place.suffix in (".pt", ".pth", ".bin", ".ckpt", ".index"):
-        return f"weights of other projects become such a file with: nas import {place}"
+        return f"weights of other projects become such a file with: {command('import', place)}"
     if (place / RECORD).is_file():
         return "it is a state to go on from; give the run, or its checkpoints/best"
-    return f"train them with: nas retrain {place}"
+    return f"train them with: {command('retrain', place)}"
 
 
 def _check_classes(classes: Sequence[str], network: Network, where: str) -> None:

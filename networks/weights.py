@@ -14,6 +14,7 @@ from torch import Tensor
 
 from networks.ensemble import Network
 from searchspace import Buildable, Ensemble, Form, cost, read_architecture
+from searchspace.commands import command
 from searchspace.cost import FLOAT_BYTES
 from searchspace.schema import show, write_atomically
 from searchspace.weights_header import KEY, architecture_text, with_metadata
@@ -50,7 +51,7 @@ def load_weights(network: Network, path: str | os.PathLike[str], *, any_gate: bo
         raise ValueError(f"{file}: no such file; give the path of a .safetensors file") from None
     except (safetensors.SafetensorError, OSError) as error:
         raise ValueError(
-            f"{file}: not a readable safetensors file ({error}); other files become one with: nas import {file}"
+            f"{file}: not a readable safetensors file ({error}); other files become one with: {command('import', file)}"
         ) from None
     problem = misfit(network.state_dict(), tensors)
     if problem is not None:

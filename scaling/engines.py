@@ -72,8 +72,8 @@ def run_in_processes(work: Jobs, settings: Mapping[str, Any], workers: int) -> N
                 lost[job.key] = lost.get(job.key, 0) + 1
                 if lost[job.key] >= TRIES:
                     raise ValueError(
-                        f"the process of training {job.key!r} died {TRIES} times (out of memory?); lower --workers or "
-                        "--search-resolution, then go on with --resume"
+                        f"the process of training {job.key!r} died {TRIES} times (out of memory?); lower --workers "
+                        "and go on with --resume, or start anew with a smaller --search-resolution"
                     ) from None
 
 

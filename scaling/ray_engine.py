@@ -99,7 +99,7 @@ def run_on_ray(work: Jobs, settings: Mapping[str, Any], workers: int | None, thr
         if feed.hopeless:
             raise ValueError(
                 f"Ray lost the worker of training {feed.hopeless[0]!r} {TRIES} times (out of memory?); lower "
-                "--workers or --search-resolution, then go on with --resume"
+                "--workers and go on with --resume, or start anew with a smaller --search-resolution"
             )
 
 
@@ -123,13 +123,14 @@ def _cpus(ray: Any) -> list[float]:
 
 
 @contextlib.contextmanager
-def connected(address: str, cpus: int, threads: int) -> Iterator[Any]:
+def connected(address: str, cpus: int, threads: int, instead: str = "--workers") -> Iterator[Any]:
     """Gives the module `ray`, connected for the length of the block.
 
     Args:
         address: of a cluster, or `local` for one on this machine alone, with so many CPUs.
         cpus: of a local one.
         threads: CPUs that one piece of work takes.
+        instead: the flag that does without Ray, for messages.
 
     Raises:
         ValueError: Ray cannot be reached, or no machine of it has so many CPUs.
@@ -137,7 +138,7 @@ def connected(address: str, cpus: int, threads: int) -> Iterator[Any]:
     _quieten()
     import ray
 
-    _connect(address, cpus)
+    _connect(address, cpus, instead)
     try:
         if max(_cpus(ray), default=0) < threads:
             raise ValueError(
@@ -148,7 +149,7 @@ def connected(address: str, cpus: int, threads: int) -> Iterator[Any]:
         ray.shutdown()
 
 
-def _connect(address: str, cpus: int) -> None:
+def _connect(address: str, cpus: int, instead: str) -> None:
     import ray
 
     options: dict[str, Any] = {
@@ -170,9 +171,9 @@ def _connect(address: str, cpus: int) -> None:
         if address == LOCAL:
             raise ValueError(
                 f"Ray did not start on this machine ({reason}); where other work keeps it busy, go on with --resume "
-                "later, or leave --ray out and give --workers"
+                f"later, or leave --ray out and give {instead}"
             ) from None
         raise ValueError(
             f"Ray at {address!r} cannot be reached ({reason}); start it with `ray start --head` and give its address, "
-            f"or `--ray local`, or leave --ray out and give --workers"
+            f"or `--ray local`, or leave --ray out and give {instead}"
         ) from None

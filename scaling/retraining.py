@@ -18,16 +18,19 @@ from scaling.members import name_of, parse_members
 from scaling.side_by_side import Task, run_here, run_in_processes, run_on_ray
 from scaling.steps import Measured
 from searchspace import Clip, ClipLike, cost
+from searchspace.commands import go_on
 from searchspace.naming import located
 from searchspace.schema import Fields
+from searchspace.stored import SHARE, Maybe, Whole, naming, read_table
 from training import retrain_config
 from training import run as runs_module
 from training.data import keep_description, open_source, survey
+from training.formats import COMMAND, STEP
 from training.interrupt import Interrupt, Interrupted, exit_code
-from training.ledger import Ledger, complete_lines
+from training.ledger import Ledger
 from training.progress import Progress, Silent
 from training.retrain_config import MOTION_CLIP, Resolved, RetrainConfig, resolve
-from training.run import SUMMARY, read_json, settled
+from training.run import CONFIG, SUMMARY, read_json, settled
 from video.layout import find_videos
 
 PREFIX = "retrained"
@@ -148,7 +151,7 @@ class FamilyTraining:
         for name, rows in sorted(found.items()):
             accuracies = tuple(row.accuracy for row in rows if row.accuracy is not None)
             losses = tuple(loss for row in rows if (loss := final_loss(row.path)) is not None)
-            summary = read_json(rows[0].path / SUMMARY)
+            summary = read_json(rows[0].path / SUMMARY, {"clips": Whole(1), "classes": Whole(1)})
             measured.append(Measured(name, accuracies, losses, summary["clips"], summary["classes"]))
         return measured
 
@@ -175,7 +178,7 @@ def plan(
         if key in given:
             raise ValueError(f"{key!r} is not for families: {why}; train a member, such as {found.folder / 'A0.json'}")
     if "data" not in given:
-        home = read_json(found.folder / "config.json")
+        home = read_json(found.folder / CONFIG, {"data?": Maybe(str), "videos?": Maybe(str), "group?": Maybe(str)})
         given = {key: home.get(key) for key in ("data", "videos", "group")} | given
         remarks.append(f"data: {given['data'] or 'built-in motion'}, on which the family was made")
     base, motion = Clip.parse(found.data["base"]["clip"]), given["data"] is None
@@ -304,7 +307,7 @@ def retrain_family(
             with group.starting():
                 return _run(group, planned, workers, ray, progress)
         except KeyboardInterrupt as stop:
-            again = f"nas retrain {found.folder} --resume --name {group.path.name}"
+            again = go_on("retrain", group.path, found.folder)
             message = f"stopped; every training is saved, go on with: {again}"
             raise Interrupted(exit_code(stop), message) from None
 
@@ -360,19 +363,17 @@ def find_group(folder: Path, name: str | None, given: Mapping[str, Any]) -> runs
 
 def load_trained(group: Path) -> FamilyTraining:
     """Reads what stands of a family's training, finished or not; raises `ValueError` where it is no such folder."""
-    config = read_json(group / "config.json")
+    config = read_json(group / CONFIG, COMMAND)
     if config.pop("command", None) != PREFIX:
         raise ValueError(f"{group} does not hold trainings of a family; give a folder that nas retrain FAMILY made")
-    planned = restore(family.load(group.parent), config)
+    with naming(group / CONFIG):
+        planned = restore(family.load(group.parent), config)
     return FamilyTraining(group, tuple(_row(training, group, {}) for training in planned.trainings))
 
 
 def final_loss(run: Path) -> float | None:
     """Mean training loss over the last tenth of a run's steps, in nats; None where it is not recorded."""
-    header, *lines = [line.split(",") for line in complete_lines(run / "metrics.csv")] or [[]]
-    if "loss" not in header:
-        return None
-    losses = [float(line[header.index("loss")]) for line in lines if line[header.index("loss")]]
+    losses = [row["loss"] for row in read_table(run / "metrics.csv", STEP) if row["loss"] is not None]
     last = losses[-max(1, len(losses) // 10) :]
     return sum(last) / len(last) if last else None
 
@@ -410,7 +411,9 @@ def _train(
 
 
 def _finished(run: Path) -> float | None:
-    return float(read_json(run / SUMMARY)["accuracy"]) if (run / SUMMARY).is_file() else None
+    if not (run / SUMMARY).is_file():
+        return None
+    return float(read_json(run / SUMMARY, {"accuracy": SHARE})["accuracy"])
 
 
 def _row(training: Training, group: Path, errors: Mapping[str, str]) -> Trained:

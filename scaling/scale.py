@@ -23,6 +23,7 @@ from scaling.spaces import measure
 from scaling.verdict import judge
 from scaling.work import Work
 from searchspace import Architecture
+from searchspace.commands import go_on
 from searchspace.schema import write_atomically
 from training import run as runs_module
 from training.data import keep_description, open_source, scan_file, survey
@@ -62,7 +63,7 @@ def scale(
     progress = progress or Silent()
     given = runs_module.settled(config if isinstance(config, Mapping) else {} if config is None else config.to_dict())
     folder = runs_module.resume(Path(runs), name, COMMAND, given) if resume else None
-    resolved = ScaleConfig.resolve(**given) if folder is None else ScaleConfig.stored(folder.config)
+    resolved = ScaleConfig.resolve(**given) if folder is None else folder.settings(ScaleConfig.stored)
     if folder is not None and folder.finished:
         progress.line(f"{folder.path} is finished")
         return family.load(folder.path)
@@ -85,7 +86,7 @@ def scale(
                     )
                 return _run(resolved, base, folder, workers, ray, told)
         except KeyboardInterrupt as stop:
-            message = f"stopped; finished trainings are kept, go on with: nas scale --resume --name {folder.path.name}"
+            message = f"stopped; finished trainings are kept, go on with: {go_on(COMMAND, folder.path)}"
             raise Interrupted(exit_code(stop), message) from None
 
 

@@ -131,7 +131,7 @@ def _received(ready: Connection, process: BaseProcess, task: Task, shown: _Shown
     except (EOFError, OSError):
         process.join()
         why = f"its process ended with code {process.exitcode} (out of memory?)"
-        return {"error": f"{why}; lower --parallel or the batch, then go on with --resume", "died": True}
+        return {"error": f"{why}; lower --parallel, then go on with --resume", "died": True}
     if kind == "end":
         return dict(content)
     if kind == "line":
@@ -151,7 +151,7 @@ def run_on_ray(
     """
     from scaling.ray_engine import connected
 
-    with connected(address, threads * len(tasks), threads) as ray:
+    with connected(address, threads * len(tasks), threads, "--parallel") as ray:
         remote = ray.remote(num_cpus=threads, max_retries=RAY_RETRIES)(_work_on_ray)
         running = {remote.remote(dataclasses.asdict(task)): task for task in tasks}
         progress.line(f"{len(tasks)} trainings on Ray at {address}")

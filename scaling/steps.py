@@ -8,6 +8,8 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from searchspace.commands import command
+
 CEILING = 0.98
 """Above this accuracy a step has little left to gain."""
 
@@ -86,14 +88,14 @@ class Step:
 
     def _why(self) -> str:
         if math.isnan(self.error):
-            return "one seed tells nothing about chance; train with --seeds 3"
+            return f"one seed tells nothing about chance; train three: {command('retrain', 'FAMILY', seeds=3)}"
         if self.large.at_chance:
             return f"{self.large.name} stands at chance ({100 / self.large.classes:.1f}%); it needs longer training"
         left = f"{self.small.name} leaves {100 * (1 - self.small.mean):.1f} points to gain"
         if self.small.mean > CEILING:
             return f"{left}; harder data tells more"
         if self.gain > 0:
-            return f"the gain is within its standard error, and {left}; more --seeds or harder data would tell"
+            return f"the gain is within its standard error, and {left}; more seeds or harder data would tell"
         text = f"{self.large.name} is not better than {self.small.name} after this training"
         if not (self.small.losses and self.large.losses):
             return text

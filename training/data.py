@@ -20,6 +20,7 @@ import video
 from searchspace import ClipLike
 from searchspace.naming import located
 from searchspace.schema import write_atomically
+from searchspace.stored import read_table
 from searchspace.trained import MAX_RECORD_BYTES
 from training.progress import Progress
 from training.run import RunFolder, read_json
@@ -127,7 +128,7 @@ def keep_description(folder: RunFolder, source: video.Source, progress: Progress
     """
     described, rows = source.describe(), _rows(source)
     if (folder.path / DATA).exists():
-        before = read_json(folder.path / DATA, MAX_RECORD_BYTES)
+        before = read_json(folder.path / DATA, most=MAX_RECORD_BYTES)
         older, changed = older_decoder(before, described), differences(before, described)
         if older is not None:
             progress.line(older)
@@ -156,10 +157,7 @@ def _rows(source: video.Source) -> list[tuple[str, ...]]:
 
 
 def _stored(path: Path) -> list[tuple[str, ...]]:
-    if not path.exists():
-        return []
-    with open(path, encoding="utf-8", newline="") as file:
-        return [tuple(row) for row in csv.reader(file)][1:]
+    return [tuple(row.values()) for row in read_table(path, dict.fromkeys(COLUMNS, str))]
 
 
 def _changed_files(old: Iterable[tuple[str, ...]], new: Iterable[tuple[str, ...]]) -> list[str]:

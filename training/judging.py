@@ -19,15 +19,17 @@ import torch
 import networks
 import searchspace
 from networks import Trained
+from searchspace.commands import command, go_on
 from searchspace.naming import absolute, escaped
 from searchspace.schema import write_atomically
 from training import answers
 from training.evaluation_folders import BY_EVALUATION, BY_RETRAINING, RECORD, home, of_retraining
+from training.formats import RETRAIN_CONFIG, RETRAIN_SUMMARY
 from training.interrupt import Interrupt, Interrupted
 from training.progress import Progress, Silent
 from training.protocols import PROTOCOLS, VIEWS, Result, judge, work
 from training.questions import MOTION, open_videos
-from training.run import SUMMARY, read_json
+from training.run import CONFIG, SUMMARY, read_json
 from video.asked import Files, Videos
 
 CHEAP = 0.25
@@ -102,7 +104,9 @@ def evaluate_videos(
             trained, data, videos, same=same, home=home(trained.path), workers=workers, progress=told
         )
         if all(label is None for label in asked.labels):
-            raise ValueError("none of these videos has a label; ask about them with: nas predict")
+            raise ValueError(
+                f"none of these videos has a label; ask about them with: {command('predict', trained.path, 'VIDEO')}"
+            )
         for note in notes:
             told.line(f"note: {note}")
         with _made(trained.path, out) as folder:
@@ -157,7 +161,8 @@ def judge_retraining(run: Path, progress: Progress | None = None, moved: Mapping
     Raises:
         Interrupted: what was asked so far is written; judging the run again begins anew.
     """
-    config, told = {**read_json(run / "config.json"), **(moved or {})}, progress or Silent()
+    config = {**read_json(run / CONFIG, RETRAIN_CONFIG), **(moved or {})}
+    told = progress or Silent()
     if config["data"] is None or of_retraining(run) is not None:
         return
     trained = networks.load(run)
@@ -166,7 +171,7 @@ def judge_retraining(run: Path, progress: Progress | None = None, moved: Mapping
     trained.network.to(device)
     own = config["evaluation.views"]
     views = (own, 1) if own > 1 else VIEWS
-    trained_on = read_json(run / SUMMARY)["members"][0]["clips"]
+    trained_on = read_json(run / SUMMARY, RETRAIN_SUMMARY)["members"][0]["clips"]
     most = CHEAP * 3 * searchspace.cost(architecture).macs * trained_on
 
     def choose(videos: Videos) -> list[str]:
@@ -195,7 +200,7 @@ def judge_retraining(run: Path, progress: Progress | None = None, moved: Mapping
     except ValueError as error:
         told.line(f"not judged by the protocols of evaluation: {error}")
     except Interrupted as stop:
-        again = f"{run} is finished, the rest comes with: nas retrain --resume --name {run.name}"
+        again = f"{run} is finished, the rest comes with: {go_on('retrain', run)}"
         raise Interrupted(stop.exit_code, f"{stop}; {again}") from None
 
 

@@ -20,6 +20,7 @@ import torch
 import networks
 from networks import Network, TemporalEnsemble
 from searchspace import Architecture, Buildable, Clip, Ensemble, load_architecture
+from searchspace.commands import go_on
 from searchspace.schema import write_atomically
 from searchspace.trained import ARCHITECTURE
 from training import initial
@@ -27,6 +28,7 @@ from training import run as runs_module
 from training.data import keep_description, open_source, survey
 from training.evaluation import evaluate, for_inference
 from training.evaluation_folders import of_retraining, protocols_of
+from training.formats import MEMBER, RETRAIN_SUMMARY
 from training.interrupt import Interrupt, Interrupted, exit_code
 from training.judging import judge_retraining
 from training.progress import Logged, Progress, Silent
@@ -133,14 +135,14 @@ def retrain(
         except Interrupted:
             raise
         except KeyboardInterrupt as stop:
-            message = f"stopped; go on with: nas retrain --resume --name {folder.path.name}"
+            message = f"stopped; go on with: {go_on('retrain', folder.path)}"
             raise Interrupted(exit_code(stop), message) from None
         return load_result(folder.path)
 
 
 def load_result(folder: Path) -> RetrainResult:
     """Reads a finished run; raises `ValueError` where it is not one."""
-    return RetrainResult(folder, runs_module.read_json(folder / runs_module.SUMMARY))
+    return RetrainResult(folder, runs_module.read_json(folder / runs_module.SUMMARY, RETRAIN_SUMMARY))
 
 
 class _Run:
@@ -168,14 +170,14 @@ class _Run:
                 path.mkdir(parents=True, exist_ok=True)
                 kept = path / "member.json"
                 if not alone and kept.exists():
-                    summaries.append(runs_module.read_json(kept))
+                    summaries.append(runs_module.read_json(kept, MEMBER))
                     continue
                 if not alone:
                     self.progress.line(f"member {i + 1} of {len(self.members)}: clips of {architecture.clip}")
                 loop = RetrainLoop(
                     config,
                     path,
-                    folder.path.name,
+                    go_on("retrain", folder.path),
                     architecture,
                     self.source if alone else Selection(self.source.source.at(architecture.clip), self.source.chosen),
                     seed=config.seed if alone else derived(config.seed, "member", i),
@@ -275,8 +277,8 @@ class _Run:
             if interrupt.exit_code:
                 raise Interrupted(
                     interrupt.exit_code,
-                    f"stopped while the ensemble was scored, its members are trained; go on with: nas retrain --resume "
-                    f"--name {path.name}",
+                    "stopped while the ensemble was scored, its members are trained; go on with: "
+                    f"{go_on('retrain', path)}",
                 )
             self.progress.phase("scoring the ensemble on the test clips", done, total)
 

@@ -15,8 +15,10 @@ from typing import Any
 
 import searchspace
 from searchspace import Architecture
+from searchspace.commands import go_on
 from training import run as runs_module
 from training.data import survey
+from training.formats import SEARCH_SUMMARY
 from training.interrupt import Interrupted, exit_code
 from training.problem import build
 from training.progress import Progress, Silent
@@ -85,7 +87,7 @@ def search(
         files = {runs_module.SPACE: space.to_yaml()}
         folder = runs_module.create(Path(runs), name, "search", resolved.to_dict(), files)
     else:
-        resolved = SearchConfig.stored(folder.config)
+        resolved = folder.settings(SearchConfig.stored)
     with folder:
         if folder.finished:
             progress.line(f"{folder.path} is finished")
@@ -98,7 +100,7 @@ def search(
         except Interrupted:
             raise
         except KeyboardInterrupt as stop:
-            message = f"stopped; go on with: nas search --resume --name {folder.path.name}"
+            message = f"stopped; go on with: {go_on('search', folder.path)}"
             raise Interrupted(exit_code(stop), message) from None
         return load_result(folder.path)
 
@@ -115,5 +117,5 @@ def _check_space(folder: Path, config: SearchConfig) -> None:
 
 def load_result(folder: Path) -> SearchResult:
     """Reads a finished run; raises `ValueError` where it is not one."""
-    summary = runs_module.read_json(folder / runs_module.SUMMARY)
+    summary = runs_module.read_json(folder / runs_module.SUMMARY, SEARCH_SUMMARY)
     return SearchResult(folder, Architecture.load(folder / "best" / "arch.json"), summary)

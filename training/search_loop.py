@@ -13,12 +13,15 @@ import torch
 import video
 from controller.looks import Looks
 from controller.watch import warning
+from searchspace.commands import go_on
+from searchspace.stored import COUNT, Each, conform, naming, read_records
 from training import checkpoint, rescoring
 from training import run as runs_module
 from training.contention import Contention
 from training.data import keep_description, open_source
+from training.formats import LOOK
 from training.interrupt import Interrupt, Interrupted
-from training.ledger import Ledger, read_records
+from training.ledger import Ledger
 from training.metrics import Scalars
 from training.order import Order
 from training.problem import Problem, build
@@ -30,6 +33,8 @@ from training.supernet_steps import Batch, SupernetSteps
 
 METRICS = "step,loss,accuracy,reward,cost_ratio,entropy,residual,data_ms,step_ms"
 WARMUP_LOOK_EVERY = 10
+CHECKPOINT = {"searcher": dict, "optimizer": dict, "lines": Each(COUNT)}
+"""The data of a checkpoint, beside the tensors."""
 
 SCALARS = {
     "loss": "weights/loss",
@@ -262,14 +267,11 @@ class SearchLoop:
         return self.ledger, self.metrics, self.policy
 
     def _restore(self) -> None:
-        found, damaged = checkpoint.load_newest(self.folder.path / "checkpoints")
-        for text in damaged:
+        found, passed = checkpoint.load_newest(self.folder.path / "checkpoints", self._take, ours=True)
+        for text in passed:
             self.progress.line(f"damaged checkpoint passed over: {text}")
         lines: dict[str, int] = {}
         if found is not None:
-            self.steps.supernet.load_state_dict(found.tensors["supernet"])
-            checkpoint.restore_optimizer(self.steps.optimizer, found.tensors["optimizer"], found.data["optimizer"])
-            self.searcher.restore(found.data["searcher"])
             self.done, lines = found.step, found.data["lines"]
         moved = 0
         for ledger in self._ledgers():
@@ -285,11 +287,20 @@ class SearchLoop:
                 + (f"; {moved} lines written after the checkpoint moved to discarded/" if moved else "")
             )
 
+    def _take(self, found: checkpoint.Checkpoint) -> None:
+        """Puts a checkpoint where it belongs; raises `ValueError`, or another error, where it does not fit."""
+        conform(found.data, CHECKPOINT, "checkpoint.json")
+        self.steps.restore(found.tensors["supernet"])
+        checkpoint.restore_optimizer(self.steps.optimizer, found.tensors["optimizer"], found.data["optimizer"])
+        self.searcher.restore(found.data["searcher"])
+        if found.step > self.config.steps or self.searcher.step != found.step:
+            raise ValueError(f"it is of step {found.step}, its searcher of {self.searcher.step}")
+
     def _stopped(self, exit_code: int) -> Interrupted:
         return Interrupted(
             exit_code,
             f"stopped at step {self.done} of {self.config.steps}, saved in {self.folder.path}; "
-            f"go on with: nas search --resume --name {self.folder.path.name}",
+            f"go on with: {go_on('search', self.folder.path)}",
         )
 
     # The end
@@ -333,9 +344,10 @@ class SearchLoop:
 
     def _looks(self) -> Looks:
         """Every look after the delay."""
-        records = [record for record in read_records(self.ledger.path) if record["learned"]]
+        records = [record for record in read_records(self.ledger.path, LOOK) if record["learned"]]
         decisions = self.problem.space.decisions
-        rows = [decisions.decode(record["architecture"]) for record in records]
+        with naming(self.ledger.path):
+            rows = [decisions.decode(record["architecture"]) for record in records]
         return Looks(
             np.stack(rows) if rows else np.zeros((0, len(decisions)), dtype=np.int8),
             np.array([record["quality"] for record in records]),

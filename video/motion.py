@@ -147,7 +147,7 @@ class MotionSource:
         if changed:
             raise ValueError(
                 f"the built-in motion data cannot be augmented by {', '.join(changed)}: its clips vary by themselves, "
-                "see --difficulty of `nas data demo`; leave these out, or give --data"
+                "leave these out, or give videos with --data"
             )
         return self
 

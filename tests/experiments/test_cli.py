@@ -190,7 +190,7 @@ def test_what_a_failure_means(
     nas: Nas, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, said: str
 ) -> None:
     failing(monkeypatch, error)
-    answer = nas("cost", "a2")
+    answer = nas("search")
     assert answer.code == code
     assert len(answer.err.splitlines()) == 1 and said in answer.err
 
