@@ -1,0 +1,435 @@
+"""From the graph of a model to an architecture and the tensors of our network.
+
+The graph is read from the logits back to the image: classifier, dense layer, mean, head; then bottleneck after
+bottleneck, each of which is a sum of a branch (expansion, depthwise convolutions, squeeze-excitation, projection,
+residual scalar) and a skip connection; then the stem. Whatever is found elsewhere is refused with its name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from networks.temporal import position_encoding, position_rates
+from networks.tflite.flatbuffer import Array, Refused
+from networks.tflite.graph import Graph, Node
+from networks.tflite.model import Model
+from networks.tflite.patterns import NEAR, Activated, Convolution, Patterns
+from searchspace import BASE, STREAM, Form
+
+_PLACE = re.compile(r"\bblock(\d+)_layer(\d+)\b|\bb(\d+)/l(\d+)/")
+_MOST_LAYERS = 1000
+
+
+@dataclasses.dataclass(slots=True)
+class Squeeze:
+    """Squeeze-excitation: its two layers, and what it sees."""
+
+    reduce: Convolution
+    expand: Convolution
+    kind: str
+    position_scale: float | None
+
+
+@dataclasses.dataclass(slots=True)
+class Bottleneck:
+    """One bottleneck.
+
+    Attributes:
+        expand, depthwise, temporal, squeeze, project, skip, scale: as in `networks.layers.BottleneckWeights`.
+        stride: of height and width.
+        place: block and layer by the names in the file, where they tell.
+    """
+
+    expand: Convolution
+    depthwise: Convolution
+    temporal: Convolution | None
+    squeeze: Squeeze | None
+    project: Convolution
+    skip: Convolution | None
+    scale: float
+    place: tuple[int, int] | None
+
+    @property
+    def stride(self) -> int:
+        """Of the map."""
+        return self.depthwise.stride
+
+    @property
+    def kernel(self) -> tuple[int, int, int]:
+        """Frames, height, width of both convolutions together."""
+        t, h, w = self.depthwise.kernel
+        return (self.temporal.kernel[0], h, w) if self.temporal is not None else (t, h, w)
+
+
+@dataclasses.dataclass(slots=True)
+class Found:
+    """A network as a file has it.
+
+    Attributes:
+        stem, bottlenecks, head, dense, classifier: its layers in order.
+        form: how they compute.
+        frames: of the clips that the file takes; None where it takes any number, or one frame after the other.
+        size: height and width; None where the file takes any.
+        scalars: whether the file has residual scalars of its own.
+    """
+
+    stem: Convolution
+    bottlenecks: list[Bottleneck]
+    head: Convolution
+    dense: Convolution
+    classifier: Convolution
+    form: Form
+    frames: int | None
+    size: tuple[int, int] | None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """By the names of `networks.MoViNet`, its blocks not yet known: `layers.{i}.` for the i-th bottleneck."""
+        result = _conv_norm("stem", self.stem, self.form) | _conv_norm("head", self.head, self.form)
+        result |= _linear("dense", self.dense) | _linear("classifier", self.classifier)
+        for i, layer in enumerate(self.bottlenecks):
+            own = {"expand": layer.expand, "depthwise": layer.depthwise, "temporal": layer.temporal}
+            own |= {"project": layer.project, "skip": layer.skip}
+            for name, conv in own.items():
+                if conv is not None:
+                    result |= _conv_norm(f"layers.{i}.{name}", conv, self.form)
+            result[f"layers.{i}.scale"] = torch.tensor(layer.scale, dtype=torch.float32)
+            if layer.squeeze is not None:
+                result |= _linear(f"layers.{i}.squeeze.reduce", layer.squeeze.reduce)
+                result |= _linear(f"layers.{i}.squeeze.expand", layer.squeeze.expand)
+                if self.form.position_encoding:
+                    scale = torch.tensor(layer.squeeze.position_scale or 0.0, dtype=torch.float32)
+                    result[f"layers.{i}.squeeze.position_scale"] = scale
+        return result
+
+
+def read_network(model: Model) -> Found:
+    """Reads the network that a model computes.
+
+    Raises:
+        Refused: it is no MoViNet, or has an operator where none of a MoViNet has one; says where.
+    """
+    return _Reader(Graph(model)).read()
+
+
+class _Reader:
+    """Walks one graph from its end to its beginning."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.patterns = graph, Patterns(graph)
+        self.activations: dict[str, str] = {}  # name -> where it was seen first
+        self.gates: dict[str, str] = {}
+        self.kinds: dict[str, str] = {}
+        self.causal: dict[bool, str] = {}
+
+    def read(self) -> Found:
+        patterns = self.patterns
+        node = self._logits()
+        if node.kind == "SOFTMAX":
+            node = node.inputs[0]
+        classifier = self._pointwise(node, "the classifier")
+        dense_activation = self._activation(classifier.source, "the dense layer")
+        dense = self._pointwise(dense_activation.source, "the dense layer")
+        pooled = patterns.pool(dense.source)
+        if pooled is None or not (pooled.cumulative or "T" in pooled.axes):
+            raise self._unlike("a mean over frames and map in front of the dense layer", dense.source)
+        if pooled.cumulative:
+            self.causal.setdefault(True, "the mean over the frames so far")
+        head = self._pointwise(self._seen(pooled.source, "the head").source, "the head")
+        bottlenecks: list[Bottleneck] = []
+        node = head.source
+        while node.kind == "ADD":
+            if len(bottlenecks) == _MOST_LAYERS:
+                raise Refused(f"more than {_MOST_LAYERS} layers; no MoViNet has so many")
+            layer, node = self._bottleneck(node, len(bottlenecks))
+            bottlenecks.insert(0, layer)
+        stem = patterns.convolution(self._seen(node, "the stem").source)
+        if stem is None or stem.depthwise or stem.kernel[0] != 1 or stem.stride != 2 or stem.weight.shape[1] != 3:
+            raise self._unlike("a convolution of stride 2 on three colours as the stem", node)
+        if not bottlenecks:
+            raise Refused("no bottleneck between stem and head; it is no MoViNet")
+        image = self._image(stem.source)
+        form = self._form(bottlenecks, dense_activation.name)
+        info = self.graph.model.tensors[image.tensor]
+        frames, height, width = info.shape[-4:-1]
+        whole_clips = len(self.graph.model.inputs) == 1 and not info.open[-4]
+        return Found(
+            stem=stem,
+            bottlenecks=bottlenecks,
+            head=head,
+            dense=dense,
+            classifier=classifier,
+            form=form,
+            frames=frames if whole_clips and frames > 1 else None,
+            size=None if any(info.open[-3:-1]) else (height, width),
+        )
+
+    def _logits(self) -> Node:
+        """Where the answer comes out: by name, or the only output that is not a state."""
+        model = self.graph.model
+        named = [i for i in model.outputs if model.names.get(i) == "logits"]
+        flat = [i for i in model.outputs if len(model.tensors[i].shape) == 2]
+        found = named or flat
+        if len(found) != 1:
+            raise Refused(f"{len(model.outputs)} outputs, of which {len(found)} are [batch, classes]; it is no MoViNet")
+        return self.graph.node(found[0])
+
+    def _image(self, node: Node) -> Node:
+        """The input; it may be divided by 255 in the file."""
+        factor, image = self.patterns.scaled(node)
+        shape = self.graph.shape(image.tensor)
+        if image.kind != "input" or len(shape) not in (4, 5) or shape[-1] != 3:
+            raise self._unlike("the image [1, frames, height, width, 3] in front of the stem", image)
+        if not np.isclose(factor, 1.0) and not np.isclose(factor, 1 / 255):
+            raise Refused(f"the image is multiplied by {factor:.6g} in front of the stem; MoViNets see RGB in [0, 1]")
+        return image
+
+    # --------------------------------------------------------------------------------------------------------- bottlenecks
+
+    def _bottleneck(self, node: Node, above: int) -> tuple[Bottleneck, Node]:
+        """A sum of branch and skip connection, and what both begin with."""
+        where = f"bottleneck {above + 1} from the end"
+        for branch, skip in (node.inputs, node.inputs[::-1]):
+            scale, rest = (1.0, branch)
+            if branch.kind == "scaled" and self.patterns.constant(branch, branch.shape[-1]).ndim == 0:
+                scale, rest = self.patterns.number(branch), branch.inputs[0]
+            project = self.patterns.convolution(rest)
+            if project is None or not project.pointwise or not self._begins_a_branch(project.source):
+                continue
+            layer, x = self._branch(project, scale, where)
+            layer.skip = self._skip(skip, x, layer, where)
+            return layer, x
+        raise self._unlike(f"a projection of a depthwise convolution as one side of the sum of {where}", node)
+
+    def _begins_a_branch(self, node: Node) -> bool:
+        """Whether a projection reads something gated or activated, which a skip connection does not."""
+        return node.kind in ("MUL", "scaled") or self.patterns.activation(node) is not None and node.kind != "ADD"
+
+    def _branch(self, project: Convolution, scale: float, where: str) -> tuple[Bottleneck, Node]:
+        node, squeeze = project.source, None
+        if self.patterns.activation(node) is None:
+            squeeze, node, factor = self._squeeze(node, where)
+            project.weight *= factor
+        second = self._depthwise(node, where)
+        first, temporal = second, None
+        if second.kernel[0] > 1 and second.kernel[1:] == (1, 1) and second.stride == 1:
+            below = self.patterns.activation(second.source)
+            spatial = self.patterns.convolution(below.source) if below is not None else None
+            if spatial is not None and spatial.depthwise:
+                first, temporal = self._depthwise(second.source, where), second
+                if first.kernel[0] != 1:
+                    raise Refused(f"two convolutions over frames in {where}; in no MoViNet")
+        for conv in (first, temporal):
+            if conv is not None and conv.causal is not None:
+                self.causal.setdefault(conv.causal, where)
+        expand = self._pointwise(self._seen(first.source, where).source, f"the expansion of {where}")
+        place = self._place(first.source, node)
+        return Bottleneck(expand, first, temporal, squeeze, project, None, scale, place), expand.source
+
+    def _depthwise(self, node: Node, where: str) -> Convolution:
+        found = self.patterns.convolution(self._seen(node, where).source)
+        if found is None or not found.depthwise:
+            raise self._unlike(f"a depthwise convolution in {where}", node)
+        return found
+
+    def _skip(self, node: Node, x: Node, layer: Bottleneck, where: str) -> Convolution | None:
+        if node is x:
+            if layer.stride != 1 or layer.project.weight.shape[0] != layer.expand.weight.shape[1]:
+                raise Refused(f"{where} adds its input to another shape; the file is damaged")
+            return None
+        found = self.patterns.convolution(node)
+        if found is None or not found.pointwise:
+            raise self._unlike(f"the skip connection of {where}", node)
+        source = self.patterns.skip_pool(found.source) if layer.stride == 2 else found.source
+        if source is not x:
+            raise self._unlike(f"the input of {where} in front of its skip connection", found.source)
+        if layer.stride == 1 and layer.project.weight.shape[0] == layer.expand.weight.shape[1]:
+            raise Refused(f"{where} has a projection in its skip connection, which keeps its shape; in no MoViNet")
+        return found
+
+    def _squeeze(self, node: Node, where: str) -> tuple[Squeeze, Node, float]:
+        """Squeeze-excitation, the map that it gates, and a factor that belongs to what follows."""
+        outside, product = self.patterns.scaled(node)
+        if product.kind == "MUL":
+            for gate, x in (product.inputs, product.inputs[::-1]):
+                found = self.patterns.gate(gate)
+                if found is None and outside != 1.0:
+                    continue
+                if found is not None and self.patterns.activation(x) is not None:
+                    name, expand, factor = found
+                    self.gates.setdefault(name, where)
+                    reduce = self._pointwise(
+                        self._seen(expand.source, where).source, f"squeeze-excitation of {where}"
+                    )
+                    squeeze = self._pooled(Squeeze(reduce, expand, "", None), x, where)
+                    return squeeze, x, factor * outside
+        raise self._unlike(f"an activation, perhaps gated, in front of the projection of {where}", node)
+
+    def _pooled(self, squeeze: Squeeze, x: Node, where: str) -> Squeeze:
+        """Fills in what squeeze-excitation sees of a map."""
+        node, channels = squeeze.reduce.source, squeeze.expand.weight.shape[0]
+        if node.kind == "ADD" or node.kind == "shifted":
+            node, squeeze.position_scale = self._positions(node, squeeze.reduce.weight.shape[1], where)
+        parts = node.inputs if self.patterns.joins_channels(node) else (node,)
+        means = [self.patterns.pool(part) for part in parts]
+        kinds = []
+        for mean in means:
+            if mean is None or mean.source is not x:
+                raise self._unlike(f"a mean of its own map in squeeze-excitation of {where}", node)
+            if mean.cumulative:
+                self.causal.setdefault(True, where)
+            kinds.append("3d" if mean.cumulative or "T" in mean.axes else "2d")
+        if kinds == ["2d", "3d"] and squeeze.position_scale is None:
+            weight = squeeze.reduce.weight
+            squeeze.reduce.weight = np.concatenate([weight[:, channels:], weight[:, :channels]], 1)
+            kinds.reverse()
+        squeeze.kind = kinds[0] if len(kinds) == 1 else "2plus3d"
+        if kinds not in (["3d"], ["2d"], ["3d", "2d"]) or squeeze.reduce.weight.shape[1] != channels * len(kinds):
+            raise Refused(f"squeeze-excitation of {where} sees {kinds}; in no MoViNet")
+        self.kinds.setdefault(squeeze.kind, where)
+        return squeeze
+
+    def _positions(self, node: Node, channels: int, where: str) -> tuple[Node, float]:
+        """Takes the encoding of positions off a sum; returns what is left and the encoding's scale."""
+        if node.kind == "shifted":  # of a clip of known length the encoding is a constant
+            values = self.graph.values(node).astype(np.float64).reshape(-1, channels)
+            wanted = position_encoding(torch.arange(len(values)), channels).double().numpy()
+            scale = float((values * wanted).sum() / (wanted * wanted).sum())
+            if not np.allclose(values, scale * wanted, atol=NEAR * max(abs(scale), 1e-6)):
+                raise Refused(f"{self.graph.name(node)!r} adds a constant to the means of {where}; in no MoViNet")
+            return node.inputs[0], scale
+        for encoded, rest in (node.inputs, node.inputs[::-1]):
+            scale, encoding = self.patterns.scaled(encoded)
+            if self.patterns.joins_channels(encoding) and [part.kind for part in encoding.inputs] == ["SIN", "COS"]:
+                self._check_rates(encoding, channels, where)
+                return rest, scale
+        raise self._unlike(f"means in front of squeeze-excitation of {where}", node)
+
+    def _check_rates(self, encoding: Node, channels: int, where: str) -> None:
+        wanted = position_rates(channels).numpy()
+        for node in self.graph.ancestors(encoding):
+            if node.kind == "scaled":
+                rates = self.graph.values(node).reshape(-1)
+                if len(rates) == channels and np.allclose(rates, wanted, rtol=NEAR, atol=1e-6):
+                    return
+        raise Refused(f"positions of {where} are encoded by other rates than those of a MoViNet")
+
+    def _place(self, *nodes: Node) -> tuple[int, int] | None:
+        """Block and layer by the names of tensors."""
+        for node in nodes:
+            found = _PLACE.search(self.graph.model.tensors[node.tensor].name)
+            if found:
+                block, layer = [number for number in found.groups() if number is not None]
+                return int(block), int(layer)
+        return None
+
+    # ---------------------------------------------------------------------------------------------------------------- form
+
+    def _form(self, bottlenecks: list[Bottleneck], dense_activation: str) -> Form:
+        causal = self._one(self.causal, "whether frames see later ones") if self.causal else False
+        start = STREAM if causal else BASE
+        kernels = {
+            "2plus1d" if layer.temporal is not None else "3d"
+            for layer in bottlenecks
+            if layer.temporal is not None or layer.depthwise.kernel[0] > 1
+        }
+        if len(kernels) > 1:
+            raise Refused("some kernels are split into space and time and others are not; in no MoViNet")
+        positions = [layer.squeeze.position_scale is not None for layer in bottlenecks if layer.squeeze is not None]
+        return Form(
+            causal=causal,
+            convolution=kernels.pop() if kernels else start.convolution,
+            squeeze_kind=self._one(self.kinds, "what squeeze-excitation sees") if self.kinds else start.squeeze_kind,
+            position_encoding=any(positions),
+            activation=self._one(self.activations, "the activation"),
+            gate=self._one(self.gates, "the gate") if self.gates else start.gate,
+            dense_activation=dense_activation,
+        )
+
+    def _one(self, seen: dict, what: str):  # type: ignore[no-untyped-def, type-arg]
+        if len(seen) > 1:
+            listed = ", ".join(f"{value} in {where}" for value, where in seen.items())
+            raise Refused(f"{what} differs from layer to layer ({listed}); in no MoViNet")
+        return next(iter(seen))
+
+    # ----------------------------------------------------------------------------------------------------------- small steps
+
+    def _seen(self, node: Node, where: str) -> Activated:
+        """An activation of the network's own kind."""
+        found = self._activation(node, where)
+        self.activations.setdefault(found.name, where)
+        return found
+
+    def _activation(self, node: Node, where: str) -> Activated:
+        found = self.patterns.activation(node)
+        if found is None:
+            raise self._unlike(f"swish, hard_swish or relu6 in {where}", node)
+        return found
+
+    def _pointwise(self, node: Node, where: str) -> Convolution:
+        found = self.patterns.convolution(node)
+        if found is None or not found.pointwise:
+            raise self._unlike(f"a pointwise convolution in {where}", node)
+        return found
+
+    def _unlike(self, expected: str, node: Node) -> Refused:
+        what = {"ADD": "a sum", "MUL": "a product", "input": "an input", "scaled": "a product with a constant"}
+        what |= {"shifted": "a sum with a constant"}
+        found = what.get(node.kind, f"operator {node.kind}")
+        return Refused(f"no MoViNet: expected {expected}, found {found} ({self.graph.name(node)!r})")
+
+
+def blocks_of(bottlenecks: Iterable[Bottleneck]) -> list[int]:
+    """How many layers each block has: by names where they tell it, else a new block at each stride and new width."""
+    layers = list(bottlenecks)
+    counts: list[int] = []
+    expected = (-1, 0)
+    for layer in layers:
+        if layer.place == (expected[0] + 1, 0):
+            counts.append(0)
+        elif not counts or layer.place != (expected[0], expected[1]):
+            return _blocks_by_shape(layers)
+        assert layer.place is not None
+        counts[-1] += 1
+        expected = (layer.place[0], layer.place[1] + 1)
+    return counts
+
+
+def _blocks_by_shape(layers: list[Bottleneck]) -> list[int]:
+    counts: list[int] = []
+    before = -1
+    for layer in layers:
+        width = layer.project.weight.shape[0]
+        if not counts or layer.stride == 2 or width != before:
+            counts.append(0)
+        counts[-1] += 1
+        before = width
+    return counts
+
+
+def _conv_norm(name: str, conv: Convolution, form: Form) -> dict[str, Tensor]:
+    """A convolution without BatchNorm as one with a BatchNorm that does nothing but add the bias."""
+    channels = len(conv.bias)
+    weight = _float(conv.weight)
+    if not conv.depthwise and name != "stem":
+        weight = weight.flatten(1)
+    return {
+        f"{name}.weight": weight,
+        f"{name}.norm.weight": torch.ones(channels),
+        f"{name}.norm.bias": _float(conv.bias),
+        f"{name}.norm.running_mean": torch.zeros(channels),
+        f"{name}.norm.running_var": torch.full((channels,), 1.0 - form.norm_eps),
+    }
+
+
+def _linear(name: str, conv: Convolution) -> dict[str, Tensor]:
+    return {f"{name}.weight": _float(conv.weight).flatten(1), f"{name}.bias": _float(conv.bias)}
+
+
+def _float(values: Array) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, np.float32))
