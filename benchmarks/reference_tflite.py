@@ -7,8 +7,8 @@ ours but that script's weights:
     python benchmarks/reference_tflite.py small FOLDER               those of tests/assets/tflite
     python benchmarks/reference_tflite.py numbers FILE OUT.npz       of a file of any kind
 
-`numbers` rewrites the flatbuffer: constants dequantised, all tensors float32, QUANTIZE and DEQUANTIZE taken out. LiteRT's
-interpreter computes what is left on 16 frames from a seed, and the file as it is on the same frames.
+`numbers` rewrites the flatbuffer: constants dequantised, all tensors float32, QUANTIZE and DEQUANTIZE taken out.
+LiteRT's interpreter computes what is left on 16 frames from a seed, and the file as it is on the same frames.
 """
 
 import dataclasses

@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from networks.create import create, find
 from networks.keys import convolution_shape, port_keys, tensorflow_key, tensorflow_keys
+from networks.layers import bottleneck_names
 from networks.movinet import MoViNet
 from networks.weight_files import OURS, PORT, TENSORFLOW, WeightFile, open_weights
 from networks.weights import differences, stated_architecture
 from searchspace import Architecture, Buildable, Ensemble, published, published_names
+from searchspace.labels import check_count, labels_beside, read_labels
+from searchspace.trained import check_names
+from searchspace.weights_header import class_names
 
 _LISTED, _SHAPES = 12, 4  # how many names, and pairs of shapes, an error spells out
 _LAYER = re.compile(r"blocks\.b\d+_l\d+\.|blocks\.\d+\.layers\.\d+\.|block\d+_layer\d+/|b\d+/l\d+/|[^./]*[./]?")
+_NO_ARCH = "leave out --arch, since its graph shows which network it is"
 CLASSIFIER = ("classifier.weight", "classifier.bias")
+# Files that are passed around, by SHA-256: where they were published, and how.
+KNOWN = {
+    "6125b36e2485eeb5cc1fd6206cf5e5d70235593fbc84610d1dce97fe3aa9c2ac": {
+        "source": "github.com/tensorflow/flutter-tflite, commit 7045e307, example/movinet/assets/movinet_int8.tflite",
+        "licence": "Apache-2.0",
+        "trained_on": "Kinetics-600",
+    }
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +48,23 @@ class Imported:
         network: in evaluation mode; its architecture says where the weights come from.
         file: what was read.
         replaced_classes: outputs of the file's classifier where that was replaced, else None.
+        classes: their names in order of the logits; None where nothing tells them.
+        labels: the file that told them, else None.
+        note: what to say of labels that were found and not taken, else empty.
     """
 
     network: MoViNet
     file: WeightFile
     replaced_classes: int | None
+    classes: tuple[str, ...] | None = None
+    labels: Path | None = None
+    note: str = ""
+
+    @property
+    def origin(self) -> Mapping[str, Any]:
+        """Where the weights come from, as the architecture's provenance tells it."""
+        found = self.network.architecture.provenance.get("weights", {})
+        return found if isinstance(found, Mapping) else {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,23 +98,28 @@ def import_weights(
     stream: bool = False,
     classes: int | None = None,
     gate: str | None = None,
+    labels: str | os.PathLike[str] | None = None,
 ) -> Imported:
     """Builds a network with the weights of a file.
 
     Args:
         path: a state_dict of MoViNet-pytorch (torch or safetensors), a checkpoint or SavedModel of the authors'
-            TensorFlow code, or a safetensors file of ours.
-        architecture: see `create`; None for the one that the file carries.
+            TensorFlow code, a TensorFlow Lite file of theirs, or a safetensors file of ours.
+        architecture: see `create`; None for the one that the file carries, or that its graph shows.
         stream: see `create`.
         classes: outputs of the network; where the file's classifier has others, a new one is drawn.
         gate: with which the weights were trained; by default the architecture's, for the published stream networks
             that of their release.
+        labels: a file of the classes' names, see `searchspace.labels`; by default one beside the weights that fits.
 
     Raises:
-        ValueError: the file cannot be read or is not of this network; lists what is missing, extra or misshapen.
+        ValueError: the file cannot be read or is not of this network; lists what is missing, extra or misshapen. Or
+            labels of another number.
     """
     file = open_weights(path)
-    stated = _single(stated_architecture(file.path)) if file.path.is_file() else None
+    stated = file.architecture
+    if stated is None and file.path.is_file():
+        stated = _single(stated_architecture(file.path))
     wanted = _single(find(architecture, stream)) if architecture is not None else stated
     if wanted is None:
         raise ValueError(f"{file.path} does not say of which network it is; give --arch, such as --arch a0")
@@ -100,6 +133,8 @@ def import_weights(
                 f"{file.path}: its weights were trained with {'; '.join(found)}; leave out --arch and --gate, since "
                 "the file says of which network it is"
             )
+        if file.architecture is not None:
+            file = _placed(file, stated, network.architecture)
     fit = _fit(file, network.architecture, network.state_dict())
     if not fit.complete:
         raise ValueError(f"{_problems(file, fit, network.architecture)}; {_remedy(file)}")
@@ -114,7 +149,66 @@ def import_weights(
         raise ValueError(f"{file.path}: values that are not finite in {_some(broken)}; the file is damaged")
     network.load_state_dict(fit.tensors)
     network.architecture = _with_origin(network.architecture, file, stated)
-    return Imported(network.eval(), file, fit.classes)
+    own = network.architecture.classes
+    names, place, note = _class_names(file, own, labels, replaced=fit.classes is not None)
+    return Imported(network.eval(), file, fit.classes, names, place, note)
+
+
+def _class_names(
+    file: WeightFile, count: int, labels: str | os.PathLike[str] | None, replaced: bool
+) -> tuple[tuple[str, ...] | None, Path | None, str]:
+    """Names of the classes, which file told them, and what to say of files that were not taken."""
+    if labels is not None:
+        names = read_labels(labels)
+        check_count(names, count, str(labels))
+        return names, Path(labels), ""
+    if replaced:
+        return None, None, ""
+    stored = class_names(file.path) if file.path.is_file() else None
+    if stored is not None:
+        check_names(stored, str(file.path))
+        check_count(stored, count, str(file.path))
+        return stored, None, ""
+    path, names, note = labels_beside(file.path, count)
+    return (names, path, "") if path is not None else (None, None, note)
+
+
+def _placed(file: WeightFile, stated: Architecture, wanted: Architecture) -> WeightFile:
+    """The tensors by the names that they have in the network that was asked for, which must have the same layers."""
+    for what, there, here in zip(
+        ("stem", "head", *(f"layer {i + 1}" for i in range(max(stated.depth, wanted.depth)))),
+        _layers(stated),
+        _layers(wanted),
+        strict=False,
+    ):
+        if there != here:
+            raise ValueError(
+                f"{file.path}: its network is not {wanted.name}: {what} is {there}, not {here}; {_NO_ARCH}"
+            )
+    if stated.depth != wanted.depth:
+        raise ValueError(
+            f"{file.path}: its network has {stated.depth} layers, {wanted.name} has {wanted.depth}; {_NO_ARCH}"
+        )
+    names = dict(zip(bottleneck_names(stated), bottleneck_names(wanted), strict=True))
+    tensors = {
+        next((own + name.removeprefix(old) for old, own in names.items() if name.startswith(f"{old}.")), name): tensor
+        for name, tensor in file.tensors.items()
+    }
+    return dataclasses.replace(file, tensors=tensors)
+
+
+def _layers(architecture: Architecture) -> list[str]:
+    """Stem, head and layers in words, whatever blocks they stand in."""
+    head = architecture.head
+    return [
+        f"{architecture.stem.kernel} to {architecture.stem.width}",
+        f"{head.width} and {head.hidden}",
+        *(
+            f"{p.layer.kernel} stride {p.layer.stride}, {p.in_width} to {p.layer.expand} to {p.width}, squeezed to "
+            f"{p.layer.squeeze}"
+            for p in architecture.layers()
+        ),
+    ]
 
 
 def _single(found: Buildable | None) -> Architecture | None:
@@ -125,9 +219,19 @@ def _single(found: Buildable | None) -> Architecture | None:
 
 def _with_origin(architecture: Architecture, file: WeightFile, stated: Architecture | None) -> Architecture:
     """Notes where the weights come from; a file that says it itself keeps the first origin."""
-    origin = {"weights": {"file": file.path.name, "container": file.container, "names": file.names}}
+    origin = {"weights": {"file": file.path.name, "container": file.container, "names": file.names, **_facts(file)}}
     provenance = {**architecture.provenance, **origin} if stated is None else {**origin, **stated.provenance}
     return dataclasses.replace(architecture, provenance=provenance)
+
+
+def _facts(file: WeightFile) -> dict[str, str]:
+    """What is known of a file beside its content."""
+    facts = {"batch_norm": "folded into the convolutions"} if file.architecture is not None else {}
+    if not file.path.is_file():
+        return facts
+    with open(file.path, "rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"sha256": digest, **KNOWN.get(digest, {}), **facts}
 
 
 def _fit(file: WeightFile, architecture: Architecture, own: Mapping[str, Tensor]) -> _Fit:
@@ -200,6 +304,8 @@ def _some(names: Sequence[str]) -> str:
 
 def _remedy(file: WeightFile) -> str:
     """Which published network the file fits, if one."""
+    if file.architecture is not None:
+        return _NO_ARCH
     for name in published_names():
         for stream in (False, True):
             if _fit(file, *_published(name, stream)).complete:

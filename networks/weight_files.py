@@ -7,6 +7,7 @@
 | safetensors | the length of its header, then `{` |
 | TensorFlow SavedModel | a folder with `saved_model.pb` |
 | TensorFlow checkpoint | a folder with one `*.index`, or the common beginning of a checkpoint's files |
+| TensorFlow Lite | `TFL3` behind the first four bytes |
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ import torch
 from torch import Tensor
 
 from networks.tensor_bundle import INDEX, Bundle
+from networks.tflite import is_tflite, read_tflite
+from searchspace import Architecture
 from searchspace.schema import show
 from searchspace.weights_header import is_safetensors
 
 OURS, PORT, TENSORFLOW = "movinas", "MoViNet-pytorch", "the TensorFlow reference"
+TFLITE = "a TensorFlow Lite file"
 _TORCH_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 _NESTED = ("state_dict", "model_state_dict", "model")  # under which training loops save a state_dict
 _REFUSED = {
@@ -53,6 +57,7 @@ class WeightFile:
         container: what the file is, for people.
         tensors: floating-point ones as float32.
         ignored: names of what belongs to no network: counters, optimisers.
+        architecture: read off the graph of a TensorFlow Lite file, whose tensors then have our names; else None.
     """
 
     path: Path
@@ -60,8 +65,11 @@ class WeightFile:
     container: str
     tensors: Mapping[str, Tensor]
     ignored: tuple[str, ...] = ()
+    architecture: Architecture | None = None
 
     def __str__(self) -> str:
+        if self.architecture is not None:
+            return f"{self.container} with the graph of {self.architecture.name}, {len(self.tensors)} tensors"
         return f"{self.container} with {len(self.tensors)} tensors named as by {self.names}"
 
 
@@ -86,15 +94,16 @@ def open_weights(path: str | os.PathLike[str]) -> WeightFile:
     if begins.startswith(_TORCH_MAGIC) or (begins.startswith(b"PK") and _is_torch_zip(file)):
         loaded = _read(file, "torch", lambda name: torch.load(name, map_location="cpu", weights_only=True))
         return _named(file, "a torch file", _state_dict(loaded, file))
+    if is_tflite(begins):
+        architecture, tensors = read_tflite(file)
+        return WeightFile(file, OURS, TFLITE, tensors, architecture=architecture)
     raise ValueError(f"{file} is {_what(begins)}")
 
 
 def _what(begins: bytes) -> str:
-    known = "allowed: a state_dict of torch, a safetensors file, a TensorFlow checkpoint or SavedModel"
+    known = "allowed: a state_dict of torch, a safetensors file, a TensorFlow checkpoint, SavedModel or Lite file"
     if not begins:
         return "an empty file; download it again"
-    if begins[4:8] == b"TFL3":
-        return f"a TensorFlow Lite model, which holds no named weights; {known}"
     if begins[257:262] == b"ustar":
         return "a tar archive; unpack it and give the folder or the file inside"
     for start, what in _REFUSED.items():

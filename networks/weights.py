@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import safetensors
@@ -13,13 +15,22 @@ import safetensors.torch
 from networks.ensemble import Network
 from searchspace import Buildable, Ensemble, Form, read_architecture
 from searchspace.schema import write_atomically
-from searchspace.weights_header import KEY, architecture_text
+from searchspace.weights_header import CLASSES, KEY, architecture_text
 
 
-def save_weights(network: Network, path: str | os.PathLike[str]) -> None:
-    """Writes the weights of a network, with its architecture in the header, to a temporary file and renames it."""
+def save_weights(network: Network, path: str | os.PathLike[str], classes: Sequence[str] | None = None) -> None:
+    """Writes the weights of a network, with its architecture in the header, to a temporary file and renames it.
+
+    Args:
+        network: whose weights.
+        path: of the safetensors file.
+        classes: their names, in order of the logits; kept in the header, too.
+    """
     tensors = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
-    write_atomically(path, safetensors.torch.save(tensors, {KEY: network.architecture.to_json(), "format": "pt"}))
+    metadata = {KEY: network.architecture.to_json(), "format": "pt"}
+    if classes is not None:
+        metadata[CLASSES] = json.dumps(list(classes), ensure_ascii=False)
+    write_atomically(path, safetensors.torch.save(tensors, metadata))
 
 
 def load_weights(network: Network, path: str | os.PathLike[str], *, any_gate: bool = False) -> None:

@@ -7,12 +7,13 @@ that are asked for. Quantised constants become floating-point numbers, (value - 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+from importlib import resources
 
 import numpy as np
 
 from networks.tflite.flatbuffer import Array, Buffer, Refused, Table
-from networks.tflite.operators import BUILTIN, CUSTOM
 
 MOST_TENSORS, MOST_OPERATORS, MOST_CODES, MOST_AXES, MOST_INPUTS = 20_000, 20_000, 1_000, 8, 1_000
 _DTYPES = {0: "<f4", 1: "<f2", 2: "<i4", 3: "u1", 4: "<i8", 6: "?", 7: "<i2", 9: "i1", 10: "<f8"}
@@ -131,9 +132,7 @@ class Model:
         dtype, data = np.dtype(_DTYPES[info.dtype]), self._data(info)
         size = math.prod(info.shape) * dtype.itemsize
         if len(data) != size:
-            raise Refused(
-                f"constant {info.name!r} of shape {list(info.shape)} has {len(data):,} bytes, not {size:,}; it is damaged"
-            )
+            raise Refused(f"constant {info.name!r}, {list(info.shape)}, has {len(data):,} bytes; the file is damaged")
         self._left -= size
         if self._left < 0:
             raise Refused("its constants add up to far more than the file holds; it is damaged")
@@ -175,12 +174,20 @@ class _Graph:
         return indices
 
 
+@functools.cache
+def builtin_operators() -> tuple[str, ...]:
+    """Names of the built-in operators by number: `BuiltinOperator` of the schema of TensorFlow Lite 2.18."""
+    return tuple(resources.files("networks.tflite").joinpath("operators.txt").read_text(encoding="utf-8").split())
+
+
 def _code(table: Table) -> str:
     """The name of a kind of operators."""
-    number = max(table.whole(0, "int8"), table.whole(3))
-    if BUILTIN[number : number + 1] == [CUSTOM]:
+    names, number = builtin_operators(), max(table.whole(0, "int8"), table.whole(3))
+    if not 0 <= number < len(names):
+        return f"operator {number}"
+    if names[number] == "CUSTOM":
         return table.text(1) or "custom operator without a name"
-    return BUILTIN[number] if 0 <= number < len(BUILTIN) else f"operator {number}"
+    return names[number]
 
 
 def _tensor(table: Table) -> TensorInfo:
@@ -188,9 +195,7 @@ def _tensor(table: Table) -> TensorInfo:
     signature = tuple(int(n) for n in table.numbers(7, "<i4", MOST_AXES, "axes of a tensor")) or shape
     if any(n < 0 for n in shape) or len(signature) != len(shape):
         raise Refused(f"a tensor of shape {list(shape)}; it is damaged")
-    return TensorInfo(
-        shape, tuple(n < 0 for n in signature), table.whole(1, "int8"), table.whole(2, "uint32"), table
-    )
+    return TensorInfo(shape, tuple(n < 0 for n in signature), table.whole(1, "int8"), table.whole(2, "uint32"), table)
 
 
 def _quantisation(info: TensorInfo) -> tuple[Array, Array] | None:
@@ -205,11 +210,14 @@ def _quantisation(info: TensorInfo) -> tuple[Array, Array] | None:
         return None
     if not len(zero):
         zero = np.zeros(1)
-    axis = table.whole(6)
-    shape = [1] * len(info.shape)
+    axis, shape = table.whole(6), [1] * len(info.shape)
     for numbers in (scale, zero):
-        if len(numbers) != 1 and (not 0 <= axis < len(shape) or len(numbers) != info.shape[axis]):
-            raise Refused(f"constant {info.name!r} of shape {list(info.shape)} has {len(numbers)} scales; it is damaged")
-    if len(scale) > 1 or len(zero) > 1:
+        if len(numbers) == 1:
+            continue
+        if not 0 <= axis < len(shape) or len(numbers) != info.shape[axis]:
+            raise Refused(
+                f"constant {info.name!r} of shape {list(info.shape)} has {len(numbers)} scales; it is damaged"
+            )
         shape[axis] = info.shape[axis]
-    return tuple(np.broadcast_to(n, (shape[axis],)).reshape(shape) if len(shape) else n[0] for n in (scale, zero))
+    wide = (shape[axis] if len(shape) else 1,) if max(len(scale), len(zero)) > 1 else (1,)
+    return np.broadcast_to(scale, wide).reshape(shape), np.broadcast_to(zero, wide).reshape(shape)

@@ -7,105 +7,25 @@ residual scalar) and a skip connection; then the stem. Whatever is found elsewhe
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from networks.temporal import position_encoding, position_rates
-from networks.tflite.flatbuffer import Array, Refused
+from networks.tflite.convolutions import Convolution
+from networks.tflite.flatbuffer import Refused
+from networks.tflite.found import Bottleneck, Found, Squeeze
 from networks.tflite.graph import Graph, Node
 from networks.tflite.model import Model
-from networks.tflite.patterns import NEAR, Activated, Convolution, Patterns
+from networks.tflite.patterns import NEAR, Activated, Patterns
 from searchspace import BASE, STREAM, Form
 
 _PLACE = re.compile(r"\bblock(\d+)_layer(\d+)\b|\bb(\d+)/l(\d+)/")
 _MOST_LAYERS = 1000
-
-
-@dataclasses.dataclass(slots=True)
-class Squeeze:
-    """Squeeze-excitation: its two layers, and what it sees."""
-
-    reduce: Convolution
-    expand: Convolution
-    kind: str
-    position_scale: float | None
-
-
-@dataclasses.dataclass(slots=True)
-class Bottleneck:
-    """One bottleneck.
-
-    Attributes:
-        expand, depthwise, temporal, squeeze, project, skip, scale: as in `networks.layers.BottleneckWeights`.
-        stride: of height and width.
-        place: block and layer by the names in the file, where they tell.
-    """
-
-    expand: Convolution
-    depthwise: Convolution
-    temporal: Convolution | None
-    squeeze: Squeeze | None
-    project: Convolution
-    skip: Convolution | None
-    scale: float
-    place: tuple[int, int] | None
-
-    @property
-    def stride(self) -> int:
-        """Of the map."""
-        return self.depthwise.stride
-
-    @property
-    def kernel(self) -> tuple[int, int, int]:
-        """Frames, height, width of both convolutions together."""
-        t, h, w = self.depthwise.kernel
-        return (self.temporal.kernel[0], h, w) if self.temporal is not None else (t, h, w)
-
-
-@dataclasses.dataclass(slots=True)
-class Found:
-    """A network as a file has it.
-
-    Attributes:
-        stem, bottlenecks, head, dense, classifier: its layers in order.
-        form: how they compute.
-        frames: of the clips that the file takes; None where it takes any number, or one frame after the other.
-        size: height and width; None where the file takes any.
-        scalars: whether the file has residual scalars of its own.
-    """
-
-    stem: Convolution
-    bottlenecks: list[Bottleneck]
-    head: Convolution
-    dense: Convolution
-    classifier: Convolution
-    form: Form
-    frames: int | None
-    size: tuple[int, int] | None
-
-    def tensors(self) -> dict[str, Tensor]:
-        """By the names of `networks.MoViNet`, its blocks not yet known: `layers.{i}.` for the i-th bottleneck."""
-        result = _conv_norm("stem", self.stem, self.form) | _conv_norm("head", self.head, self.form)
-        result |= _linear("dense", self.dense) | _linear("classifier", self.classifier)
-        for i, layer in enumerate(self.bottlenecks):
-            own = {"expand": layer.expand, "depthwise": layer.depthwise, "temporal": layer.temporal}
-            own |= {"project": layer.project, "skip": layer.skip}
-            for name, conv in own.items():
-                if conv is not None:
-                    result |= _conv_norm(f"layers.{i}.{name}", conv, self.form)
-            result[f"layers.{i}.scale"] = torch.tensor(layer.scale, dtype=torch.float32)
-            if layer.squeeze is not None:
-                result |= _linear(f"layers.{i}.squeeze.reduce", layer.squeeze.reduce)
-                result |= _linear(f"layers.{i}.squeeze.expand", layer.squeeze.expand)
-                if self.form.position_encoding:
-                    scale = torch.tensor(layer.squeeze.position_scale or 0.0, dtype=torch.float32)
-                    result[f"layers.{i}.squeeze.position_scale"] = scale
-        return result
+T = TypeVar("T", bool, str)
 
 
 def read_network(model: Model) -> Found:
@@ -140,6 +60,7 @@ class _Reader:
             raise self._unlike("a mean over frames and map in front of the dense layer", dense.source)
         if pooled.cumulative:
             self.causal.setdefault(True, "the mean over the frames so far")
+        dense.weight *= pooled.factor
         head = self._pointwise(self._seen(pooled.source, "the head").source, "the head")
         bottlenecks: list[Bottleneck] = []
         node = head.source
@@ -189,8 +110,6 @@ class _Reader:
             raise Refused(f"the image is multiplied by {factor:.6g} in front of the stem; MoViNets see RGB in [0, 1]")
         return image
 
-    # --------------------------------------------------------------------------------------------------------- bottlenecks
-
     def _bottleneck(self, node: Node, above: int) -> tuple[Bottleneck, Node]:
         """A sum of branch and skip connection, and what both begin with."""
         where = f"bottleneck {above + 1} from the end"
@@ -208,7 +127,7 @@ class _Reader:
 
     def _begins_a_branch(self, node: Node) -> bool:
         """Whether a projection reads something gated or activated, which a skip connection does not."""
-        return node.kind in ("MUL", "scaled") or self.patterns.activation(node) is not None and node.kind != "ADD"
+        return node.kind in ("MUL", "scaled") or (self.patterns.activation(node) is not None and node.kind != "ADD")
 
     def _branch(self, project: Convolution, scale: float, where: str) -> tuple[Bottleneck, Node]:
         node, squeeze = project.source, None
@@ -263,9 +182,7 @@ class _Reader:
                 if found is not None and self.patterns.activation(x) is not None:
                     name, expand, factor = found
                     self.gates.setdefault(name, where)
-                    reduce = self._pointwise(
-                        self._seen(expand.source, where).source, f"squeeze-excitation of {where}"
-                    )
+                    reduce = self._pointwise(self._seen(expand.source, where).source, f"squeeze-excitation of {where}")
                     squeeze = self._pooled(Squeeze(reduce, expand, "", None), x, where)
                     return squeeze, x, factor * outside
         raise self._unlike(f"an activation, perhaps gated, in front of the projection of {where}", node)
@@ -276,17 +193,17 @@ class _Reader:
         if node.kind == "ADD" or node.kind == "shifted":
             node, squeeze.position_scale = self._positions(node, squeeze.reduce.weight.shape[1], where)
         parts = node.inputs if self.patterns.joins_channels(node) else (node,)
-        means = [self.patterns.pool(part) for part in parts]
         kinds = []
-        for mean in means:
+        for i, part in enumerate(parts):
+            mean = self.patterns.pool(part)
             if mean is None or mean.source is not x:
                 raise self._unlike(f"a mean of its own map in squeeze-excitation of {where}", node)
             if mean.cumulative:
                 self.causal.setdefault(True, where)
             kinds.append("3d" if mean.cumulative or "T" in mean.axes else "2d")
+            squeeze.reduce.weight[:, i * channels : (i + 1) * channels] *= mean.factor
         if kinds == ["2d", "3d"] and squeeze.position_scale is None:
-            weight = squeeze.reduce.weight
-            squeeze.reduce.weight = np.concatenate([weight[:, channels:], weight[:, :channels]], 1)
+            squeeze.reduce.weight = np.roll(squeeze.reduce.weight, channels, 1)
             kinds.reverse()
         squeeze.kind = kinds[0] if len(kinds) == 1 else "2plus3d"
         if kinds not in (["3d"], ["2d"], ["3d", "2d"]) or squeeze.reduce.weight.shape[1] != channels * len(kinds):
@@ -328,8 +245,6 @@ class _Reader:
                 return int(block), int(layer)
         return None
 
-    # ---------------------------------------------------------------------------------------------------------------- form
-
     def _form(self, bottlenecks: list[Bottleneck], dense_activation: str) -> Form:
         causal = self._one(self.causal, "whether frames see later ones") if self.causal else False
         start = STREAM if causal else BASE
@@ -351,13 +266,12 @@ class _Reader:
             dense_activation=dense_activation,
         )
 
-    def _one(self, seen: dict, what: str):  # type: ignore[no-untyped-def, type-arg]
+    def _one(self, seen: Mapping[T, str], what: str) -> T:
+        """The one value that was seen everywhere."""
         if len(seen) > 1:
             listed = ", ".join(f"{value} in {where}" for value, where in seen.items())
             raise Refused(f"{what} differs from layer to layer ({listed}); in no MoViNet")
         return next(iter(seen))
-
-    # ----------------------------------------------------------------------------------------------------------- small steps
 
     def _seen(self, node: Node, where: str) -> Activated:
         """An activation of the network's own kind."""
@@ -382,54 +296,3 @@ class _Reader:
         what |= {"shifted": "a sum with a constant"}
         found = what.get(node.kind, f"operator {node.kind}")
         return Refused(f"no MoViNet: expected {expected}, found {found} ({self.graph.name(node)!r})")
-
-
-def blocks_of(bottlenecks: Iterable[Bottleneck]) -> list[int]:
-    """How many layers each block has: by names where they tell it, else a new block at each stride and new width."""
-    layers = list(bottlenecks)
-    counts: list[int] = []
-    expected = (-1, 0)
-    for layer in layers:
-        if layer.place == (expected[0] + 1, 0):
-            counts.append(0)
-        elif not counts or layer.place != (expected[0], expected[1]):
-            return _blocks_by_shape(layers)
-        assert layer.place is not None
-        counts[-1] += 1
-        expected = (layer.place[0], layer.place[1] + 1)
-    return counts
-
-
-def _blocks_by_shape(layers: list[Bottleneck]) -> list[int]:
-    counts: list[int] = []
-    before = -1
-    for layer in layers:
-        width = layer.project.weight.shape[0]
-        if not counts or layer.stride == 2 or width != before:
-            counts.append(0)
-        counts[-1] += 1
-        before = width
-    return counts
-
-
-def _conv_norm(name: str, conv: Convolution, form: Form) -> dict[str, Tensor]:
-    """A convolution without BatchNorm as one with a BatchNorm that does nothing but add the bias."""
-    channels = len(conv.bias)
-    weight = _float(conv.weight)
-    if not conv.depthwise and name != "stem":
-        weight = weight.flatten(1)
-    return {
-        f"{name}.weight": weight,
-        f"{name}.norm.weight": torch.ones(channels),
-        f"{name}.norm.bias": _float(conv.bias),
-        f"{name}.norm.running_mean": torch.zeros(channels),
-        f"{name}.norm.running_var": torch.full((channels,), 1.0 - form.norm_eps),
-    }
-
-
-def _linear(name: str, conv: Convolution) -> dict[str, Tensor]:
-    return {f"{name}.weight": _float(conv.weight).flatten(1), f"{name}.bias": _float(conv.bias)}
-
-
-def _float(values: Array) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, np.float32))

@@ -8,8 +8,9 @@ from pathlib import Path
 from torch import Tensor
 
 from networks.tflite.flatbuffer import Refused
+from networks.tflite.found import Bottleneck, Found, blocks_of
 from networks.tflite.model import Model
-from networks.tflite.network import Bottleneck, Found, blocks_of, read_network
+from networks.tflite.network import read_network
 from searchspace import Architecture, Block, Clip, Head, Kernel, Layer, Stem, published, published_names
 from searchspace.clip import DEFAULT_FPS
 
@@ -96,9 +97,7 @@ def _layer(bottleneck: Bottleneck) -> Layer:
         raise Refused(str(error)) from None
 
 
-def _published(
-    stem: Stem, layers: list[Layer], widths: list[int], head: Head, causal: bool
-) -> Architecture | None:
+def _published(stem: Stem, layers: list[Layer], widths: list[int], head: Head, causal: bool) -> Architecture | None:
     """The published network of these layers, whatever its activations and squeeze-excitation; None for none."""
     own = [(layer.kernel, layer.stride, layer.expand, width) for layer, width in zip(layers, widths, strict=True)]
     for name in published_names():
