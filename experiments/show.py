@@ -198,6 +198,7 @@ def _totals(architecture: Buildable, clip: Clip) -> list[tuple[str, str]]:
         ("layers", layers_text(architecture)),
         ("form", form_text(architecture)),
         ("convolutions see", f"{architecture.receptive_frames} frames"),
+        *([("weights", origin)] if (origin := origin_text(architecture)) else []),
         *member_lines(architecture, clip),
     ]
 
