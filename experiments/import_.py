@@ -86,7 +86,9 @@ def run(args: argparse.Namespace) -> int:
             "which knows nothing yet"
         )
     values = sum(tensor.numel() for tensor in found.network.state_dict().values())
-    print(f"network  {own.name}: {values:,} values, {own.classes} classes, gate {own.form.gate}")
+    gates = any(position.layer.squeeze for position in own.layers())
+    words = f"gate {own.form.gate}" if gates else "no squeeze-excitation"
+    print(f"network  {own.name}: {values:,} values, {own.classes} classes, {words}")
     for line in _told(found):
         print(line)
     networks.save_weights(found.network, output, found.classes)
@@ -103,14 +105,12 @@ def _told(found: Imported) -> list[str]:
         where = f", from {found.labels}" if found.labels is not None else ""
         lines.append(f"classes  {own.classes} names{where}: {', '.join(found.classes[:3])}, ...")
     elif found.file.architecture is not None or found.note:
-        lines.append(
-            f"classes  without names; {found.note or 'none lie beside the file'}: give them with --labels FILE"
-        )
+        why = found.note or "none lie beside the file"
+        lines.append(f"classes  {own.classes} without names; {why}: give them with --labels FILE")
     if found.file.architecture is not None:
-        rate = "of the published network" if own.name != found.file.path.stem else "assumed, since no file tells it"
+        published = "source" in found.file.architecture.provenance
+        rate = "as published" if published else "assumed, since such a file does not tell"
         lines.append(f"clip     {own.clip}: {own.clip.fps:g} frames a second, {rate}")
     if found.origin.get("batch_norm"):
-        lines.append(
-            "folded   its BatchNorm is part of the convolutions; nas retrain --init unfolds it on the data first"
-        )
+        lines.append("folded   BatchNorm is part of its convolutions; nas retrain --init unfolds it on the data first")
     return lines

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from experiments import tables
 from experiments.arguments import read_by
-from experiments.describe import Row, form_text, layers_text, member_lines, rows, state_text
+from experiments.describe import Row, form_text, layers_text, member_lines, origin_text, rows, state_text
 from experiments.run_files import Run
 from experiments.targets import STREAM_HELP, resolve
 from searchspace import Buildable, Clip, cost

@@ -84,6 +84,7 @@ def _architecture(found: Found, name: str) -> Architecture:
             head=head,
             dropout=like.dropout if like is not None else 0.2,
             form=found.form,
+            provenance={} if like is None else like.provenance,
         )
     except ValueError as error:
         raise Refused(str(error)) from None
