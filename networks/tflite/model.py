@@ -103,7 +103,7 @@ class Model:
             graph.outputs,
         )
         self.names: dict[int, str] = {}
-        for signature in root.tables(8, 64, "signatures"):
+        for signature in root.tables(7, 64, "signatures"):
             if signature.whole(4, "uint32") == number:
                 for side in (0, 1):
                     for entry in signature.tables(side, MOST_INPUTS, "names of a signature"):

@@ -1,9 +1,9 @@
 """Writes TensorFlow Lite files of our networks without TensorFlow, so that tests can make any network's.
 
-Base networks as `conv_type="3d"` of the authors' code is converted: three dimensions, BatchNorm beside the convolutions,
+Base networks as `conv_type="3d"` of the authors' code is converted: three dimensions, BatchNorm beside convolutions,
 grouped convolutions and pools as operators of TensorFlow itself. Stream networks as `conv_type="2plus1d"`: two
-dimensions, one frame, BatchNorm folded, states as inputs and outputs. The files of tests/assets/tflite, which TensorFlow
-made, show that this is how they look.
+dimensions, one frame, BatchNorm folded, states as inputs and outputs. The files of tests/assets/tflite, which
+TensorFlow made, show that this is how they look.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from searchspace.cost import halve
 
 FLOAT32, FLOAT16, INT32, INT8 = 0, 1, 2, 9
 _DTYPES = {FLOAT32: np.float32, FLOAT16: np.float16, INT32: np.int32, INT8: np.int8}
-RELU6 = 3
+# Which kind of options an operator has: BuiltinOptions of the schema.
+_OPTIONS = {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 2, "AVERAGE_POOL_2D": 5, "CONCATENATION": 10, "MEAN": 27, "SUM": 27}
+_OPTIONS |= {"STRIDED_SLICE": 32, "CONV_3D": 106}
 
 
 class Builder:
@@ -147,7 +149,7 @@ class Writer:
             fields = {0: ("uint32", kinds.index(kind)), 1: ("numbers", np.array(inputs, np.int32))}
             fields[2] = ("numbers", np.array(outputs, np.int32))
             if options:
-                fields[4] = ("offset", builder.table(options))
+                fields |= {3: ("uint8", _OPTIONS[kind]), 4: ("offset", builder.table(options))}
             if custom:
                 fields[5] = ("numbers", np.frombuffer(custom, np.uint8))
             operators.append(builder.table(fields))
@@ -163,7 +165,7 @@ class Writer:
             {0: ("tables", entries[0]), 1: ("tables", entries[1]), 2: ("text", "serving_default")}
         )
         root = {0: ("uint32", 3), 1: ("tables", codes), 2: ("tables", graphs), 4: ("tables", buffers)}
-        builder.inner.Finish(builder.table({**root, 8: ("tables", [signature])}), b"TFL3")
+        builder.inner.Finish(builder.table({**root, 7: ("tables", [signature])}), b"TFL3")
         return bytes(builder.inner.Output())
 
 
@@ -231,7 +233,7 @@ class _Network:
         w, weight = self.writer, conv.weight.detach()
         if weight.dim() == 2:
             weight = weight[:, :, None, None, None]
-        outputs, inputs, kt, kh, kw = weight.shape
+        outputs, inputs, kt = weight.shape[:3]
         given = w.shape(x)
         depthwise = inputs == 1 and given[-1] > 1
         out = [*given[:-3], halve(given[-3], stride), halve(given[-2], stride), outputs]
@@ -304,13 +306,11 @@ class _Network:
         frames = conv.weight.shape[2]
         clip = self.reshape(y, [1, 1, height, width, channels])
         buffer = f"{name}_stream_buffer"
-        joined = w.run(
-            "CONCATENATION", [self.state[buffer], clip], [1, frames, height, width, channels], {0: ("int32", 1)}
-        )
-        bounds = [w.constant(np.array([0, n, 0, 0, 0])) for n in (1 - frames, 0, 1)]
-        w.outputs[f"state_{buffer}"] = w.run(
-            "STRIDED_SLICE", [joined, *bounds], [1, frames - 1, height, width, channels]
-        )
+        size = [height, width, channels]
+        joined = w.run("CONCATENATION", [self.state[buffer], clip], [1, frames, *size], {0: ("int32", 1)})
+        bounds = [w.constant(np.array(each)) for each in ([0, 1 - frames, 0, 0, 0], [0] * 5, [1] * 5)]
+        masks = {0: ("int32", 0b11101), 1: ("int32", 0b11111)}  # all of every axis but the frames' beginning
+        w.outputs[f"state_{buffer}"] = w.run("STRIDED_SLICE", [joined, *bounds], [1, frames - 1, *size], masks)
         rows = self.reshape(joined, [1, frames, height * width, channels])
         y = self.conv(rows, conv, 1, f"{name}/temporal", valid=True)
         return self.reshape(y, [1, height, width, channels])
