@@ -18,7 +18,7 @@ from networks.temporal import position_encoding, position_rates
 from networks.tflite.convolutions import Convolution
 from networks.tflite.flatbuffer import Refused
 from networks.tflite.found import Bottleneck, Found, Squeeze
-from networks.tflite.graph import Graph, Node
+from networks.tflite.graph import CONVOLUTIONS, Graph, Node
 from networks.tflite.model import Model
 from networks.tflite.patterns import NEAR, Activated, Patterns
 from searchspace import BASE, STREAM, Form
@@ -147,7 +147,7 @@ class _Reader:
             if conv is not None and conv.causal is not None:
                 self.causal.setdefault(conv.causal, where)
         expand = self._pointwise(self._seen(first.source, where).source, f"the expansion of {where}")
-        place = self._place(first.source, node)
+        place = self._place(node) or self._place(first.source)
         return Bottleneck(expand, first, temporal, squeeze, project, None, scale, place), expand.source
 
     def _depthwise(self, node: Node, where: str) -> Convolution:
@@ -236,13 +236,15 @@ class _Reader:
                     return
         raise Refused(f"positions of {where} are encoded by other rates than those of a MoViNet")
 
-    def _place(self, *nodes: Node) -> tuple[int, int] | None:
-        """Block and layer by the names of tensors."""
-        for node in nodes:
-            found = _PLACE.search(self.graph.model.tensors[node.tensor].name)
+    def _place(self, node: Node) -> tuple[int, int] | None:
+        """Block and layer by the names of an activation and of what is in front of it, up to its convolution."""
+        for part in self.graph.ancestors(node):
+            found = _PLACE.search(self.graph.model.tensors[part.tensor].name)
             if found:
                 block, layer = [number for number in found.groups() if number is not None]
                 return int(block), int(layer)
+            if part.kind in CONVOLUTIONS:
+                break
         return None
 
     def _form(self, bottlenecks: list[Bottleneck], dense_activation: str) -> Form:
