@@ -14,11 +14,12 @@ import numpy as np
 Array: TypeAlias = np.ndarray[Any, Any]
 
 
-class Refused(ValueError):
+class Refused(Exception):
     """What is wrong with a file, without its name."""
 
 
-def _library() -> Any:
+def require_flatbuffers() -> Any:
+    """The package; raises `ValueError` where it is not installed."""
     try:
         import flatbuffers.encode
         import flatbuffers.packer
@@ -37,7 +38,7 @@ class Buffer:
     """
 
     def __init__(self, data: bytes) -> None:
-        self._data, library = data, _library()
+        self._data, library = data, require_flatbuffers()
         self._get, self._packer = library.encode.Get, library.packer
 
     def number(self, kind: str, position: int) -> int | float:

@@ -17,6 +17,8 @@ CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_3D", "FULLY_CONNECTED", "F
 POOLS = ("AVERAGE_POOL_2D", "FlexAvgPool3D")
 _MOVES = ("QUANTIZE", "DEQUANTIZE", "CAST", "TILE", "BROADCAST_TO")
 _RESHAPES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
+_ARITY = {kind: 1 for kind in ("RELU6", "RELU", "RELU_0_TO_1", "HARD_SWISH", "LOGISTIC", "SOFTMAX")}
+_ARITY |= {kind: 2 for kind in ("ADD", "SUB", "MUL", "DIV", "MINIMUM", "MAXIMUM", "MEAN", "SUM", "CUMSUM")}
 _FUSED = {1: "RELU", 3: "RELU6"}  # other activations inside an operator are refused
 # Where the options of an operator say which activation is inside.
 _ACTIVATION_FIELD = {
@@ -138,16 +140,16 @@ class Graph:
             return inputs[0]
         if kind in _RESHAPES and inputs and inputs[0].shape[-1:] == shape[-1:]:
             return inputs[0]
-        if kind in ("ADD", "SUB", "MUL", "DIV") and len(inputs) == 2:
+        if kind in _ARITY and len(inputs) != _ARITY[kind]:
+            raise Refused(f"operator {kind} of {len(inputs)} inputs; the file is damaged")
+        if kind in ("ADD", "SUB", "MUL", "DIV"):
             return self._binary(operator, inputs, shape, out)
-        if kind in ("MINIMUM", "MAXIMUM") and len(inputs) == 2 and inputs[1].kind == "constant":
+        if kind in ("MINIMUM", "MAXIMUM") and inputs[1].kind == "constant":
             return Node(kind, (inputs[0],), shape, out, operator, inputs[1].value)
         if kind == "CONCATENATION":
             return Node(kind, tuple(inputs), shape, out, operator)
         if kind == "ZEROS_LIKE":
             return Node("zeros", (), shape, out, operator)
-        if kind in ("RELU6", "RELU", "HARD_SWISH", "LOGISTIC", "SOFTMAX") and len(inputs) != 1:
-            raise Refused(f"operator {kind} of {len(inputs)} inputs; the file is damaged")
         return Node(kind, tuple(node for node in inputs if node.kind != "constant"), shape, out, operator)
 
     def _binary(self, operator: Operator, inputs: list[Node], shape: tuple[int, ...], out: int) -> Node:

@@ -20,11 +20,19 @@ from networks.tflite.flatbuffer import Refused
 from networks.tflite.found import Bottleneck, Found, Squeeze
 from networks.tflite.graph import CONVOLUTIONS, Graph, Node
 from networks.tflite.model import Model
-from networks.tflite.patterns import NEAR, Activated, Patterns
+from networks.tflite.patterns import KNOWN, NEAR, Activated, Patterns
 from searchspace import BASE, STREAM, Form
 
 _PLACE = re.compile(r"\bblock(\d+)_layer(\d+)\b|\bb(\d+)/l(\d+)/")
 _MOST_LAYERS = 1000
+_WORDS = {
+    "ADD": "a sum",
+    "MUL": "a product",
+    "input": "an input",
+    "constant": "a constant",
+    "scaled": "a product with a constant",
+    "shifted": "a sum with a constant",
+}
 T = TypeVar("T", bool, str)
 
 
@@ -294,7 +302,7 @@ class _Reader:
         return found
 
     def _unlike(self, expected: str, node: Node) -> Refused:
-        what = {"ADD": "a sum", "MUL": "a product", "input": "an input", "scaled": "a product with a constant"}
-        what |= {"shifted": "a sum with a constant"}
-        found = what.get(node.kind, f"operator {node.kind}")
+        # what is foreign is rather the reason than what is computed from it
+        node = next((n for n in self.graph.ancestors(node, 12) if n.kind not in KNOWN), node)
+        found = _WORDS.get(node.kind, f"operator {node.kind}")
         return Refused(f"no MoViNet: expected {expected}, found {found} ({self.graph.name(node)!r})")

@@ -15,6 +15,23 @@ from networks.tflite.graph import CONVOLUTIONS, POOLS, Node
 from networks.tflite.model import INTEGERS
 
 NEAR = 0.02  # relative
+# What a count of frames or positions is computed from.
+_COUNTS: tuple[str, ...] = (
+    "input",
+    "constant",
+    "shifted",
+    "scaled",
+    "ADD",
+    "MUL",
+    "SHAPE",
+    "STRIDED_SLICE",
+    "SLICE",
+    "GATHER",
+    "RANGE",
+)
+_COUNTS += ("PACK", "REDUCE_PROD")
+KNOWN = {*_COUNTS, *CONVOLUTIONS, *POOLS, "zeros", "DIV", "SUB", "MINIMUM", "MAXIMUM", "MEAN", "SUM", "CUMSUM", "PAD"}
+KNOWN |= {"RELU6", "RELU", "RELU_0_TO_1", "HARD_SWISH", "LOGISTIC", "SOFTMAX", "CONCATENATION", "PADV2", "SIN", "COS"}
 SIXTH, TENTHS = 0.16667, (0.2, 0.5)  # of the gates, see `networks.activations`
 
 
@@ -167,7 +184,7 @@ class Patterns(Convolutions):
         for part in _until_shapes(node):
             if part.kind == "input" and self.graph.model.tensors[part.tensor].dtype not in INTEGERS:
                 return False
-            if part.kind in CONVOLUTIONS:
+            if part.kind not in _COUNTS:
                 return False
         return True
 

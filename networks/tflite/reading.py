@@ -7,7 +7,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from networks.tflite.flatbuffer import Refused
+from networks.layers import bottleneck_names
+from networks.tflite.flatbuffer import Refused, require_flatbuffers
 from networks.tflite.found import Bottleneck, Found, blocks_of
 from networks.tflite.model import Model
 from networks.tflite.network import read_network
@@ -39,20 +40,26 @@ def read_tflite(path: Path) -> tuple[Architecture, dict[str, Tensor]]:
     size = path.stat().st_size
     if size > MOST_BYTES:
         raise ValueError(f"{path}: {size:,} bytes; allowed for a TensorFlow Lite file: {MOST_BYTES:,}")
+    require_flatbuffers()
     try:
         found = read_network(Model(path.read_bytes()))
         architecture = _architecture(found, path.stem)
+        return architecture, _named(found, architecture)
     except Refused as error:
         raise ValueError(f"{path}: {error}") from None
-    names = {
-        f"layers.{i}.": f"blocks.{position.block}.layers.{position.index}."
-        for i, position in enumerate(architecture.layers())
-    }
-    tensors = {}
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # shapes that do not go together
+        problem = f"{type(error).__name__}: {str(error).splitlines()[0][:80] if str(error) else ''}"
+        raise ValueError(f"{path}: a damaged file ({problem}); download it again") from None
+
+
+def _named(found: Found, architecture: Architecture) -> dict[str, Tensor]:
+    """Its tensors, in the blocks of the architecture."""
+    names = {f"layers.{i}": name for i, name in enumerate(bottleneck_names(architecture))}
+    result = {}
     for name, tensor in found.tensors().items():
-        layer = ".".join(name.split(".")[:2]) + "."
-        tensors[names[layer] + name.removeprefix(layer) if layer in names else name] = tensor
-    return architecture, tensors
+        layer = ".".join(name.split(".")[:2])
+        result[names[layer] + name.removeprefix(layer) if layer in names else name] = tensor
+    return result
 
 
 def _architecture(found: Found, name: str) -> Architecture:
@@ -73,8 +80,8 @@ def _architecture(found: Found, name: str) -> Architecture:
     size = found.size or ((clip.height, clip.width) if like is not None else None)
     if size is None:
         raise Refused("it takes pictures of any size and is no published network; convert it for one size")
-    clip = dataclasses.replace(clip, frames=found.frames or clip.frames, height=size[0], width=size[1])
     try:
+        clip = dataclasses.replace(clip, frames=found.frames or clip.frames, height=size[0], width=size[1])
         return Architecture(
             name=like.name if like is not None else name[:200],
             clip=clip,

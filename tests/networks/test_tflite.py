@@ -14,6 +14,7 @@ from networks import MoViNet
 from searchspace import BASE, STREAM, Architecture, Block, Clip, Form, Head, Kernel, Layer, Stem, published
 from tests.networks.small_reference import small_reference
 from tests.networks.test_importing import thin
+from tests.networks.test_streaming import slow
 from tests.networks.tflite_writer import write
 from tests.networks.util import clips, randomise_
 
@@ -121,7 +122,7 @@ def test_int8_weights_are_within_half_a_step_of_each_channel(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["base", "stream"])
-@pytest.mark.parametrize("name", ["a0", "a1", "a2", "a3", "a4", "a5", "t0"])
+@pytest.mark.parametrize("name", ["a0", "a3", *(slow(name, True) for name in ("a1", "a2", "a4", "a5", "t0"))])
 def test_every_published_network_is_read_off_its_graph(name: str, stream: bool, tmp_path: Path) -> None:
     """Layers and kernels of the published ones, an eighth of their widths."""
     architecture = thin(published(name, stream))
@@ -135,13 +136,14 @@ def test_every_published_network_is_read_off_its_graph(name: str, stream: bool, 
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["base", "stream"])
-@pytest.mark.parametrize("name", ["a0", pytest.param("a1", marks=pytest.mark.slow), "t0"])
+@pytest.mark.parametrize("name", ["a0", slow("a1", True), "t0"])
 def test_a_published_network_is_known_by_its_layers(name: str, stream: bool, tmp_path: Path) -> None:
     """Name, blocks, frames, frame rate and dropout, whatever the activation."""
     architecture = published(name, stream)
     form = dataclasses.replace(architecture.form, activation="relu6")
     side = architecture.clip.height
-    (tmp_path / "x.tflite").write_bytes(write(live(dataclasses.replace(architecture, form=form)), side, side, 1, "int8"))
+    network = live(dataclasses.replace(architecture, form=form))
+    (tmp_path / "x.tflite").write_bytes(write(network, side, side, 1, "int8"))
     found = networks.import_weights(tmp_path / "x.tflite").network.architecture
     expected = dataclasses.replace(architecture, form=form, provenance=found.provenance)
     assert found == expected and found.provenance["source"] == architecture.provenance["source"]
@@ -190,7 +192,10 @@ def test_an_architecture_that_is_given_is_compared(tmp_path: Path) -> None:
     soft = dataclasses.replace(HARD, activation="swish")
     wider = (Block(8, own.blocks[0].layers), *own.blocks[1:2], Block(32, own.blocks[2].layers))
     for given, said in (
-        (dataclasses.replace(own, blocks=wider), "layer 4 is 3x3x3 stride 1, 16 to 40 to 24, squeezed to 24, not 3x3x3"),
+        (
+            dataclasses.replace(own, blocks=wider),
+            "layer 4 is 3x3x3 stride 1, 16 to 40 to 24, squeezed to 24, not 3x3x3",
+        ),
         (dataclasses.replace(own, blocks=own.blocks[:2]), "its network has 4 layers, small has 3; leave out --arch"),
         (dataclasses.replace(own, stem=Stem(16)), "its network is not small: stem is 1x3x3 to 8, not 1x3x3 to 16"),
         (dataclasses.replace(own, form=soft), "trained with activation hard_swish, not swish; leave out --arch"),

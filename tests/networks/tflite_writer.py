@@ -149,7 +149,7 @@ class Writer:
             fields = {0: ("uint32", kinds.index(kind)), 1: ("numbers", np.array(inputs, np.int32))}
             fields[2] = ("numbers", np.array(outputs, np.int32))
             if options:
-                fields |= {3: ("uint8", _OPTIONS[kind]), 4: ("offset", builder.table(options))}
+                fields |= {3: ("uint8", _OPTIONS.get(kind, 1)), 4: ("offset", builder.table(options))}
             if custom:
                 fields[5] = ("numbers", np.frombuffer(custom, np.uint8))
             operators.append(builder.table(fields))
