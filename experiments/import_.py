@@ -79,7 +79,9 @@ def run(args: argparse.Namespace) -> int:
     if "source" in found.origin:
         print(f"source   {found.origin['source']}; licence {found.origin['licence']}")
     if found.file.ignored:
-        print(f"ignored  {len(found.file.ignored)} that are no weights, such as {found.file.ignored[0]}")
+        names = found.file.ignored
+        more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+        print(f"ignored  {len(names)} that belong to no layer: {', '.join(names[:4])}{more}")
     if found.replaced_classes is not None:
         print(
             f"replaced the classifier of {found.replaced_classes} classes by a new one of {own.classes}, "

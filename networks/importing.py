@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from networks.create import create, find
-from networks.keys import convolution_shape, port_keys, tensorflow_key, tensorflow_keys
+from networks.keys import convolution_shape, is_tensorflow_layer, port_keys, tensorflow_key, tensorflow_keys
 from networks.layers import bottleneck_names
 from networks.movinet import MoViNet
 from networks.weight_files import OURS, PORT, TENSORFLOW, WeightFile, open_weights
@@ -75,6 +75,7 @@ class _Fit:
         tensors: those that fit, by our names, in our layout.
         missing: keys that the file should have.
         extra: names of the file that belong to no layer.
+        foreign: those of a checkpoint of TensorFlow that belong to no MoViNet at all, such as a Dense layer on top.
         misshapen: name in the file, shape there, expected shape.
         classes: outputs of the file's classifier, where they are the only thing wrong with it.
     """
@@ -82,6 +83,7 @@ class _Fit:
     tensors: Mapping[str, Tensor]
     missing: Sequence[str]
     extra: Sequence[str]
+    foreign: Sequence[str]
     misshapen: Sequence[tuple[str, list[int], list[int]]]
     classes: int | None
 
@@ -148,6 +150,7 @@ def import_weights(
     if broken:
         raise ValueError(f"{file.path}: values that are not finite in {_some(broken)}; the file is damaged")
     network.load_state_dict(fit.tensors)
+    file = dataclasses.replace(file, ignored=(*file.ignored, *fit.foreign))
     network.architecture = _with_origin(network.architecture, file, stated)
     own = network.architecture.classes
     names, place, note = _class_names(file, own, labels, replaced=fit.classes is not None)
@@ -243,11 +246,13 @@ def _fit(file: WeightFile, architecture: Architecture, own: Mapping[str, Tensor]
     else:
         expected = tensorflow_keys(own)
     tensors: dict[str, Tensor] = {}
-    placed, extra, misshapen, classes = set(), [], [], None
+    placed, misshapen, classes = set(), [], None
+    extra, foreign = list[str](), list[str]()
     for name, tensor in file.tensors.items():
         key = tensorflow_key(name) if file.names == TENSORFLOW else name
         if key not in expected or key in placed:
-            extra.append(name)
+            beside = file.names == TENSORFLOW and not is_tensorflow_layer(key)
+            (foreign if beside else extra).append(name)
             continue
         placed.add(key)
         ours, axes = expected[key], _axes(name, tensor.dim(), file.names)
@@ -265,7 +270,7 @@ def _fit(file: WeightFile, architecture: Architecture, own: Mapping[str, Tensor]
             misshapen.append((name, list(tensor.shape), [shape[order.index(axis)] for axis in range(len(shape))]))
     if classes is not None:
         tensors |= {name: own[name] for name in CLASSIFIER}
-    return _Fit(tensors, [key for key in expected if key not in placed], extra, misshapen, classes)
+    return _Fit(tensors, [key for key in expected if key not in placed], extra, foreign, misshapen, classes)
 
 
 def _axes(name: str, rank: int, names: str) -> list[int]:
@@ -285,6 +290,8 @@ def _problems(file: WeightFile, fit: _Fit, architecture: Architecture) -> str:
         found.append(f"{len(fit.missing)} missing: {_some(fit.missing)}")
     if fit.extra:
         found.append(f"{len(fit.extra)} of no layer: {_some(fit.extra)}")
+    if fit.foreign:
+        found.append(f"{len(fit.foreign)} of no MoViNet: {_some(fit.foreign)}")
     if fit.misshapen:
         pairs = [f"{name} {there} instead of {here}" for name, there, here in fit.misshapen]
         rest = f" and {len(pairs) - _SHAPES} more" if len(pairs) > _SHAPES else ""

@@ -184,14 +184,15 @@ def _tensorflow_prefix(path: Path) -> Path | None:
 
 
 def _tensorflow(file: Path, prefix: Path) -> WeightFile:
-    variables = Bundle(prefix).variables()
-    ignored = tuple(v.name for v in variables if _NO_WEIGHTS.fullmatch(v.key) or _NO_WEIGHTS.fullmatch(v.name))
-    tensors: dict[str, Tensor] = {}
-    for variable in variables:
-        if variable.name in ignored:
+    bundle = Bundle(prefix)
+    ignored, tensors = bundle.slots(), dict[str, Tensor]()
+    for variable in bundle.variables():
+        # whole numbers are counters: no layer has any
+        if variable.value.dtype.kind != "f" or any(map(_NO_WEIGHTS.fullmatch, (variable.key, variable.name))):
+            ignored.append(variable.name)
             continue
         if variable.name in tensors:
             raise ValueError(f"{file}: variable {variable.name} stands twice; save a checkpoint of the network alone")
         tensors[variable.name] = torch.from_numpy(variable.value.copy())
     container = "a TensorFlow checkpoint" if prefix.parent.name != "variables" else "a TensorFlow SavedModel"
-    return WeightFile(file, TENSORFLOW, container, tensors, ignored)
+    return WeightFile(file, TENSORFLOW, container, tensors, tuple(ignored))

@@ -93,7 +93,7 @@ class Model:
         self._buffers = list(root.tables(4, 2 * MOST_TENSORS, "buffers"))
         graphs = [_Graph(table, codes) for table in root.tables(2, 64, "graphs")]
         if not graphs:
-            raise Refused("it holds no graph")
+            raise Refused("a TensorFlow Lite file without a graph; download it again")
         number = max(range(len(graphs)), key=lambda i: len(graphs[i].operators))
         graph = graphs[number]
         self.tensors, self.operators, self.inputs, self.outputs = (

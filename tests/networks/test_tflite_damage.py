@@ -124,7 +124,7 @@ def tables(root: dict) -> bytes:
 
 
 def test_files_of_something_else(tmp_path: Path) -> None:
-    assert refused(tables({}), tmp_path) == "it holds no graph"
+    assert refused(tables({}), tmp_path) == "a TensorFlow Lite file without a graph; download it again"
     assert "0 outputs" in refused(tables({2: ("tables", [{}])}), tmp_path)
     writer = Writer()
     image = writer.input("image", [1, 8, 8, 3])
