@@ -25,13 +25,8 @@ def test_what_was_compressed_comes_back(data: bytes) -> None:
 
 def test_large_blocks_and_long_literals() -> None:
     chance = random.Random(0)
-    for data in (
-        chance.randbytes(70_000),
-        b"abc" * 50_000,
-        bytes(200_000),
-        chance.randbytes(61),
-        chance.randbytes(257),
-    ):
+    random_ones = [chance.randbytes(length) for length in (61, 257, 70_000)]
+    for data in (*random_ones, b"abc" * 50_000, bytes(200_000)):
         assert decompress(compressed(data)) == data
 
 
