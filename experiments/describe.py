@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Mapping
 
-from searchspace import Architecture, Buildable, Cost, Ensemble, Layer, Position, cost
+from searchspace import BASE, Architecture, Buildable, Cost, Ensemble, Layer, Position, cost
 from searchspace.clip import Clip
 from searchspace.cost import halve, head_cost, layer_cost, member_costs, stem_cost
 
@@ -91,10 +92,24 @@ def form_text(architecture: Buildable) -> str:
         return "; ".join(dict.fromkeys(form_text(member.architecture) for member in architecture.members))
     form = architecture.form
     words = ["causal" if form.causal else "whole clips", f"{form.convolution} convolutions"]
-    words += [f"squeeze-excitation {form.squeeze_kind}" + ", positional encoding" * form.position_encoding]
-    words += [form.activation, f"gate {form.gate}"]
+    squeezes = any(position.layer.squeeze for position in architecture.layers())
+    kind = f"squeeze-excitation {form.squeeze_kind}" + ", positional encoding" * form.position_encoding
+    words += [kind if squeezes else "no squeeze-excitation", form.activation]
+    words += [f"gate {form.gate}"] if squeezes else []
+    words += [] if form.dense_activation == BASE.dense_activation else [f"dense layer {form.dense_activation}"]
     words += [] if form.answers_clips else [f"head pool {form.head_pool}"]
     return ", ".join(words)
+
+
+def origin_text(architecture: Buildable) -> str:
+    """Where imported weights come from: file, source and licence as far as known; empty for others."""
+    weights = architecture.provenance.get("weights")
+    if not isinstance(weights, Mapping):
+        return ""
+    words = [str(weights[key]) for key in ("file", "source", "licence", "trained_on") if key in weights]
+    words += [f"SHA-256 {str(weights['sha256'])[:12]}..."] if "sha256" in weights else []
+    words += [f"BatchNorm {weights['batch_norm']}"] if "batch_norm" in weights else []
+    return "; ".join(words)
 
 
 def state_text(total: Cost, architecture: Buildable) -> str:

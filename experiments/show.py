@@ -11,7 +11,7 @@ from rich.text import Text
 
 from experiments import tables
 from experiments.arguments import read_by
-from experiments.describe import Row, form_text, layers_text, member_lines, rows, state_text
+from experiments.describe import Row, form_text, layers_text, member_lines, origin_text, rows, state_text
 from experiments.run_files import Run
 from experiments.targets import STREAM_HELP, resolve, typed
 from searchspace import Buildable, Clip, cost
@@ -197,6 +197,7 @@ def _totals(architecture: Buildable, clip: Clip) -> list[tuple[str, str]]:
         ("layers", layers_text(architecture)),
         ("form", form_text(architecture)),
         ("convolutions see", f"{architecture.receptive_frames} frames"),
+        *([("weights", origin)] if (origin := origin_text(architecture)) else []),
         *member_lines(architecture, clip),
     ]
 

@@ -11,6 +11,7 @@ from networks.states import gather, reset, scatter
 from networks.stream import Stream
 from networks.temporal import State
 from networks.trained import Trained, load, save_trained
+from networks.unfolding import is_folded, unfold_
 from networks.weights import load_weights, save_weights
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "formulation",
     "gather",
     "import_weights",
+    "is_folded",
     "list",
     "load",
     "load_weights",
@@ -34,4 +36,5 @@ __all__ = [
     "save_trained",
     "save_weights",
     "scatter",
+    "unfold_",
 ]

@@ -18,8 +18,12 @@ def _hard_sigmoid_2021(x: Tensor) -> Tensor:
     return torch.clamp(torch.add(0.5, x, alpha=0.2), 0.0, 1.0)
 
 
-# swish: x * sigmoid(x); hard_swish: x * relu6(x + 3) / 6.
-ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {"swish": F.silu, "hard_swish": F.hardswish}
+# swish: x * sigmoid(x); hard_swish: x * relu6(x + 3) / 6; relu6: clip(x, 0, 6).
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "swish": F.silu,
+    "hard_swish": F.hardswish,
+    "relu6": F.relu6,
+}
 # hard_sigmoid: relu6(x + 3) / 6; hard_sigmoid_2021: clip(0.2 x + 0.5, 0, 1), Keras' own of that year.
 GATES: Mapping[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
@@ -49,5 +53,9 @@ IN_PLACE: Mapping[str, InPlace] = {
     "hard_swish": InPlace(
         lambda z, out: _aten.hardswish.out(z, out=out),
         lambda grad, z, out: _aten.hardswish_backward.out(grad, z, out=out),
+    ),
+    "relu6": InPlace(
+        lambda z, out: _aten.clamp.out(z, 0.0, 6.0, out=out),
+        lambda grad, z, out: _aten.hardtanh_backward.grad_input(grad, z, 0.0, 6.0, grad_input=out),
     ),
 }

@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from networks.create import create, find
-from networks.keys import convolution_shape, port_keys, tensorflow_key, tensorflow_keys
+from networks.keys import convolution_shape, is_tensorflow_layer, port_keys, tensorflow_key, tensorflow_keys
+from networks.layers import bottleneck_names
 from networks.movinet import MoViNet
 from networks.weight_files import OURS, PORT, TENSORFLOW, WeightFile, open_weights
 from networks.weights import check_size, differences, stated_architecture
 from searchspace import Architecture, Buildable, Ensemble, published, published_names
+from searchspace.labels import check_count, labels_beside, read_labels
+from searchspace.naming import check_classes
+from searchspace.weights_header import class_names
 
 _LISTED, _SHAPES = 12, 4  # how many names, and pairs of shapes, an error spells out
 _LAYER = re.compile(r"blocks\.b\d+_l\d+\.|blocks\.\d+\.layers\.\d+\.|block\d+_layer\d+/|b\d+/l\d+/|[^./]*[./]?")
+_NO_ARCH = "leave out --arch, since its graph shows which network it is"
 CLASSIFIER = ("classifier.weight", "classifier.bias")
+# Files that are passed around, by SHA-256: where they were published, and how.
+KNOWN = {
+    "6125b36e2485eeb5cc1fd6206cf5e5d70235593fbc84610d1dce97fe3aa9c2ac": {
+        "source": "github.com/tensorflow/flutter-tflite, commit 7045e307, example/movinet/assets/movinet_int8.tflite",
+        "licence": "Apache-2.0",
+        "trained_on": "Kinetics-600",
+    }
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,12 +50,24 @@ class Imported:
         replaced_classes: outputs of the file's classifier where that was replaced, else None.
         assumed_gate: the architecture's gate, where neither the file nor the caller says with which one the weights
             were trained; else None.
+        classes: their names in order of the logits; None where nothing tells them.
+        labels: the file that told them, else None.
+        note: what to say of labels that were found and not taken, else empty.
     """
 
     network: MoViNet
     file: WeightFile
     replaced_classes: int | None
     assumed_gate: str | None
+    classes: tuple[str, ...] | None = None
+    labels: Path | None = None
+    note: str = ""
+
+    @property
+    def origin(self) -> Mapping[str, Any]:
+        """Where the weights come from, as the architecture's provenance tells it."""
+        found = self.network.architecture.provenance.get("weights", {})
+        return found if isinstance(found, Mapping) else {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +78,7 @@ class _Fit:
         tensors: those that fit, by our names, in our layout.
         missing: keys that the file should have.
         extra: names of the file that belong to no layer.
+        foreign: those of a checkpoint of TensorFlow that belong to no MoViNet at all, such as a Dense layer on top.
         misshapen: name in the file, shape and type there, expected shape.
         classes: outputs of the file's classifier, where they are the only thing wrong with it.
     """
@@ -57,6 +86,7 @@ class _Fit:
     tensors: Mapping[str, Tensor]
     missing: Sequence[str]
     extra: Sequence[str]
+    foreign: Sequence[str]
     misshapen: Sequence[tuple[str, str, list[int]]]
     classes: int | None
 
@@ -73,23 +103,28 @@ def import_weights(
     stream: bool = False,
     classes: int | None = None,
     gate: str | None = None,
+    labels: str | os.PathLike[str] | None = None,
 ) -> Imported:
     """Builds a network with the weights of a file.
 
     Args:
         path: a state_dict of MoViNet-pytorch (torch or safetensors), a checkpoint or SavedModel of the authors'
-            TensorFlow code, or a safetensors file of ours.
-        architecture: see `create`; None for the one that the file carries.
+            TensorFlow code, a TensorFlow Lite file of theirs, or a safetensors file of ours.
+        architecture: see `create`; None for the one that the file carries, or that its graph shows.
         stream: see `create`.
         classes: outputs of the network; where the file's classifier has others, a new one is drawn.
         gate: with which the weights were trained; by default the architecture's, for the published stream networks
             that of their release.
+        labels: a file of the classes' names, see `searchspace.labels`; by default one beside the weights that fits.
 
     Raises:
-        ValueError: the file cannot be read or is not of this network; lists what is missing, extra or misshapen.
+        ValueError: the file cannot be read or is not of this network; lists what is missing, extra or misshapen. Or
+            labels of another number.
     """
     file = open_weights(path)
-    stated = _single(stated_architecture(file.path)) if file.path.is_file() else None
+    stated = file.architecture
+    if stated is None and file.path.is_file():
+        stated = _single(stated_architecture(file.path))
     wanted = _single(find(architecture, stream)) if architecture is not None else stated
     if wanted is None:
         raise ValueError(f"{file.path} does not say of which network it is; give --arch, such as --arch a0")
@@ -106,6 +141,8 @@ def import_weights(
                 f"{file.path}: its weights were trained with {'; '.join(found)}; leave out --arch and --gate, since "
                 "the file says of which network it is"
             )
+        if file.architecture is not None:
+            file = _placed(file, stated, network.architecture)
     fit = _fit(file, network.architecture, network.state_dict())
     if not fit.complete:
         raise ValueError(f"{_problems(file, fit, network.architecture)}; {_remedy(file)}")
@@ -119,8 +156,69 @@ def import_weights(
     if broken:
         raise ValueError(f"{file.path}: values that are not finite in {_some(broken)}; the file is damaged")
     network.load_state_dict(fit.tensors)
+    file = dataclasses.replace(file, ignored=(*file.ignored, *fit.foreign))
     network.architecture = _with_origin(network.architecture, file, stated)
-    return Imported(network.eval(), file, fit.classes, network.architecture.form.gate if assumed else None)
+    own = network.architecture.classes
+    names, place, note = _class_names(file, own, labels, replaced=fit.classes is not None)
+    gate_assumed = network.architecture.form.gate if assumed else None
+    return Imported(network.eval(), file, fit.classes, gate_assumed, names, place, note)
+
+
+def _class_names(
+    file: WeightFile, count: int, labels: str | os.PathLike[str] | None, replaced: bool
+) -> tuple[tuple[str, ...] | None, Path | None, str]:
+    """Names of the classes, which file told them, and what to say of files that were not taken."""
+    if labels is not None:
+        names = read_labels(labels)
+        check_count(names, count, str(labels))
+        return names, Path(labels), ""
+    if replaced:
+        return None, None, ""
+    stored = class_names(file.path) if file.path.is_file() else None
+    if stored is not None:
+        check_classes(stored, str(file.path))
+        check_count(stored, count, str(file.path))
+        return stored, None, ""
+    path, names, note = labels_beside(file.path, count)
+    return (names, path, "") if path is not None else (None, None, note)
+
+
+def _placed(file: WeightFile, stated: Architecture, wanted: Architecture) -> WeightFile:
+    """The tensors by the names that they have in the network that was asked for, which must have the same layers."""
+    for what, there, here in zip(
+        ("stem", "head", *(f"layer {i + 1}" for i in range(max(stated.depth, wanted.depth)))),
+        _layers(stated),
+        _layers(wanted),
+        strict=False,
+    ):
+        if there != here:
+            raise ValueError(
+                f"{file.path}: its network is not {wanted.name}: {what} is {there}, not {here}; {_NO_ARCH}"
+            )
+    if stated.depth != wanted.depth:
+        raise ValueError(
+            f"{file.path}: its network has {stated.depth} layers, {wanted.name} has {wanted.depth}; {_NO_ARCH}"
+        )
+    names = dict(zip(bottleneck_names(stated), bottleneck_names(wanted), strict=True))
+    tensors = {
+        next((own + name.removeprefix(old) for old, own in names.items() if name.startswith(f"{old}.")), name): tensor
+        for name, tensor in file.tensors.items()
+    }
+    return dataclasses.replace(file, tensors=tensors)
+
+
+def _layers(architecture: Architecture) -> list[str]:
+    """Stem, head and layers in words, whatever blocks they stand in."""
+    head = architecture.head
+    return [
+        f"{architecture.stem.kernel} to {architecture.stem.width}",
+        f"{head.width} and {head.hidden}",
+        *(
+            f"{p.layer.kernel} stride {p.layer.stride}, {p.in_width} to {p.layer.expand} to {p.width}, squeezed to "
+            f"{p.layer.squeeze}"
+            for p in architecture.layers()
+        ),
+    ]
 
 
 def _single(found: Buildable | None) -> Architecture | None:
@@ -131,9 +229,19 @@ def _single(found: Buildable | None) -> Architecture | None:
 
 def _with_origin(architecture: Architecture, file: WeightFile, stated: Architecture | None) -> Architecture:
     """Notes where the weights come from; a file that says it itself keeps the first origin."""
-    origin = {"weights": {"file": file.path.name, "container": file.container, "names": file.names}}
+    origin = {"weights": {"file": file.path.name, "container": file.container, "names": file.names, **_facts(file)}}
     provenance = {**architecture.provenance, **origin} if stated is None else {**origin, **stated.provenance}
     return dataclasses.replace(architecture, provenance=provenance)
+
+
+def _facts(file: WeightFile) -> dict[str, str]:
+    """What is known of a file beside its content."""
+    facts = {"batch_norm": "folded into the convolutions"} if file.architecture is not None else {}
+    if not file.path.is_file():
+        return facts
+    with open(file.path, "rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"sha256": digest, **KNOWN.get(digest, {}), **facts}
 
 
 def _fit(file: WeightFile, architecture: Architecture, own: Mapping[str, Tensor]) -> _Fit:
@@ -145,11 +253,13 @@ def _fit(file: WeightFile, architecture: Architecture, own: Mapping[str, Tensor]
     else:
         expected = tensorflow_keys(own)
     tensors: dict[str, Tensor] = {}
-    placed, extra, misshapen, classes = set(), [], [], None
+    placed, misshapen, classes = set(), [], None
+    extra, foreign = list[str](), list[str]()
     for name, tensor in file.tensors.items():
         key = tensorflow_key(name) if file.names == TENSORFLOW else name
         if key not in expected or key in placed:
-            extra.append(name)
+            beside = file.names == TENSORFLOW and not is_tensorflow_layer(key)
+            (foreign if beside else extra).append(name)
             continue
         placed.add(key)
         ours, axes = expected[key], _axes(name, tensor.dim(), file.names)
@@ -169,7 +279,7 @@ def _fit(file: WeightFile, architecture: Architecture, own: Mapping[str, Tensor]
             misshapen.append((name, given.replace("torch.", ""), expected_shape))
     if classes is not None:
         tensors |= {name: own[name] for name in CLASSIFIER}
-    return _Fit(tensors, [key for key in expected if key not in placed], extra, misshapen, classes)
+    return _Fit(tensors, [key for key in expected if key not in placed], extra, foreign, misshapen, classes)
 
 
 def _axes(name: str, rank: int, names: str) -> list[int]:
@@ -189,6 +299,8 @@ def _problems(file: WeightFile, fit: _Fit, architecture: Architecture) -> str:
         found.append(f"{len(fit.missing)} missing: {_some(fit.missing)}")
     if fit.extra:
         found.append(f"{len(fit.extra)} of no layer: {_some(fit.extra)}")
+    if fit.foreign:
+        found.append(f"{len(fit.foreign)} of no MoViNet: {_some(fit.foreign)}")
     if fit.misshapen:
         pairs = [f"{name} {there} instead of {here}" for name, there, here in fit.misshapen]
         rest = f" and {len(pairs) - _SHAPES} more" if len(pairs) > _SHAPES else ""
@@ -208,6 +320,8 @@ def _some(names: Sequence[str]) -> str:
 
 def _remedy(file: WeightFile) -> str:
     """Which published network the file fits, if one."""
+    if file.architecture is not None:
+        return _NO_ARCH
     for name in published_names():
         for stream in (False, True):
             if _fit(file, *_published(name, stream)).complete:

@@ -28,8 +28,14 @@ ROWS = 1 << 14
 _ACTIVATIONS_: dict[str, Callable[[Tensor], Tensor]] = {
     "swish": lambda x: F.silu(x, inplace=True),
     "hard_swish": lambda x: F.hardswish(x, inplace=True),
+    "relu6": lambda x: x.clamp_(0.0, 6.0),
 }
-_ONEDNN_NAMES = {"swish": "swish", "hard_swish": "hardswish"}
+# activation -> its name in oneDNN, and the numbers that it takes
+_ONEDNN: dict[str, tuple[str, list[float]]] = {
+    "swish": ("swish", []),
+    "hard_swish": ("hardswish", []),
+    "relu6": ("hardtanh", [0.0, 6.0]),
+}
 _SIZES = 4  # map sizes whose laid out weights an operation keeps
 _Prepared = tuple[Tensor, list[int]]
 
@@ -50,10 +56,13 @@ def has_onednn(weight: Tensor) -> bool:
     return weight.dtype is torch.float32
 
 
-def _onednn(x: Tensor, weight: Tensor, bias: Tensor, padding: list[int], stride: int, groups: int, name: str) -> Tensor:
-    """Of frames [F, H, W, I], with the activation of that name."""
+def _onednn(
+    x: Tensor, weight: Tensor, bias: Tensor, padding: list[int], stride: int, groups: int, activation: str
+) -> Tensor:
+    """Of frames [F, H, W, I]."""
+    name, numbers = _ONEDNN[activation]
     y: Tensor = torch.ops.mkldnn._convolution_pointwise(
-        x.permute(0, 3, 1, 2), weight, bias, padding, [stride, stride], [1, 1], groups, name, [], ""
+        x.permute(0, 3, 1, 2), weight, bias, padding, [stride, stride], [1, 1], groups, name, numbers, ""
     )
     return y.permute(0, 2, 3, 1).contiguous()
 
@@ -77,8 +86,7 @@ class Pointwise:
     def __call__(self, x: Tensor) -> Tensor:
         """[F, H, W, I] -> [F, H, W, O]."""
         if self.onednn and x.shape[0] * x.shape[1] * x.shape[2] > ROWS and is_fast(x):
-            name = _ONEDNN_NAMES[self.activation]
-            return _onednn(x, self.weight[:, :, None, None], self.bias, [0, 0], 1, 1, name)
+            return _onednn(x, self.weight[:, :, None, None], self.bias, [0, 0], 1, 1, self.activation)
         return activate_(F.linear(x, self.weight, self.bias), self.activation)
 
 
@@ -95,7 +103,7 @@ class Spatial:
         onednn = self.onednn and is_fast(x)
         weight, padding = self.prepared_for(x, onednn)
         if onednn:
-            return _onednn(x, weight, self.bias, padding, self.stride, len(self.bias), _ONEDNN_NAMES[self.activation])
+            return _onednn(x, weight, self.bias, padding, self.stride, len(self.bias), self.activation)
         y = F.conv2d(x.permute(0, 3, 1, 2), weight, self.bias, self.stride, padding, groups=len(self.bias))
         return activate_(y, self.activation).permute(0, 2, 3, 1).contiguous()
 
@@ -178,7 +186,7 @@ class Stem:
         padded = self.weight.new_zeros(count, top + height + bottom, left + width + right, channels)
         padded[:, top : top + height, left : left + width].copy_(frames_FHWC)
         if self.onednn and is_fast(padded):
-            return _onednn(padded, self.packed_for(padded), self.bias, [0, 0], 2, 1, _ONEDNN_NAMES[self.activation])
+            return _onednn(padded, self.packed_for(padded), self.bias, [0, 0], 2, 1, self.activation)
         y = activate_(F.conv2d(padded.permute(0, 3, 1, 2), self.weight, self.bias, 2), self.activation)
         return y.permute(0, 2, 3, 1).contiguous()
 

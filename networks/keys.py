@@ -95,6 +95,12 @@ def tensorflow_key(variable: str) -> str:
     return "/".join(words)
 
 
+def is_tensorflow_layer(key: str) -> bool:
+    """Whether a key is of a layer of some MoViNet, such as `block9_layer0/scale`; a Dense layer beside it is not."""
+    parts = {row[2].split("/")[0] for row in PARTS}
+    return key.split("/")[0] in parts or re.match(r"block\d+_layer\d+/", key) is not None
+
+
 def convolution_shape(name: str, shape: Sequence[int], rank: int) -> tuple[int, ...]:
     """One of our shapes as elsewhere, where also linear layers are convolutions.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -18,10 +19,15 @@ from searchspace import Architecture, Form, Position
 
 
 class Norm(nn.Module):
-    """Weights and moving statistics of a BatchNorm over C channels; its constants are those of `form`."""
+    """Weights and moving statistics of a BatchNorm over C channels; its constants are those of `form`.
+
+    Attributes:
+        observe: called with every input, for those who gather statistics.
+    """
 
     running_mean: Tensor
     running_var: Tensor
+    observe: Callable[[Tensor], None] | None = None
 
     def __init__(self, channels: int, form: Form) -> None:
         super().__init__()
@@ -34,7 +40,7 @@ class Norm(nn.Module):
     def weights(self) -> layers.NormWeights:
         """As the layer functions want them."""
         mean, var = self.running_mean, self.running_var
-        return layers.NormWeights(self.weight, self.bias, mean, var, momentum=self.momentum, eps=self.eps)
+        return layers.NormWeights(self.weight, self.bias, mean, var, self.observe, self.momentum, self.eps)
 
 
 class ConvNorm(nn.Module):

@@ -20,11 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from networks import crc32c
+from networks import crc32c, snappy
 
 INDEX, GRAPH = ".index", "_CHECKPOINTABLE_OBJECT_GRAPH"
 _MAGIC = 0xDB4775248B80FB57  # of the table; its last eight bytes
 _FOOTER = 48
+_SNAPPY = 1
 _DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 6: "i1", 9: "<i8", 10: "?", 14: "<u2", 19: "<f2"}
 _BFLOAT16 = 14
 _MOST_STEPS = 1_000_000  # from object to object; a network of the published ones takes some thousands
@@ -97,6 +98,10 @@ class Bundle:
         names = self._names()
         self._check_sizes(list(names))
         return [Variable(key, name, self._numbers(key)) for key, name in names.items()]
+
+    def slots(self) -> list[str]:
+        """Keys of an optimiser's slots, which belong to variables and are none."""
+        return [key for key in self._entries if ".OPTIMIZER_SLOT" in key]
 
     def _check_sizes(self, keys: list[str]) -> None:
         """Variables that share their bytes could take any memory; TensorFlow writes none."""
@@ -262,8 +267,10 @@ def _block(data: bytes, handle: bytes) -> Iterator[tuple[bytes, bytes]]:
     block, (kind, checksum) = data[offset:end], struct.unpack("<BI", data[end : end + 5])
     if crc32c.masked(data[offset : end + 1]) != checksum:
         raise ValueError("a block does not match its checksum; copy the checkpoint again")
-    if kind != 0:
-        raise ValueError("a compressed index; save the checkpoint with TensorFlow 2")
+    if kind == _SNAPPY:
+        block = snappy.decompress(block)
+    elif kind != 0:
+        raise ValueError(f"a block compressed in way {kind}; allowed: not at all, or with Snappy")
     restarts = struct.unpack("<I", block[-4:])[0]
     end, position, key = len(block) - 4 * (restarts + 1), 0, b""
     while position < end:

@@ -11,11 +11,13 @@ from typing import Any
 
 from networks.create import create
 from networks.ensemble import Network
+from networks.importing import import_weights
+from networks.tflite import is_tflite
 from networks.weights import save_weights, stated_architecture
 from searchspace.commands import command
 from searchspace.naming import check_classes
 from searchspace.trained import ARCHITECTURE, RECORD, WEIGHTS, Record, find_trained, load_trained_architecture, versions
-from searchspace.weights_header import is_safetensors
+from searchspace.weights_header import class_names, is_safetensors
 
 _PACKAGES = ("movinas", "torch", "numpy", "safetensors")
 
@@ -96,7 +98,8 @@ def load(path: str | os.PathLike[str]) -> Trained:
 
     Args:
         path: a run (its best network), the folder of a trained network, or a file in it. A file of weights that
-            carries its architecture, such as `nas import` writes, will do too; its classes are then named "0", "1", ...
+            carries its architecture, such as `nas import` writes, will do too, and so will a TensorFlow Lite file of a
+            MoViNet; without names of their own its classes are named "0", "1", ...
 
     Raises:
         ValueError: there is no such thing, it holds no trained weights, or it is damaged; says which file.
@@ -107,6 +110,9 @@ def load(path: str | os.PathLike[str]) -> Trained:
     folder = find_trained(place)
     if folder is None and is_safetensors(place):
         return _load_file(place)
+    if folder is None and _is_tflite(place):
+        found = import_weights(place)
+        return _unrecorded(found.network, place, found.classes)
     if folder is None:
         raise ValueError(f"{place} holds no trained weights; {_remedy(place)}")
     record = Record.read(folder)
@@ -124,9 +130,24 @@ def load(path: str | os.PathLike[str]) -> Trained:
 
 
 def _load_file(file: Path) -> Trained:
-    network = create(file, weights=file).eval()
-    names = tuple(str(i) for i in range(network.architecture.classes))
+    network, classes = create(file, weights=file).eval(), class_names(file)
+    if classes is not None:
+        check_classes(classes, str(file))
+        _check_classes(classes, network, str(file))
+    return _unrecorded(network, file, classes)
+
+
+def _unrecorded(network: Network, file: Path, classes: tuple[str, ...] | None) -> Trained:
+    """A network of which nothing but its weights is known, and perhaps names of its classes."""
+    names = classes or tuple(str(i) for i in range(network.architecture.classes))
     return Trained(network=network, path=file, classes=names, recipe={}, data={}, metrics={}, step=0, versions={})
+
+
+def _is_tflite(place: Path) -> bool:
+    if not place.is_file():
+        return False
+    with open(place, "rb") as stream:
+        return is_tflite(stream.read(8))
 
 
 def _remedy(place: Path) -> str:

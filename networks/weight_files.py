@@ -7,6 +7,7 @@
 | safetensors | the length of its header, then `{` |
 | TensorFlow SavedModel | a folder with `saved_model.pb` |
 | TensorFlow checkpoint | a folder with one `*.index`, or the common beginning of a checkpoint's files |
+| TensorFlow Lite | `TFL3` behind the first four bytes |
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ import torch
 from torch import Tensor
 
 from networks.tensor_bundle import INDEX, Bundle
+from networks.tflite import is_tflite, read_tflite
 from networks.torch_file import Damaged, Named, NoTorchFile, Stored, TorchFile, may_be_torch
+from searchspace import Architecture
 from searchspace.schema import show
 from searchspace.weights_header import is_safetensors
 
 OURS, PORT, TENSORFLOW = "movinas", "MoViNet-pytorch", "the TensorFlow reference"
+TFLITE = "a TensorFlow Lite file"
 _NESTED = ("state_dict", "model_state_dict", "model")  # under which training loops save a state_dict
 _REFUSED = {
     b"\x89HDF": "a Keras file in HDF5; save a TensorFlow checkpoint or a SavedModel instead",
@@ -50,6 +54,7 @@ class WeightFile:
         container: what the file is, for people.
         tensors: in the types that they have there; several may be views of the same numbers.
         ignored: names of what belongs to no network: counters, optimisers.
+        architecture: read off the graph of a TensorFlow Lite file, whose tensors then have our names; else None.
     """
 
     path: Path
@@ -57,8 +62,11 @@ class WeightFile:
     container: str
     tensors: Mapping[str, Tensor]
     ignored: tuple[str, ...] = ()
+    architecture: Architecture | None = None
 
     def __str__(self) -> str:
+        if self.architecture is not None:
+            return f"{self.container} with the graph of {self.architecture.name}, {len(self.tensors)} tensors"
         return f"{self.container} with {len(self.tensors)} tensors named as by {self.names}"
 
 
@@ -82,15 +90,16 @@ def open_weights(path: str | os.PathLike[str]) -> WeightFile:
         begins = stream.read(512)
     if may_be_torch(begins):
         return _named(file, "a torch file", _read(file, "torch", _state_dict))
+    if is_tflite(begins):
+        architecture, tensors = read_tflite(file)
+        return WeightFile(file, OURS, TFLITE, tensors, architecture=architecture)
     raise ValueError(f"{file} is {_what(begins)}")
 
 
 def _what(begins: bytes) -> str:
-    known = "allowed: a state_dict of torch, a safetensors file, a TensorFlow checkpoint or SavedModel"
+    known = "allowed: a state_dict of torch, a safetensors file, a TensorFlow checkpoint, SavedModel or Lite file"
     if not begins:
         return "an empty file; download it again"
-    if begins[4:8] == b"TFL3":
-        return f"a TensorFlow Lite model, which holds no named weights; {known}"
     if begins[257:262] == b"ustar":
         return "a tar archive; unpack it and give the folder or the file inside"
     for start, what in _REFUSED.items():
@@ -170,14 +179,15 @@ def _tensorflow_prefix(path: Path) -> Path | None:
 
 
 def _tensorflow(file: Path, prefix: Path) -> WeightFile:
-    variables = Bundle(prefix).variables()
-    ignored = tuple(v.name for v in variables if _NO_WEIGHTS.fullmatch(v.key) or _NO_WEIGHTS.fullmatch(v.name))
-    tensors: dict[str, Tensor] = {}
-    for variable in variables:
-        if variable.name in ignored:
+    bundle = Bundle(prefix)
+    ignored, tensors = bundle.slots(), dict[str, Tensor]()
+    for variable in bundle.variables():
+        # whole numbers are counters: no layer has any
+        if variable.value.dtype.kind != "f" or any(map(_NO_WEIGHTS.fullmatch, (variable.key, variable.name))):
+            ignored.append(variable.name)
             continue
         if variable.name in tensors:
             raise ValueError(f"{file}: variable {variable.name} stands twice; save a checkpoint of the network alone")
         tensors[variable.name] = torch.from_numpy(variable.value.copy())
     container = "a TensorFlow checkpoint" if prefix.parent.name != "variables" else "a TensorFlow SavedModel"
-    return WeightFile(file, TENSORFLOW, container, tensors, ignored)
+    return WeightFile(file, TENSORFLOW, container, tensors, tuple(ignored))

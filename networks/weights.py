@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -17,16 +18,24 @@ from searchspace import Buildable, Ensemble, Form, cost, read_architecture
 from searchspace.commands import command
 from searchspace.cost import FLOAT_BYTES
 from searchspace.schema import show, write_atomically
-from searchspace.weights_header import KEY, architecture_text, with_metadata
+from searchspace.weights_header import CLASSES, KEY, architecture_text, with_metadata
 
 LARGE = 40_000_000
 """Parameters; the published networks have up to 31 million."""
 
 
-def save_weights(network: Network, path: str | os.PathLike[str]) -> None:
-    """Writes the weights of a network, with its architecture in the header, to a temporary file and renames it."""
+def save_weights(network: Network, path: str | os.PathLike[str], classes: Sequence[str] | None = None) -> None:
+    """Writes the weights of a network, with its architecture in the header, to a temporary file and renames it.
+
+    Args:
+        network: whose weights.
+        path: of the safetensors file.
+        classes: their names, in order of the logits; kept in the header, too.
+    """
     tensors = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
     metadata = {KEY: network.architecture.to_json(), "format": "pt"}
+    if classes is not None:
+        metadata[CLASSES] = json.dumps(list(classes), ensure_ascii=False)
     write_atomically(path, with_metadata(safetensors.torch.save(tensors), metadata))
 
 

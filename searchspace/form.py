@@ -14,9 +14,9 @@ from searchspace.schema import Fields, nearest, show
 WORDS: dict[str, tuple[str, ...]] = {
     "convolution": ("3d", "2plus1d"),
     "squeeze_kind": ("3d", "2d", "2plus3d"),
-    "activation": ("swish", "hard_swish"),
+    "activation": ("swish", "hard_swish", "relu6"),
     "gate": ("sigmoid", "hard_sigmoid", "hard_sigmoid_2021"),
-    "dense_activation": ("swish", "hard_swish"),
+    "dense_activation": ("swish", "hard_swish", "relu6"),
     "head_pool": ("3d", "2d", "none"),
 }
 SWITCHES = ("causal", "position_encoding")
@@ -47,10 +47,11 @@ class Form:
         squeeze_kind: what squeeze-excitation sees. "3d": the mean over frames and map, in causal networks over the
             frames so far; "2d": each frame's own mean; "2plus3d": both, first the one over time, on twice the channels.
         position_encoding: adds sines of the frame's index to what squeeze-excitation sees; causal networks only.
-        activation: behind every BatchNorm but the projections', and inside squeeze-excitation.
+        activation: behind every BatchNorm but the projections', and inside squeeze-excitation. "relu6" is what the
+            authors' networks for int8 have.
         gate: the last function of squeeze-excitation. "hard_sigmoid" is relu6(x + 3) / 6, as the reference has it since
             2022; "hard_sigmoid_2021" is clip(0.2 x + 0.5, 0, 1), with which the released stream weights were trained.
-        dense_activation: behind the dense layer; swish in the stream networks too.
+        dense_activation: behind the dense layer; swish in the stream networks too, relu6 in those for int8.
         head_pool: what an answer is of. "3d": the whole clip, in causal networks the frames so far; "2d": each frame by
             itself; "none": each position of each frame's last map.
         norm_momentum, norm_eps: of BatchNorm; the momentum is the weight of the new value (1 - Keras' momentum).

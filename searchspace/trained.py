@@ -12,14 +12,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from searchspace.ensemble import Buildable, load_architecture
 from searchspace.naming import MAX_CLASS_NAME, MAX_CLASSES, MAX_CLASSES_BYTES
-from searchspace.schema import MAX_INTEGER_BITS, Fields, parse_json, plain, read_text
+from searchspace.schema import MAX_INTEGER_BITS, Fields, parse_json, plain, read_text, show
 
 SCHEMA = "movinas/checkpoint/1"
 ARCHITECTURE, WEIGHTS, RECORD = "arch.json", "model.safetensors", "checkpoint.json"
@@ -71,9 +71,7 @@ class Record:
             )
         fields.one_of("schema", [SCHEMA])
         classes = fields.items("classes", MAX_CLASSES)
-        for i, name in enumerate(classes):
-            if not isinstance(name, str) or len(name) > MAX_CLASS_NAME:
-                raise fields.refuse(f"classes[{i}]", name, f"text of at most {MAX_CLASS_NAME} characters")
+        check_names(classes, where)
         metrics = {name: fields.fields("metrics").number(name, -1e300, 1e300) for name in _mapping(fields, "metrics")}
         record = cls(
             classes=tuple(classes),
@@ -85,6 +83,15 @@ class Record:
         )
         fields.done()
         return record
+
+
+def check_names(classes: Sequence[object], where: str) -> None:
+    """Refuses names of classes that are no text, or too long."""
+    for i, name in enumerate(classes):
+        if not isinstance(name, str) or len(name) > MAX_CLASS_NAME:
+            raise ValueError(
+                f"{where}.classes[{i}] is {show(name)}; allowed: text of at most {MAX_CLASS_NAME} characters"
+            )
 
 
 def find_trained(path: str | os.PathLike[str]) -> Path | None:

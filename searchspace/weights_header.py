@@ -1,4 +1,4 @@
-"""The architecture that a safetensors file of ours carries in its header: found without reading the weights.
+"""What a safetensors file of ours carries in its header, found without reading the weights: architecture, class names.
 
 The format: the header's length in eight bytes, the header in JSON with `__metadata__` among its keys, the tensors
 (github.com/huggingface/safetensors).
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from searchspace.schema import MAX_FILE_BYTES, parse_json, read_text
 
-KEY = "architecture"
+KEY, CLASSES = "architecture", "classes"
 
 
 def is_safetensors(path: Path) -> bool:
@@ -28,6 +28,26 @@ def architecture_text(path: Path) -> str | None:
     Raises:
         ValueError: the header cannot be read, or is no JSON.
     """
+    return _metadata(path, KEY)
+
+
+def class_names(path: Path) -> tuple[str, ...] | None:
+    """The names of the classes in the header of a safetensors file; None where it has none.
+
+    Raises:
+        ValueError: the header cannot be read, or the names are damaged.
+    """
+    text = _metadata(path, CLASSES)
+    if text is None:
+        return None
+    names = parse_json(text, f"{path}: {CLASSES}")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{path}: {CLASSES} in its header are no list of names; the file is damaged")
+    return tuple(names)
+
+
+def _metadata(path: Path, key: str) -> str | None:
+    """A text in the header of a safetensors file; None where it has none of that name."""
     length = _header_length(path)
     if length is None:
         return None
@@ -41,7 +61,7 @@ def architecture_text(path: Path) -> str | None:
     except UnicodeDecodeError:
         raise ValueError(f"{path}: its header is not UTF-8 text; the file is damaged") from None
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
-    text = metadata.get(KEY) if isinstance(metadata, dict) else None
+    text = metadata.get(key) if isinstance(metadata, dict) else None
     return text if isinstance(text, str) else None
 
 

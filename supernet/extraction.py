@@ -9,32 +9,10 @@ import torch
 from torch import Tensor
 
 from networks import MoViNet, layers
+from networks.moments import Moments
 from networks.tensors import check_tensor
 from searchspace import Architecture
 from supernet.supernet import Statistics, Supernet
-
-
-class _Moments:
-    """Mean and variance over all values that a BatchNorm saw, batch by batch, in double precision."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.first: Tensor | None = None
-        self.second: Tensor | None = None
-
-    def __call__(self, x_NCTHW: Tensor) -> None:
-        count = x_NCTHW.numel() // x_NCTHW.shape[1]
-        var, mean = torch.var_mean(x_NCTHW.double(), (0, 2, 3, 4), correction=0)
-        first, second = mean * count, (var + mean.square()) * count
-        self.first = first if self.first is None else self.first + first
-        self.second = second if self.second is None else self.second + second
-        self.count += count
-
-    def result(self) -> tuple[Tensor, Tensor]:
-        assert self.first is not None and self.second is not None
-        mean = self.first / self.count
-        var = (self.second / self.count - mean.square()).clamp_min(0)
-        return mean.float(), var.float()
 
 
 @torch.no_grad()
@@ -58,7 +36,7 @@ def recalibrate(net: Supernet, architecture: Architecture, clips: Iterable[Tenso
     weights = net.weights(architecture)
     moments = {}
     for name, norm in layers.named_norms(weights, layers.bottleneck_names(architecture)).items():
-        norm.observe = moments[name] = _Moments()
+        norm.observe = moments[name] = Moments()
     empty = True
     for batch in clips:
         check_tensor(batch, "batch")
@@ -66,7 +44,8 @@ def recalibrate(net: Supernet, architecture: Architecture, clips: Iterable[Tenso
         empty = False
     if empty:
         raise ValueError("no clips to take BatchNorm statistics from; give at least one batch")
-    return {name: moment.result() for name, moment in moments.items()}
+    found = {name: moment.result() for name, moment in moments.items()}
+    return {name: (mean.float(), var.float()) for name, (mean, var) in found.items()}
 
 
 @torch.no_grad()

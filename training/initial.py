@@ -17,13 +17,17 @@ from searchspace.stored import naming
 from training import checkpoint
 from training.formats import COMMAND
 from training.problem import build
+from training.recalibration import training_clips
 from training.recipe import Recipe
 from training.run import CONFIG, SPACE, read_json
 from training.search_config import SearchConfig
-from training.seeds import derived
+from training.seeds import derived, generator
 from training.selection import TRAIN
 from training.supernet_steps import SupernetSteps
 from training.trainer import prepare_scratch
+
+UNFOLDING_CLIPS, UNFOLDING_BATCH = 48, 8
+"""Clips on which folded BatchNorm is unfolded, and how many are read at once; see `networks.unfold_`."""
 
 
 def check(init: str, members: Sequence[Architecture]) -> None:
@@ -59,7 +63,7 @@ def start(
         architecture: with the data's number of classes.
         recipe: for residual scalars, from scratch only.
         init: see `training.retrain_config.RetrainConfig`.
-        source: of training clips, part "train", for BatchNorm's statistics after a search.
+        source: of training clips, part "train", for BatchNorm's statistics after a search, or where it is folded.
         seed: of drawn weights.
         member: which one it is of the networks to train.
         members: how many these are; weights of as many go to one each.
@@ -67,20 +71,23 @@ def start(
     Raises:
         ValueError: weights that are not there or do not fit.
     """
-    generator = torch.Generator().manual_seed(derived(seed, "weights"))
+    drawn = torch.Generator().manual_seed(derived(seed, "weights"))
     if init is None:
-        network = networks.create(architecture, generator=generator)
+        network = networks.create(architecture, generator=drawn)
         prepare_scratch(network, recipe)
         return network, "weights: from scratch"
     if _is_search(Path(init)):
         return _extracted(architecture, Path(init), source, seed)
     trained = networks.load(init)
     given = _of_member(trained.network, init, member, members)
-    network = networks.create(architecture, generator=generator)
+    network = networks.create(architecture, generator=drawn)
     unnamed = all(name.isdigit() for name in trained.classes)
     same = len(trained.classes) == architecture.classes if unnamed else trained.classes == source.classes
     _copy(network, given, init, classifier=same)
     text = f"weights: {init}"
+    if networks.is_folded(network):
+        clips = training_clips(source, TRAIN, UNFOLDING_CLIPS, UNFOLDING_BATCH, generator(seed, "unfolding"))
+        text += f", BatchNorm unfolded on {networks.unfold_(network, clips)} clips, since it was folded"
     if isinstance(trained.network, TemporalEnsemble):
         text += f", member {member + 1}"
     if not same:

@@ -1,13 +1,13 @@
 """Writes checkpoints of TensorFlow without TensorFlow, so that tests can make any network's."""
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import google_crc32c
 import numpy as np
 
-DTYPES = {"float32": 1, "float64": 2, "int64": 9, "float16": 19}
+DTYPES = {"float32": 1, "float64": 2, "int32": 3, "int64": 9, "float16": 19}
 MAGIC = bytes.fromhex("57fb808b247547db")
 BLOCK, RESTART = 4096, 16
 
@@ -28,8 +28,8 @@ def masked(data: bytes) -> bytes:
     return struct.pack("<I", ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
-def table(items: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """A sorted table: blocks whose keys share beginnings, a block of their ends, a footer."""
+def table(items: Iterable[tuple[bytes, bytes]], compress: Callable[[bytes], bytes] | None = None) -> bytes:
+    """A sorted table: blocks whose keys share beginnings, a block of their ends, a footer; perhaps by Snappy."""
     out, index, batch, size = b"", [], [], 0
 
     def handle(entries: list[tuple[bytes, bytes]]) -> bytes:
@@ -43,8 +43,11 @@ def table(items: Iterable[tuple[bytes, bytes]]) -> bytes:
             block += varint(shared) + varint(len(key) - shared) + varint(len(value)) + key[shared:] + value
             before = key
         block += struct.pack(f"<{len(restarts) + 1}I", *restarts, len(restarts))
+        kind = b"\0"
+        if compress is not None:
+            block, kind = compress(block), b"\1"
         place = varint(len(out)) + varint(len(block))
-        out += block + b"\0" + masked(block + b"\0")
+        out += block + kind + masked(block + kind)
         return place
 
     for key, value in sorted(items):
@@ -59,13 +62,19 @@ def table(items: Iterable[tuple[bytes, bytes]]) -> bytes:
     return out + footer.ljust(40, b"\0") + MAGIC
 
 
-def write(prefix: Path, variables: Mapping[str, np.ndarray], names: Mapping[str, str]) -> None:
+def write(
+    prefix: Path,
+    variables: Mapping[str, np.ndarray],
+    names: Mapping[str, str],
+    compress: Callable[[bytes], bytes] | None = None,
+) -> None:
     """A checkpoint of an object that holds the variables.
 
     Args:
         prefix: beginning of the files' names.
         variables: by their place in the object, `block0_layer0/scale`.
         names: in the program, by place; by default the place.
+        compress: of the index's blocks, by Snappy.
     """
     data, entries = bytearray(), {b"": field(1, 1)}
     nodes: dict[str, dict[str, str]] = {"": {}}  # place -> name of each child -> its place
@@ -94,5 +103,5 @@ def write(prefix: Path, variables: Mapping[str, np.ndarray], names: Mapping[str,
     text = varint(len(graph)) + masked(struct.pack("<I", len(graph))) + graph
     where = field(4, len(data)) + field(5, len(text))
     entries[b"_CHECKPOINTABLE_OBJECT_GRAPH"] = field(1, 7) + field(2, b"") + where
-    Path(f"{prefix}.index").write_bytes(table(entries.items()))
+    Path(f"{prefix}.index").write_bytes(table(entries.items(), compress))
     Path(f"{prefix}.data-00000-of-00001").write_bytes(data + text)

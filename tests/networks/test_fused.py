@@ -21,7 +21,11 @@ from tests.networks.test_ensemble import live as live_ensemble
 from tests.networks.test_movinet import small
 from tests.networks.test_streaming import CHUNKS, FORMS, assert_any_chunking, assert_close, frames, live, run, slow
 
-BASES = [Form(), Form(squeeze_kind="2d", gate="hard_sigmoid"), Form(convolution="2plus1d", squeeze_kind="2plus3d")]
+BASES = [
+    Form(),
+    Form(squeeze_kind="2d", gate="hard_sigmoid", activation="relu6", dense_activation="relu6"),
+    Form(convolution="2plus1d", squeeze_kind="2plus3d"),
+]
 
 
 def assert_same(network: networks.Network, clip: Tensor, bound: float = 1e-5, dtype: torch.dtype | None = None) -> None:

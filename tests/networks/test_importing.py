@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
 import safetensors.torch
 import torch
@@ -258,3 +259,42 @@ def test_what_stands_beside_a_network_is_left_out(tmp_path: Path) -> None:
     assert set(found.file.ignored) == set(beside)
     ours = golden_network("movinet_a0_base", published("a0")).state_dict()
     assert all(torch.equal(tensor, found.network.state_dict()[key]) for key, tensor in ours.items())
+
+
+def test_an_index_that_is_compressed(tmp_path: Path) -> None:
+    """As the authors' own checkpoints are: Snappy by Google's library, which Arrow carries."""
+    variables = golden_variables("a0_base")
+    bundle_writer.write(tmp_path / "plain", variables, {})
+    bundle_writer.write(tmp_path / "ckpt-1", variables, {}, lambda data: pyarrow.compress(data, "snappy", asbytes=True))
+    plain, compressed = (tmp_path / f"{name}.index" for name in ("plain", "ckpt-1"))
+    assert compressed.stat().st_size < 0.8 * plain.stat().st_size
+    found = networks.import_weights(tmp_path / "ckpt-1", "a0").network.state_dict()
+    ours = golden_network("movinet_a0_base", published("a0")).state_dict()
+    assert all(torch.equal(tensor, found[key]) for key, tensor in ours.items())
+    data = bytearray(compressed.read_bytes())
+    data[200] ^= 1
+    compressed.write_bytes(data)
+    with pytest.raises(ValueError, match=r"ckpt-1\.index: a block does not match its checksum"):
+        networks.import_weights(tmp_path / "ckpt-1", "a0")
+
+
+def test_variables_of_no_movinet_are_passed_over(tmp_path: Path) -> None:
+    """Counters of both spellings, an optimiser's slots, and the Dense layer that users put on top."""
+    variables = golden_variables("a0_base")
+    beside = {"save_counter": np.ones((), np.int64), "_save_counter": np.ones((), np.int32)}
+    beside |= {"layer-9/kernel": np.ones((600, 10), np.float32), "layer-9/bias": np.ones(10, np.float32)}
+    beside["stem/stem/conv3d/kernel/.OPTIMIZER_SLOT/optimizer/momentum"] = np.ones(3, np.float32)
+    names = {"layer-9/kernel": "dense_1/kernel", "layer-9/bias": "dense_1/bias"}
+    bundle_writer.write(tmp_path / "ckpt", variables | beside, names)
+    found = networks.import_weights(tmp_path / "ckpt", "a0")
+    said = " ".join(found.file.ignored)
+    assert len(found.file.ignored) == 5 and "OPTIMIZER_SLOT" in said
+    assert {"save_counter", "_save_counter", "dense_1/kernel", "dense_1/bias"} < set(found.file.ignored)
+    ours = golden_network("movinet_a0_base", published("a0")).state_dict()
+    assert all(torch.equal(tensor, found.network.state_dict()[key]) for key, tensor in ours.items())
+    del variables["stem/stem/conv3d/kernel"]
+    bundle_writer.write(tmp_path / "lacks", variables | beside, names)
+    with pytest.raises(ValueError, match=r"1 missing: stem/stem/kernel; 2 of no MoViNet: dense_1/kernel, dense_1/bias"):
+        networks.import_weights(tmp_path / "lacks", "a0")
+    with pytest.raises(ValueError, match=r"of no layer: .*block0_layer0"):
+        networks.import_weights(tmp_path / "ckpt", small_reference(BASE))

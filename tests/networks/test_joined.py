@@ -61,7 +61,7 @@ def test_pointwise_norm_act_is_the_three_in_turn(
             torch.testing.assert_close(ours, theirs, atol=1e-6 * max(1.0, float(theirs.abs().max())), rtol=1e-6)
 
 
-@pytest.mark.parametrize("activation", ["swish", "hard_swish"])
+@pytest.mark.parametrize("activation", ["swish", "hard_swish", "relu6"])
 def test_pointwise_norm_act_has_the_gradient_of_its_values(activation: str) -> None:
     inputs = (_map((2, 3, 2, 3, 2), True), _normal(5, 3, seed=2), _normal(5, seed=3), _normal(5, seed=4))
     assert torch.autograd.gradcheck(lambda *v: joined.pointwise_norm_act(*v, 1e-3, activation)[0], inputs)

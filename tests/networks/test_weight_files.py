@@ -45,7 +45,7 @@ def zipped(inner: bytes) -> bytes:
         (tar(b"weights"), "a tar archive; unpack it"),
         (zipped(b"weights"), "a zip archive of something else than torch weights"),
         (zipped(b"weights")[:-9], "a damaged zip archive"),
-        (b"\x1c\0\0\0TFL3" + bytes(100), "a TensorFlow Lite model"),
+        (b"\x1c\0\0\0TFL3" + bytes(100), "a TensorFlow Lite file without a graph"),
         (pickle.dumps({"a": 1}), "a pickle of something else than torch weights"),
         (b'{"schema": "movinas/architecture/1"}', "JSON text; give the file of the weights"),
         (b"RIFF1234AVI LIST", "of an unknown kind, beginning with b'RIFF1234'; allowed: a state_dict of torch"),
