@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -174,7 +175,7 @@ def _read(cache: Path | None, key: str) -> dict[str, Features]:
                 return {}
             rows = held["features"]
             return dict(zip(json.loads(str(held["names"])), rows, strict=True))
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return {}
 
 
