@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from pathlib import Path
 
 from experiments import tables
 from experiments.arguments import read_by, regular_expression, whole
+from searchspace.commands import command
 from searchspace.naming import located
 from training.resources import cores
 
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     tables.show(tables.grid(("features", "numbers", "right", "accuracy", "95 %"), rows, right=(1, 2, 3)), found.how)
     for note in found.notes:
         print(f"note: {note}")
-    group = "" if args.group is None else f" --group {shlex.quote(args.group)}"
-    what = "WEIGHTS" if args.weights is None else shlex.quote(args.weights)
-    print(f"next: nas retrain {what} --init {what} --data {shlex.quote(args.data)}{group}")
+    what = "WEIGHTS" if args.weights is None else args.weights
+    again = command("retrain", what, init=what, data=args.data, videos=args.videos, group=args.group)
+    print(f"next: {again}")
     return 0
