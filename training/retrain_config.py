@@ -11,7 +11,7 @@ from searchspace.naming import absolute, located
 from searchspace.schema import Fields, nearest
 from searchspace.trained import ARCHITECTURE
 from training import recipe as recipes
-from training.footprint import KEPT, checkpoint_bytes
+from training.footprint import KEPT, check_batch, checkpoint_bytes
 from training.recipe import Recipe, check_recipe
 from training.run import DATA_TEXTS, RunFolder, check_texts, settled
 from video.recipe import MOTION_CLASSES
@@ -174,6 +174,8 @@ def resolve(architecture: Buildable, given: Mapping[str, Any]) -> Resolved:
         remarks += [remark] if remark else []
     config = RetrainConfig(recipe=found, recipe_name=_recipe_name(name), **settings)
     members, ensemble = networks_of(architecture, config)
+    for member in members:
+        check_batch(member, found, found.optimizer.batch)
     return Resolved(config, members, ensemble, tuple(remarks))
 
 

@@ -19,6 +19,7 @@ from searchspace.schema import write_atomically
 from training import checkpoint
 from training.contention import Contention
 from training.evaluation import evaluate, for_inference
+from training.footprint import check_batch
 from training.health import NotFinite, Watch
 from training.initial import start
 from training.interrupt import Interrupt, Interrupted
@@ -110,6 +111,7 @@ class RetrainLoop:
         size = source.parts[TRAIN]
         epoch = self.recipe.schedule.epoch_clips if config.data is None else size
         self.order = Order(TRAIN, size, self.recipe.optimizer.batch, seed)
+        check_batch(architecture, self.recipe, self.order.batch)
         self.length = Length.of(self.recipe, epoch, self.order.batch)
         self.checkpoints = folder / CHECKPOINTS
         self.found, damaged = checkpoint.load_newest(self.checkpoints)

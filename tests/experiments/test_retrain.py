@@ -149,6 +149,8 @@ def test_a_dry_run_writes_nothing(here, capsys):
         (["arch.json", *SHORT, "--set", "compute.subclips=2"], "is not causal"),
         (["arch.json", *SHORT, "--set", "compute.precision=float16"], "needs a GPU"),
         (["a0", "--freeze", "1"], "did you mean '--freeze-epochs'"),
+        (["arch.json", "--clip", "1x8x8", "--batch", "1", "--dry-run"], "would see one clip of one frame"),
+        (["arch.json", "--clip", "1x8x8", "--set", "network.recalibrate=1"], "network.recalibrate = 1: BatchNorm"),
     ],
 )
 def test_a_mistake_ends_in_one_line(here, capsys, words, message):
