@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from searchspace import Architecture, Buildable, Clip, Ensemble, load_architecture
+from searchspace.architecture import MAX_NAME
 from searchspace.naming import absolute, located
 from searchspace.schema import Fields, nearest
 from searchspace.trained import ARCHITECTURE
@@ -254,7 +255,7 @@ def networks_of(
         )
     own = Clip(clip.frames // count, clip.height, clip.width, clip.fps / count)
     each = (shaped(architecture, own),) * count
-    return each, Ensemble.interleave(each, f"{architecture.name}-x{count}")
+    return each, Ensemble.interleave(each, f"{architecture.name[: MAX_NAME - 4]}-x{count}")
 
 
 def _data(origin: Mapping[str, Any]) -> tuple[str | None, str]:
