@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -61,6 +61,7 @@ class Reinforce(Searcher):
 
     name: ClassVar[str] = "reinforce"
     learns_policy: ClassVar[bool] = True
+    takes: ClassVar[tuple[str, ...]] = ("schedule", "known")
 
     def __init__(
         self,
@@ -79,20 +80,6 @@ class Reinforce(Searcher):
         self.adam = Adam(self._policy.logits.shape)
         self.baseline = Baseline()
         self._drawn: tuple[int, tuple[Choices, Flags, Choices]] | None = None
-
-    @classmethod
-    def create(
-        cls,
-        decisions: Decisions,
-        *,
-        seed: int,
-        schedule: Schedule,
-        start: Sequence[Floats] | None = None,
-        window: Window | None = None,
-        known: Known | None = None,
-    ) -> Self:
-        """See `Searcher.create`."""
-        return cls(decisions, seed=seed, schedule=schedule, start=start, window=window, known=known)
 
     @property
     def policy(self) -> Policy:

@@ -315,6 +315,8 @@ def retrain_family(
 def _run(
     group: runs_module.RunFolder, planned: Plan, workers: int, ray: str | None, progress: Progress
 ) -> FamilyTraining:
+    from training.judging import judge_retraining
+
     ledger = Ledger(group.path / LEDGER)
     ledger.rewind(ledger.lines, group.path / "discarded.txt")
     tasks = [_task(training, group.path) for training in planned.trainings]
@@ -325,6 +327,9 @@ def _run(
     if missing and planned.config["data"] is not None:
         _compare_data(planned.trainings[0].resolved, group, progress)
     errors = _train(missing, ledger, workers, ray, int(planned.config["threads"]), progress)
+    for task in tasks:
+        if _finished(group.path / task.name) is not None:  # one may have been stopped between its end and this
+            judge_retraining(group.path / task.name, progress)
     rows = tuple(_row(training, group.path, errors) for training in planned.trainings)
     result = FamilyTraining(group.path, rows)
     if not result.failed:
@@ -348,7 +353,7 @@ def _compare_data(resolved: Resolved, group: runs_module.RunFolder, progress: Pr
         folder=group.path,
         progress=progress,
     )
-    keep_description(group, source)
+    keep_description(group, source, progress)
 
 
 def find_group(folder: Path, name: str | None, given: Mapping[str, Any]) -> runs_module.RunFolder | None:

@@ -168,7 +168,7 @@ def _compare_data(config: ScaleConfig, base: Base, folder: RunFolder, progress: 
         progress=progress,
         sizes={PART: HELD_OUT},
     )
-    keep_description(folder, source)
+    keep_description(folder, source, progress)
 
 
 def _scan_cache(config: ScaleConfig, folder: Path) -> str | None:

@@ -137,7 +137,7 @@ def evaluate_videos(
                 "by": by,
                 "checkpoint": escaped(trained.path),
                 "data": _where(trained, data),
-                "clips": None if videos is None else absolute(videos),
+                "clips_below": None if videos is None else absolute(videos),
                 **described(asked, trained.classes),
                 "notes": notes,
                 "protocols": [facts(result) for result in results],

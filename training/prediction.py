@@ -9,6 +9,7 @@ from pathlib import Path
 from networks import Trained
 from training.protocols import Answer, Progress, judge
 from video.asked import Files
+from video.container import not_a_file
 from video.labelled import Labelled
 from video.layout import files_below
 from video.pictures import ENDINGS, pictures_in
@@ -51,7 +52,11 @@ def predict(
 def _videos(place: Path) -> list[Path]:
     if not place.exists():
         raise ValueError(f"{place}: no such file or folder; give a video, a folder of videos, or one of pictures")
-    if place.is_file() or pictures_in(place):
+    if not place.is_dir():
+        if why := not_a_file(place):
+            raise ValueError(f"{place}: {why}")
+        return [place]
+    if pictures_in(place):
         return [place]
     below = [place / name for name in files_below(place)]
     if not below:

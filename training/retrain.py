@@ -222,7 +222,7 @@ class _Run:
         )
         source = source.augmented(recipe.augmentation)
         selection = select(source, recipe.evaluation.clips)
-        keep_description(self.folder, selection)
+        keep_description(self.folder, selection, self.progress)
         sizes = ", ".join(f"{count:,} {part}" for part, count in selection.parts.items())
         self.progress.line(f"clips of {self.clip}, {len(selection.classes)} classes: {sizes}")
         return selection

@@ -182,7 +182,7 @@ class RetrainLoop:
 
     def _train(self, scalars: Scalars) -> None:
         trainer, watch = self.trainer, Watch(self.trainer)
-        batches = video.batches(self.source, self._requests(), workers=self.config.workers)
+        batches = video.batches(self.source, self._requests(), workers=self.config.workers, told=self.progress.line)
         saved = trainer.done
         if saved and self.length.epoch_ended(saved) and not self._scored():  # stopped while it was scored
             self._score(scalars)
@@ -191,10 +191,12 @@ class RetrainLoop:
             begin = time.perf_counter()
             try:
                 clips, labels = next(batches)
-            except RuntimeError:
-                if not self.interrupt.exit_code:
-                    raise
-                break  # a signal to all processes ended those that load
+            except (ValueError, OSError):
+                if self.interrupt.exit_code:
+                    break  # a signal to all processes ended those that load
+                if trainer.done != saved:
+                    self._save()
+                raise
             loaded = time.perf_counter()
             outcome = trainer.step(clips, labels)
             ended = time.perf_counter()
@@ -206,7 +208,7 @@ class RetrainLoop:
             if self.length.epoch_ended(trainer.done):
                 try:
                     self._score(scalars)
-                except Interrupted:
+                except (Interrupted, ValueError):  # asked to stop, or a video that cannot be read
                     self._save()
                     raise
             elif trainer.done - saved < MOST_BETWEEN_CHECKPOINTS:

@@ -23,6 +23,7 @@ from searchspace.clip import Clip
 from searchspace.naming import absolute, check_run_name, escaped, located
 from searchspace.schema import MAX_FILE_BYTES, Fields, nearest, write_atomically
 from searchspace.trained import versions
+from training import openmp
 from training.formats import COMMAND
 from training.resources import cores
 
@@ -290,6 +291,7 @@ def environment() -> dict[str, Any]:
         "machine": platform.machine(),
         "system": platform.system(),
         "cpus": cores(),
+        "openmp": openmp.given(),
     }
 
 

@@ -74,7 +74,7 @@ class SearchLoop:
             folder=folder.path,
             progress=progress,
         )
-        keep_description(folder, self.source)
+        keep_description(folder, self.source, progress)
         self.problem: Problem = build(config, len(self.source.classes))
         self.searcher = self.problem.searcher()
         self.steps = SupernetSteps(self.problem)
@@ -104,15 +104,17 @@ class SearchLoop:
 
     def _train(self, interrupt: Interrupt) -> None:
         config = self.config
-        batches = video.batches(self.source, self._requests(self.done), workers=config.workers)
+        batches = video.batches(self.source, self._requests(self.done), workers=config.workers, told=self.progress.line)
         while self.done < config.steps and not interrupt.exit_code:
             begin = time.perf_counter()
             try:
                 loaded = self._load(batches)
-            except RuntimeError:
-                if not interrupt.exit_code:
-                    raise
-                break  # a signal to all processes ended those that load
+            except (ValueError, OSError):
+                if interrupt.exit_code:
+                    break  # a signal to all processes ended those that load
+                if self.done % config.checkpoint_every:
+                    self._save()
+                raise
             values = self._step(loaded)
             self.done += 1
             values["step_ms"] = 1e3 * (time.perf_counter() - begin)
