@@ -24,7 +24,8 @@ import numpy as np
 import searchspace
 from controller.repair import repair_to
 from searchspace import BASE, STREAM, Architecture, Choices, Clip, Form, Kernel
-from training.ledger import Ledger, read_records
+from searchspace.stored import read_records
+from training.ledger import Ledger
 
 RESULTS = Path(__file__).parent / "results" / "alone.jsonl"
 CLIP = "8x32x32@5"

@@ -20,7 +20,8 @@ from typing import Any
 
 import searchspace
 from searchspace import Architecture, Clip, Kernel
-from training.ledger import Ledger, read_records
+from searchspace.stored import read_records
+from training.ledger import Ledger
 from training.recipe import Recipe
 
 RESULTS = Path(__file__).parent / "results" / "retraining.jsonl"

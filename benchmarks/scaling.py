@@ -26,7 +26,8 @@ from scaling.jobs import Job
 from scaling.scale import open_base
 from scaling.work import proxy_clip
 from searchspace import cost
-from training.ledger import Ledger, read_records
+from searchspace.stored import read_records
+from training.ledger import Ledger
 
 RESULTS = Path(__file__).parent / "results" / "scaling.jsonl"
 TINY = Path(__file__).parent / "spaces" / "tiny.yaml"

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from training.ledger import Ledger, read_records
+from searchspace.stored import read_records
+from training.ledger import Ledger
 
 RESULTS = Path(__file__).parent / "results"
 RANKING_CLIPS = 512

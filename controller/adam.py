@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from controller.arrays import Floats
+from searchspace.stored import AMOUNT, COUNT, conform
 
 
 class Adam:
@@ -50,10 +51,11 @@ class Adam:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from `state()`."""
+        conform(state, {"square": [[AMOUNT]], "updates": COUNT}, "adam")
         square = np.array(state["square"], dtype=np.float64)
         if square.shape != self.square.shape:
             raise ValueError(f"second moment of shape {square.shape} does not fit this space: {self.square.shape}")
-        self.square, self.updates = square, int(state["updates"])
+        self.square, self.updates = square, state["updates"]
 
 
 @dataclass(frozen=True)

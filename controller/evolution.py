@@ -13,6 +13,7 @@ from controller.repair import try_repair
 from controller.searcher import Searcher, draw
 from controller.window import Window
 from searchspace.decisions import Decisions
+from searchspace.stored import conform
 
 # Mutations tried for one child before the last one is repaired into the window.
 _MUTATIONS = 32
@@ -121,6 +122,9 @@ class Evolution(Searcher):
         return {"living": [self.decisions.encode(row) for row in self._living], "rewards": self._rewards.tolist()}
 
     def _restore(self, state: dict[str, Any]) -> None:
+        conform(state, {"living": [str], "rewards": [float]}, "searcher")
         rows = [self.decisions.decode(text) for text in state["living"]]
+        if len(rows) != len(state["rewards"]):
+            raise ValueError(f"searcher: {len(rows)} living architectures with {len(state['rewards'])} rewards")
         self._living = np.array(rows, dtype=np.int8).reshape(len(rows), len(self.decisions))
         self._rewards = np.array(state["rewards"], dtype=np.float64)

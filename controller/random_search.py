@@ -12,6 +12,7 @@ from controller.policy import Policy
 from controller.searcher import Searcher, draw
 from controller.window import Window
 from searchspace.decisions import Decisions
+from searchspace.stored import Maybe, conform
 
 
 class RandomSearch(Searcher):
@@ -57,5 +58,5 @@ class RandomSearch(Searcher):
         return {"best": None if self._best is None else [self._best[0], self.decisions.encode(self._best[1])]}
 
     def _restore(self, state: dict[str, Any]) -> None:
-        best = state["best"]
+        best = conform(state["best"], Maybe((float, str)), "searcher.best")
         self._best = None if best is None else (float(best[0]), self.decisions.decode(best[1]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from controller.repair import repair
 from controller.searcher import Known, Searcher, rejection
 from controller.window import Window
 from searchspace.decisions import Decisions
+from searchspace.stored import AMOUNT, conform
 
 # Accepted samples that estimate the gradient of log P(window); more cost little, each is a row of arrays.
 _ENOUGH = 64
@@ -60,6 +61,7 @@ class Reinforce(Searcher):
 
     name: ClassVar[str] = "reinforce"
     learns_policy: ClassVar[bool] = True
+    takes: ClassVar[tuple[str, ...]] = ("schedule", "known")
 
     def __init__(
         self,
@@ -78,20 +80,6 @@ class Reinforce(Searcher):
         self.adam = Adam(self._policy.logits.shape)
         self.baseline = Baseline()
         self._drawn: tuple[int, tuple[Choices, Flags, Choices]] | None = None
-
-    @classmethod
-    def create(
-        cls,
-        decisions: Decisions,
-        *,
-        seed: int,
-        schedule: Schedule,
-        start: Sequence[Floats] | None = None,
-        window: Window | None = None,
-        known: Known | None = None,
-    ) -> Self:
-        """See `Searcher.create`."""
-        return cls(decisions, seed=seed, schedule=schedule, start=start, window=window, known=known)
 
     @property
     def policy(self) -> Policy:
@@ -165,6 +153,7 @@ class Reinforce(Searcher):
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
+        conform(state, {"logits": [[float]], "adam": dict, "baseline": (float, AMOUNT)}, "searcher")
         rows = state["logits"]
         if [len(row) for row in rows] != self.decisions.sizes.tolist():
             raise ValueError(f"state of {len(rows)} decisions does not fit a space of {len(self.decisions)}")

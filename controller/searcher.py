@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from controller.adam import Schedule
 from controller.arrays import Choices, Flags, Floats, generator
 from controller.policy import Policy
 from controller.repair import describe, try_repair
 from controller.window import Window
 from searchspace.decisions import Decisions
+from searchspace.stored import COUNT, Maybe, Whole, conform
 
 Known: TypeAlias = Callable[[Choices], Floats]
 """Part of rewards that follows from the choices alone, [N, D] -> [N]."""
@@ -44,6 +44,8 @@ class Searcher(ABC):
     name: ClassVar[str]
     learns_policy: ClassVar[bool] = False
     """Whether `policy` is learned, so that it may come to prefer one architecture too early (`controller.watch`)."""
+    takes: ClassVar[tuple[str, ...]] = ()
+    """What it is made with beside the arguments of all searchers, of what `controller.searchers.create` has to give."""
 
     def __init__(
         self,
@@ -58,26 +60,6 @@ class Searcher(ABC):
         self.start = Policy.of(decisions, decisions.uniform() if start is None else start)
         self.step = 0
         self._pending: int | None = None
-
-    @classmethod
-    def create(
-        cls,
-        decisions: Decisions,
-        *,
-        seed: int,
-        schedule: Schedule,
-        start: Sequence[Floats] | None = None,
-        window: Window | None = None,
-        known: Known | None = None,
-    ) -> Self:
-        """One for a search, of all that a search can say of itself; what a searcher does not need it leaves out.
-
-        Args:
-            decisions, seed, start, window: see `Searcher`.
-            schedule: rate of learning over the search.
-            known: the part of the told rewards that follows from the choices alone; None where there is none.
-        """
-        return cls(decisions, seed=seed, start=start, window=window)
 
     def ask(self, count: int) -> Choices:
         """The architectures of the next step, canonical int8 [count, D].
@@ -141,12 +123,14 @@ class Searcher(ABC):
         """Continue from `state()`.
 
         Raises:
-            ValueError: the state of another searcher, seed or space.
+            ValueError: the state of another searcher, seed or space, or a damaged one.
+            KeyError: it is not whole.
         """
+        conform(state, {"step": COUNT, "pending": Maybe(Whole(1))}, "searcher")
         for key, own in (("searcher", self.name), ("seed", self.seed)):
             if state[key] != own:
                 raise ValueError(f"state of {key} {state[key]!r} cannot continue {key} {own!r}")
-        self.step, self._pending = int(state["step"]), state["pending"]
+        self.step, self._pending = state["step"], state["pending"]
         self._restore(state)
 
     @property

@@ -41,8 +41,8 @@ def create(
     Raises:
         ValueError: an unknown name.
     """
-    check(name)
-    return SEARCHERS[name].create(decisions, seed=seed, schedule=schedule, start=start, window=window, known=known)
+    kind, special = SEARCHERS[check(name)], {"schedule": schedule, "known": known}
+    return kind(decisions, seed=seed, start=start, window=window, **{key: special[key] for key in kind.takes})
 
 
 def check(name: str) -> str:

@@ -11,7 +11,22 @@ from typing import Any
 
 from controller.benchmark import Choice, Outcome, Setting
 from controller.table import Table
-from training.ledger import Ledger, read_records
+from searchspace.stored import AMOUNT, COUNT, read_records
+from training.ledger import Ledger
+
+_CHOICE = {"architecture": str, "cost": AMOUNT, "regret": float}
+RESULT = {
+    "table": str,
+    "setting": dict,
+    "outcome": {
+        "favourite": _CHOICE,
+        "seen": _CHOICE,
+        "modelled": _CHOICE,
+        "reward_regret": float,
+        "images": COUNT,
+    },
+}
+"""A line of results.jsonl."""
 
 
 class Results:
@@ -25,7 +40,7 @@ class Results:
         self.table = table
         self._ledger = Ledger(path)
         self._known: dict[str, Outcome] = {}
-        for record in read_records(path):
+        for record in read_records(path, RESULT):
             if record["table"] == table.digest:
                 self._known[json.dumps(record["setting"])] = _outcome(record["outcome"])
 
@@ -58,8 +73,11 @@ def _key(setting: Setting) -> str:
 
 
 def _outcome(data: dict[str, Any]) -> Outcome:
-    choices = {name: Choice(**data[name]) for name in ("favourite", "seen", "modelled")}
-    return Outcome(**{**data, **choices})
+    choices = {
+        name: Choice(*(data[name][key] for key in ("architecture", "cost", "regret")))
+        for name in ("favourite", "seen", "modelled")
+    }
+    return Outcome(reward_regret=data["reward_regret"], images=data["images"], **choices)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from experiments import tables
@@ -16,7 +17,7 @@ EXAMPLE = """  nas data check my-videos
   nas data check k600/train.csv --videos k600/clips"""
 
 SHOWN = 20
-"""Missing clips that are listed; --json lists all."""
+"""Files of one kind that are listed; --json lists all."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
                 "parts": dict(source.parts),
                 "skipped": [{"file": name, "reason": reason} for name, reason in source.skipped],
                 "damaged": list(source.damaged),
+                "repaired": [{"file": name, "repairs": words} for name, words in source.repaired],
+                "copies": [list(group) for group in source.copies],
                 "missing": list(source.missing),
                 "notes": list(source.notes),
             }
@@ -78,13 +81,27 @@ def run(args: argparse.Namespace) -> int:
     tables.show(tables.grid(("class", *source.parts), rows, numbers), f"{args.folder}: videos of each part of a search")
     for note in source.notes:
         print(f"note: {note}")
-    for name in source.missing[:SHOWN]:
-        print(f"missing: {name}")
-    if len(source.missing) > SHOWN:
-        print(f"missing: and {len(source.missing) - SHOWN:,} more (--json lists them)")
+    _some("missing", source.missing)
     for name, reason in source.skipped:
         print(f"does not decode, would be skipped: {name} ({reason})")
     for name in source.damaged:
         print(f"damaged, would be used as far as it decodes: {name}")
+    kinds: dict[str, list[str]] = {}
+    for name, words in source.repaired:
+        kinds.setdefault(words, []).append(name)
+    for words, names in kinds.items():
+        _some(f"time stamps repaired, {words}", names)
+    _some("the same clip", [" = ".join(group) for group in source.copies])
     print(f"next: {command('search', data=args.folder, videos=args.videos, group=args.group)}")
     return 0
+
+
+def _some(what: str, names: Sequence[str]) -> None:
+    if len(names) == 1:
+        print(f"{what}: {names[0]}")
+    elif names:
+        print(f"{what}: {len(names):,}")
+    for name in names[:SHOWN] if len(names) > 1 else ():
+        print(f"  {name}")
+    if len(names) > SHOWN:
+        print(f"  and {len(names) - SHOWN:,} more (--json lists them)")

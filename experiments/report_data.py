@@ -18,6 +18,7 @@ from searchspace.published_accuracy import KINETICS_600, published_accuracy
 from searchspace.trained import Record, find_trained, load_trained_architecture
 from training.data import PLACE
 from training.evaluation_folders import RECORD, evaluations
+from training.formats import EVALUATION
 from training.run import read_json
 from training.selection import FILES, JUDGED
 
@@ -190,11 +191,11 @@ def read_entry(word: str, runs: Path) -> Entry:
 def _evaluation(home: Path, folder: Path) -> dict[str, Any] | None:
     """The newest single-clip result of that very network; wherever the run lay when it was judged."""
     for evaluation in reversed(evaluations(home)):
-        content = read_json(evaluation / RECORD)
-        if Path(str(content.get("checkpoint"))).parts[-2:] != folder.resolve().parts[-2:]:
+        content = read_json(evaluation / RECORD, EVALUATION)
+        if Path(content["checkpoint"]).parts[-2:] != folder.resolve().parts[-2:]:
             continue
-        for result in content.get("protocols", ()):
-            if result.get("protocol") == "clip":
+        for result in content["protocols"]:
+            if result["protocol"] == "clip":
                 return {**result, "data": content.get("data")}
     return None
 

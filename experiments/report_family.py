@@ -6,11 +6,12 @@ from pathlib import Path
 
 from experiments.report_data import Comparison, Entry, Group, compare, read_entry
 from experiments.retrain_family import find
-from scaling.members import name_of
+from scaling import family
 from scaling.retraining import PREFIX, FamilyTraining, Trained, final_loss, find_group, load_trained
 from scaling.steps import Measured, steps
 from searchspace.commands import command, go_on
-from training.run import read_json
+from training.formats import COMMAND
+from training.run import CONFIG, read_json
 
 
 def find_trained_family(word: str, runs: Path) -> FamilyTraining | None:
@@ -24,7 +25,7 @@ def find_trained_family(word: str, runs: Path) -> FamilyTraining | None:
         ValueError: a family without trainings.
     """
     path = Path(word)
-    if (path / "config.json").is_file() and read_json(path / "config.json").get("command") == PREFIX:
+    if (path / CONFIG).is_file() and read_json(path / CONFIG, COMMAND).get("command") == PREFIX:
         return load_trained(path)
     folder = find(word, runs)
     if folder is None:
@@ -65,7 +66,7 @@ def front(found: FamilyTraining) -> Comparison:
             accuracies = tuple(entry.accuracy for entry in group.entries)
             tested = min(entry.videos or 0 for entry in group.entries)
             measured.append(Measured(member, accuracies, losses, tested, group.entries[0].architecture.classes))
-    every = [name_of(record["exponent"]) for record in read_json(found.folder.parent / "coefficients.json")["members"]]
+    every = [member.name for member in family.load(found.folder.parent).members]
     absent = [name for name in every if name not in {row.member for row in found.rows}]
     if absent:
         notes.append(f"Not trained: {', '.join(absent)}.")

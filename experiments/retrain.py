@@ -7,7 +7,6 @@ curves (curves.png, curves.html), and everything needed to go on after an interr
 from __future__ import annotations
 
 import argparse
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +28,13 @@ from experiments.machine import best_device, machine_defaults
 from experiments.targets import STREAM_HELP, resolve_architecture
 from searchspace import Clip
 from searchspace.commands import go_on
+from searchspace.stored import read_counts
 from training.data import survey
 from training.evaluation_folders import of_retraining, protocols_of
 from training.footprint import KEPT
+from training.formats import RETRAIN_SUMMARY
 from training.retrain_config import comparable, resolve, restored
-from training.run import check_new, read_json, resume
+from training.run import SUMMARY, check_new, read_json, resume
 
 EXAMPLE = """  nas retrain runs/search-1
   nas retrain a0 --stream --clip 8x64x64 --set optimizer.lr=0.02
@@ -156,14 +157,13 @@ def draw(folder: Path) -> dict[str, Any]:
     from experiments.plots import confusion, curves
     from training.retrain import CONFUSION
 
-    summary = read_json(folder / "summary.json")
+    summary = read_json(folder / SUMMARY, RETRAIN_SUMMARY)
     if not all((folder / name).exists() for name in (curves.PNG, curves.HTML)):
         curves.draw(folder)
     if not (folder / PICTURE).exists():
-        with open(folder / CONFUSION, encoding="utf-8", newline="") as file:
-            classes, *counts = csv.reader(file)
+        classes, counts = read_counts(folder / CONFUSION)
         title = f"{folder.name}: {summary['accuracy']:.1%} of {summary['clips']:,} test clips"
-        confusion.draw([[int(cell) for cell in row] for row in counts], classes, folder / PICTURE, title)
+        confusion.draw(counts, classes, folder / PICTURE, title)
     evaluation_pictures.draw_missing(folder)
     return summary
 

@@ -42,12 +42,13 @@ def find(word: str, runs: Path) -> Path | None:
         ValueError: a family that is not finished.
     """
     from scaling.family import COEFFICIENTS
-    from training.run import read_json
+    from training.formats import COMMAND
+    from training.run import CONFIG, read_json
 
     for folder in (Path(word), runs / word):
         if (folder / COEFFICIENTS).is_file():
             return folder
-        if (folder / "config.json").is_file() and read_json(folder / "config.json").get("command") == "scale":
+        if (folder / CONFIG).is_file() and read_json(folder / CONFIG, COMMAND).get("command") == "scale":
             raise ValueError(f"{folder} is not finished; go on with: {go_on('scale', folder)}")
     return None
 

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import functools
-import math
 from pathlib import Path
 from typing import Any
 
 import searchspace
 from searchspace import Architecture, Budget, Clip, Space
 from searchspace.commands import go_on
-from training.ledger import complete_lines, read_records
-from training.run import SPACE, SUMMARY, read_json
+from searchspace.stored import COUNT, naming, read_records, read_table
+from training.formats import COMMAND, LOOK, MOMENT, POINT, SEARCH_CONFIG, SEARCH_SUMMARY, policy_of
+from training.run import CONFIG, SPACE, SUMMARY, read_json
 
-CONFIG = "config.json"
+POLICY = "policy.jsonl"
 
 
 def command_of(folder: Path) -> str:
     """The command that made the run in a folder; raises `ValueError` where its config.json is damaged."""
-    return str(read_json(folder / CONFIG).get("command"))
+    return str(read_json(folder / CONFIG, COMMAND).get("command"))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ class PolicyMoment:
         step: optimiser steps done.
         entropy: nats.
         expected_macs: per clip, of a sample.
-        probabilities: one vector a decision, by path.
+        probabilities: one vector a decision of the run's space, by path.
     """
 
     step: int
@@ -106,14 +105,14 @@ class Run:
         """Opens the run in a folder; raises `ValueError` where there is none, or one of another command."""
         if not (folder / CONFIG).is_file():
             raise ValueError(f"{folder} is not a run (it has no {CONFIG}); give a folder that nas search made")
-        config, command = read_json(folder / CONFIG), command_of(folder)
+        command = command_of(folder)
         if command == "scale":
             raise ValueError(f"{folder} is a family; name one of its members, such as {folder / 'A2.json'}")
         if command == "retrained":
             raise ValueError(f"{folder} holds the trainings of a family; name one of the runs in it")
         if command != "search":
             raise ValueError(f"{folder} is not a run of nas search but of {command!r}; give a folder that it made")
-        return cls(folder, config)
+        return cls(folder, read_json(folder / CONFIG, SEARCH_CONFIG))
 
     @property
     def name(self) -> str:
@@ -128,19 +127,21 @@ class Run:
     @property
     def clip(self) -> Clip:
         """The clip at which its costs are counted."""
-        return Clip.parse(self.config["clip"])
+        with naming(self.folder / CONFIG):
+            return Clip.parse(self.config["clip"])
 
     @property
     def budget(self) -> Budget:
         """Its target."""
-        return Budget.parse(self.config["budgets"][0]).of_form(self.space.form)
+        with naming(self.folder / CONFIG):
+            return Budget.parse(self.config["budgets"][0]).of_form(self.space.form)
 
     @functools.cached_property
     def summary(self) -> dict[str, Any]:
         """The content of summary.json; raises `ValueError` while the run is not finished."""
         if not self.finished:
             raise ValueError(f"{self.folder} is not finished; go on with: {go_on('search', self.folder)}")
-        return read_json(self.folder / SUMMARY)
+        return read_json(self.folder / SUMMARY, SEARCH_SUMMARY)
 
     @functools.cached_property
     def space(self) -> Space:
@@ -162,35 +163,19 @@ class Run:
         """Every look of the ledger."""
         return [
             Look(
-                step=int(record["step"]),
-                choices=str(record["architecture"]),
-                macs=int(record["macs"]),
+                step=record["step"],
+                choices=record["architecture"],
+                macs=record["macs"],
                 quality=float(record["quality"]),
-                learned=bool(record["learned"]),
+                learned=record["learned"],
             )
-            for record in read_records(self.folder / "ledger.jsonl")
+            for record in read_records(self.folder / "ledger.jsonl", LOOK)
         ]
 
     @functools.cached_property
     def front(self) -> list[FrontPoint]:
         """The architectures scored for the front, cheapest first; empty before the end."""
-        rows = csv.DictReader(complete_lines(self.folder / "pareto.csv"))
-        points = [
-            FrontPoint(
-                macs=int(row["macs"]),
-                params=int(row["params"]),
-                accuracy=float(row["accuracy"]),
-                low=float(row["low"]),
-                high=float(row["high"]),
-                loss=float(row["loss"]),
-                clips=int(row["clips"]),
-                on_front=row["on_front"] == "1",
-                winner=row["winner"] == "1",
-                choices=row["choices"],
-                path=row["path"],
-            )
-            for row in rows
-        ]
+        points = [FrontPoint(**row) for row in read_table(self.folder / "pareto.csv", POINT)]
         return sorted(points, key=lambda point: point.macs)
 
     @functools.cached_property
@@ -198,18 +183,19 @@ class Run:
         """How the policy moved, oldest first."""
         return [
             PolicyMoment(
-                step=int(record["step"]),
+                step=record["step"],
                 entropy=float(record["entropy"]),
                 expected_macs=float(record["expected_macs"]),
-                probabilities=record["probabilities"],
+                probabilities=policy_of(record, self.space.decisions, str(self.folder / POLICY)),
             )
-            for record in read_records(self.folder / "policy.jsonl")
+            for record in read_records(self.folder / POLICY, MOMENT)
         ]
 
-    def metrics(self) -> list[dict[str, float]]:
-        """The rows of metrics.csv; a value that was not measured at a step is NaN."""
-        rows = csv.DictReader(complete_lines(self.folder / "metrics.csv"))
-        return [{key: float(value) if value else math.nan for key, value in row.items()} for row in rows]
+    @property
+    def steps(self) -> int:
+        """Optimiser steps done, by metrics.csv."""
+        rows = read_table(self.folder / "metrics.csv", {"step": COUNT})
+        return int(rows[-1]["step"]) if rows else 0
 
     def describe(self, choices: str) -> Architecture | None:
         """The architecture of a row of choices; None where the space can no longer be loaded or does not fit."""

@@ -142,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
             given["base"] = _default_base(args.runs, say)
         config = ScaleConfig.resolve(**given)
     else:
-        config = ScaleConfig.stored(found.config)
+        config = found.settings(ScaleConfig.stored)
         given = config.to_dict()
         if found.finished:
             say(f"{found.path} is finished")

@@ -123,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
         given = machine_defaults(given)
         config = SearchConfig.resolve(**given)
     else:  # the run's own settings, the machine's included
-        config = SearchConfig.stored(found.config)
+        config = found.settings(SearchConfig.stored)
     if found is not None and found.finished:
         say(f"{found.path} is finished")
         return _finish(args, found.path, say)

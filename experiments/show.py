@@ -100,13 +100,11 @@ def _draw(architectures: list[Buildable], file: Path | Literal[True], clip: Clip
 def run_facts(found: Run) -> list[tuple[str, Any]]:
     """What there is to know about a run, finished or not, in short lines."""
     config = found.config
-    metrics = found.metrics()
-    done = int(metrics[-1]["step"]) if metrics else 0
     facts: list[tuple[str, Any]] = [
         ("folder", found.folder),
         ("budget", f"{', '.join(config['budgets'])} at clip {config['clip']}"),
         ("search", f"{config['searcher']}, space {config['space']}, data {config['data'] or 'built-in motion'}"),
-        ("training", f"{done:,} of {config['steps']:,} steps at {found.clip.at(config['search_resolution'])}"),
+        ("training", f"{found.steps:,} of {config['steps']:,} steps at {found.clip.at(config['search_resolution'])}"),
     ]
     if not found.finished:
         return [*facts, ("state", "not finished")]

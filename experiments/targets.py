@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from experiments.run_files import CONFIG, Run, command_of
+from experiments.run_files import Run, command_of
 from searchspace import Buildable, find, is_published, published_ensembles, published_names
 from searchspace.schema import nearest
 from searchspace.trained import find_trained
-from training.run import read_json
+from training.run import CONFIG, read_json
 
 STREAM_HELP = "in its causal form, which runs frame by frame; published names as released"
 

@@ -12,7 +12,7 @@ import torch
 import searchspace
 from networks.ensemble import Network, TemporalEnsemble
 from networks.movinet import MoViNet
-from networks.weights import load_weights
+from networks.weights import check_size, load_weights
 from searchspace import Architecture, Buildable, Ensemble, published_ensembles, published_names
 
 
@@ -88,12 +88,15 @@ def create(
         if classes < 1:
             raise ValueError(f"{classes} classes: must be at least 1")
         found = _each(found, lambda one: dataclasses.replace(one, classes=classes))
+    files = [weights] if isinstance(weights, str | os.PathLike) else list(weights or ())
+    if files:
+        check_size(found, files)
     network = _build(found, generator, features_only)
     any_gate = gate is not None
     if isinstance(weights, str | os.PathLike):
         load_weights(network, weights, any_gate=any_gate)
     elif weights is not None:
-        _load_members(network, weights, any_gate)
+        _load_members(network, files, any_gate)
     return network
 
 

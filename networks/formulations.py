@@ -95,8 +95,8 @@ def pointwise(x_NCTHW: Tensor, weight_OI: Tensor, gate: Tensor | None = None) ->
     """
     fast = is_fast(x_NCTHW)
     if gate is not None:
-        shape = _shape(x_NCTHW, weight_OI, gate.numel() // gate.shape[-1])
-        if fast and is_first("gated pointwise", shape, "weights", "map"):
+        gates = gate.numel() // gate.shape[-1]
+        if fast and is_first("gated pointwise", _shape(x_NCTHW, weight_OI, gates), "weights", "map"):
             return joined.gated_pointwise(autocast(x_NCTHW), gate, weight_OI)
         x_NCTHW = gated(x_NCTHW, gate)
     if not fast:

@@ -16,7 +16,7 @@ from networks.create import create, find
 from networks.keys import convolution_shape, port_keys, tensorflow_key, tensorflow_keys
 from networks.movinet import MoViNet
 from networks.weight_files import OURS, PORT, TENSORFLOW, WeightFile, open_weights
-from networks.weights import differences, stated_architecture
+from networks.weights import check_size, differences, stated_architecture
 from searchspace import Architecture, Buildable, Ensemble, published, published_names
 
 _LISTED, _SHAPES = 12, 4  # how many names, and pairs of shapes, an error spells out
@@ -50,14 +50,14 @@ class _Fit:
         tensors: those that fit, by our names, in our layout.
         missing: keys that the file should have.
         extra: names of the file that belong to no layer.
-        misshapen: name in the file, shape there, expected shape.
+        misshapen: name in the file, shape and type there, expected shape.
         classes: outputs of the file's classifier, where they are the only thing wrong with it.
     """
 
     tensors: Mapping[str, Tensor]
     missing: Sequence[str]
     extra: Sequence[str]
-    misshapen: Sequence[tuple[str, list[int], list[int]]]
+    misshapen: Sequence[tuple[str, str, list[int]]]
     classes: int | None
 
     @property
@@ -96,6 +96,8 @@ def import_weights(
     assumed = stated is None and gate is None
     if stated is not None and gate is None:
         gate = stated.form.gate
+    if wanted is stated:
+        check_size(wanted, [file.path], least=1)
     network = create(wanted, classes=classes, gate=gate, generator=torch.Generator().manual_seed(0))
     if stated is not None:
         found = differences(stated.form, network.architecture.form)
@@ -157,12 +159,14 @@ def _fit(file: WeightFile, architecture: Architecture, own: Mapping[str, Tensor]
         if file.names != OURS:
             shape = convolution_shape(ours, target.shape, tensor.dim() if file.names == TENSORFLOW else rank)
         if list(moved.shape) == list(shape) and tensor.is_floating_point():
-            tensors[ours] = moved.reshape(target.shape)
+            tensors[ours] = moved.reshape(target.shape).float()
         elif ours in CLASSIFIER and list(moved.shape[1:]) == list(shape[1:]) and tensor.is_floating_point():
             classes = len(moved)
         else:
             order = _axes(name, len(shape), file.names)
-            misshapen.append((name, list(tensor.shape), [shape[order.index(axis)] for axis in range(len(shape))]))
+            expected_shape = [shape[order.index(axis)] for axis in range(len(shape))]
+            given = f"{list(tensor.shape)}" + ("" if tensor.is_floating_point() else f" of {tensor.dtype}")
+            misshapen.append((name, given.replace("torch.", ""), expected_shape))
     if classes is not None:
         tensors |= {name: own[name] for name in CLASSIFIER}
     return _Fit(tensors, [key for key in expected if key not in placed], extra, misshapen, classes)

@@ -27,6 +27,8 @@ _MAGIC = 0xDB4775248B80FB57  # of the table; its last eight bytes
 _FOOTER = 48
 _DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 6: "i1", 9: "<i8", 10: "?", 14: "<u2", 19: "<f2"}
 _BFLOAT16 = 14
+_MOST_STEPS = 1_000_000  # from object to object; a network of the published ones takes some thousands
+_MOST_GROWTH = 32  # of an index when it is read: keys leave out what they share with the one before
 _MAX_INDEX = 256 << 20  # bytes; that of a network with a thousand variables has a hundred thousand
 
 
@@ -93,7 +95,19 @@ class Bundle:
             ValueError: a file is missing or damaged.
         """
         names = self._names()
+        self._check_sizes(list(names))
         return [Variable(key, name, self._numbers(key)) for key, name in names.items()]
+
+    def _check_sizes(self, keys: list[str]) -> None:
+        """Variables that share their bytes could take any memory; TensorFlow writes none."""
+        for shard in {self._entries[key].shard for key in keys}:
+            entries = [self._entries[key] for key in keys if self._entries[key].shard == shard]
+            path, total = self._shard(entries[0]), sum(entry.size for entry in entries)
+            if path.is_file() and total > path.stat().st_size:
+                raise ValueError(
+                    f"{path} has {path.stat().st_size:,} bytes, {self._path.name} claims {total:,} of them; copy the "
+                    "checkpoint again"
+                )
 
     def _names(self) -> dict[str, str]:
         """Name of the variable behind each key; a checkpoint without a graph of objects is keyed by name."""
@@ -101,7 +115,7 @@ class Bundle:
             return {key: key for key, entry in self._entries.items() if entry.dtype in _DTYPES}
         try:
             graph = _ObjectGraph(self._text(GRAPH))
-        except (IndexError, KeyError, TypeError, UnicodeDecodeError) as error:
+        except (IndexError, KeyError, TypeError, AttributeError, OverflowError, UnicodeDecodeError) as error:
             raise ValueError(f"{self.prefix}: a damaged graph of objects ({type(error).__name__})") from None
         return {
             key: name
@@ -170,6 +184,11 @@ class _ObjectGraph:
                     self._variables[number] = key, name.removesuffix(":0")
         if any(child >= len(self._children) for children in self._children for child in children):
             raise IndexError("an object that is not there")
+        self._parents: list[list[int]] = [[] for _ in self._children]
+        for parent, children in enumerate(self._children):
+            for child in children:
+                self._parents[child].append(parent)
+        self._seen = 0
 
     def names(self) -> dict[str, str]:
         """Name of each key. Names that several variables have are completed by the scope of those around them."""
@@ -186,7 +205,7 @@ class _ObjectGraph:
         """
         level, seen = {number}, {number}
         while level:
-            above = {parent for parent, children in enumerate(self._children) if level.intersection(children)} - seen
+            above = {parent for number in level for parent in self._parents[number]} - seen
             below = [self._below(parent, counts) for parent in above]
             found = max((commonpath(map(dirname, names)) for names in below if names), key=len, default="")
             if found:
@@ -199,6 +218,9 @@ class _ObjectGraph:
         names, seen, open_ = [], {number}, [number]
         while open_:
             here = open_.pop()
+            self._seen += 1
+            if self._seen > _MOST_STEPS:
+                raise KeyError("names that are not told apart")
             if here in self._variables and counts[self._variables[here][1]] == 1:
                 names.append(self._variables[here][1])
             fresh = set(self._children[here]) - seen
@@ -223,8 +245,13 @@ def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     footer, position = data[-_FOOTER:], 0
     for _ in range(2):  # the handle of the (empty) meta index
         _, position = _varint(footer, position)
+    total = 0
     for _, handle in _block(data, footer[position:]):
-        yield from _block(data, handle)
+        for key, value in _block(data, handle):
+            total += len(key) + len(value)
+            if total > _MOST_GROWTH * len(data):
+                raise ValueError("its blocks are read again and again; copy the checkpoint again")
+            yield key, value
 
 
 def _block(data: bytes, handle: bytes) -> Iterator[tuple[bytes, bytes]]:

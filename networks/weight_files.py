@@ -14,28 +14,25 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from networks.tensor_bundle import INDEX, Bundle
+from networks.torch_file import Damaged, Named, NoTorchFile, Stored, TorchFile, may_be_torch
 from searchspace.schema import show
 from searchspace.weights_header import is_safetensors
 
 OURS, PORT, TENSORFLOW = "movinas", "MoViNet-pytorch", "the TensorFlow reference"
-_TORCH_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 _NESTED = ("state_dict", "model_state_dict", "model")  # under which training loops save a state_dict
 _REFUSED = {
     b"\x89HDF": "a Keras file in HDF5; save a TensorFlow checkpoint or a SavedModel instead",
     b"\x1f\x8b": "a gzip archive; unpack it and give the folder or the file inside",
     b"<": "a web page, not weights; download the file again",
     b"version https://git-lfs": "a pointer of Git LFS; fetch the file itself with: git lfs pull",
-    b"PK": "a zip archive of something else than torch weights; unpack it and give the file inside",
     b"\x80": "a pickle of something else than torch weights; save model.state_dict() with torch.save",
     b"{": "JSON text; give the file of the weights beside it",
 }
@@ -51,7 +48,7 @@ class WeightFile:
         path: the file or folder.
         names: whose names they are: OURS, PORT or TENSORFLOW.
         container: what the file is, for people.
-        tensors: floating-point ones as float32.
+        tensors: in the types that they have there; several may be views of the same numbers.
         ignored: names of what belongs to no network: counters, optimisers.
     """
 
@@ -83,9 +80,8 @@ def open_weights(path: str | os.PathLike[str]) -> WeightFile:
         return _named(file, "a safetensors file", _read(file, "safetensors", safetensors.torch.load_file))
     with open(file, "rb") as stream:
         begins = stream.read(512)
-    if begins.startswith(_TORCH_MAGIC) or (begins.startswith(b"PK") and _is_torch_zip(file)):
-        loaded = _read(file, "torch", lambda name: torch.load(name, map_location="cpu", weights_only=True))
-        return _named(file, "a torch file", _state_dict(loaded, file))
+    if may_be_torch(begins):
+        return _named(file, "a torch file", _read(file, "torch", _state_dict))
     raise ValueError(f"{file} is {_what(begins)}")
 
 
@@ -103,60 +99,59 @@ def _what(begins: bytes) -> str:
     return f"of an unknown kind, beginning with {show(begins[:8])}; {known}"
 
 
-def _is_torch_zip(file: Path) -> bool:
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return any(name.endswith("data.pkl") for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        raise ValueError(f"{file}: a damaged zip archive; download the file again") from None
+class _NoWeights(ValueError):
+    """A whole file of something else."""
 
 
-def _read(file: Path, kind: str, load: Any) -> Any:
+def _read(file: Path, kind: str, load: Callable[[Path], Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
     try:
         return load(file)
-    except MemoryError:
+    except (MemoryError, _NoWeights):
         raise
+    except NoTorchFile as error:
+        raise ValueError(f"{file} is {error}") from None
     except Exception as error:  # a damaged file may fail in any way; what matters is which one and why
-        text = str(error)
-        if "weights_only" in text or "Weights only" in text:
-            raise ValueError(
-                f"{file} holds Python objects, which are not loaded since that could run code from the file; where it "
-                "comes from, save model.state_dict() with torch.save"
-            ) from None
-        raise ValueError(
-            f"{file}: a damaged {kind} file ({type(error).__name__}: {text.splitlines()[0][:80] if text else ''}); "
-            "download it again"
-        ) from None
+        text = next(iter(str(error).splitlines()), "")[:200]
+        text = text if isinstance(error, Damaged) else f"{type(error).__name__}: {text}"
+        raise ValueError(f"{file}: a damaged {kind} file ({text}); download it again") from None
 
 
-def _state_dict(loaded: object, file: Path) -> dict[str, Tensor]:
+def _state_dict(file: Path) -> dict[str, Tensor]:
     """The tensors by name of what `torch.save` wrote, also from within a training loop's checkpoint."""
-    remedy = "save model.state_dict() with torch.save"
+    opened, remedy = TorchFile(file), "save model.state_dict() with torch.save"
+    loaded = opened.content
     for key in _NESTED:
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
             loaded = loaded[key]
             break
-    if not isinstance(loaded, Mapping) or not loaded:
-        raise ValueError(f"{file} holds a {type(loaded).__name__}, no state_dict; {remedy}")
+    if isinstance(loaded, Named) or (isinstance(loaded, dict) and any(isinstance(v, Named) for v in loaded.values())):
+        raise _NoWeights(
+            f"{file} holds Python objects, which are not loaded since that could run code from the file; where it "
+            f"comes from, {remedy}"
+        )
+    if not isinstance(loaded, dict) or not loaded:
+        raise _NoWeights(f"{file} holds a {_kind(loaded)}, no state_dict; {remedy}")
     for name, value in loaded.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise ValueError(f"{file}: {show(name)} is a {type(value).__name__}, no tensor; {remedy}")
-        if value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
-            raise ValueError(f"{file}: {show(name)} is a sparse, quantised or empty tensor; save it in float32")
-    return {str(name).removeprefix("module."): value for name, value in loaded.items()}
+        if not isinstance(name, str) or not isinstance(value, Stored):
+            raise _NoWeights(f"{file}: {show(name)} is a {_kind(value)}, no tensor; {remedy}")
+        if value.storage is None:
+            raise _NoWeights(
+                f"{file}: {show(name)} is a sparse, quantised or empty tensor, or of a type that is not read; save it "
+                "in float32"
+            )
+    return {str(name).removeprefix("module."): opened.tensor(value) for name, value in loaded.items()}
+
+
+def _kind(value: object) -> str:
+    return "Tensor" if isinstance(value, Stored) else type(value).__name__
 
 
 def _named(file: Path, container: str, tensors: Mapping[str, Tensor]) -> WeightFile:
     """Tells whose names they are; the port's counters of batches are no weights."""
     ignored = tuple(name for name in tensors if name.endswith("num_batches_tracked"))
-    kept = {name: _float32(tensor) for name, tensor in tensors.items() if name not in ignored}
+    kept = {name: tensor for name, tensor in tensors.items() if name not in ignored}
     port = any(re.match(r"conv1\.|conv7\.|blocks\.b\d", name) for name in kept)
     return WeightFile(file, PORT if port else OURS, container, kept, ignored)
-
-
-def _float32(tensor: Tensor) -> Tensor:
-    tensor = tensor.detach()
-    return tensor.float().contiguous() if tensor.is_floating_point() else tensor
 
 
 def _tensorflow_prefix(path: Path) -> Path | None:

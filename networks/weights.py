@@ -5,16 +5,22 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import safetensors
 import safetensors.torch
+from torch import Tensor
 
 from networks.ensemble import Network
-from searchspace import Buildable, Ensemble, Form, read_architecture
+from searchspace import Buildable, Ensemble, Form, cost, read_architecture
 from searchspace.commands import command
-from searchspace.schema import write_atomically
+from searchspace.cost import FLOAT_BYTES
+from searchspace.schema import show, write_atomically
 from searchspace.weights_header import KEY, architecture_text, with_metadata
+
+LARGE = 40_000_000
+"""Parameters; the published networks have up to 31 million."""
 
 
 def save_weights(network: Network, path: str | os.PathLike[str]) -> None:
@@ -47,22 +53,60 @@ def load_weights(network: Network, path: str | os.PathLike[str], *, any_gate: bo
         raise ValueError(
             f"{file}: not a readable safetensors file ({error}); other files become one with: {command('import', file)}"
         ) from None
-    own = network.state_dict()
-    for name in [*own, *tensors]:
-        problem = None
-        if name not in tensors:
-            problem = "is missing"
-        elif name not in own:
-            problem = "belongs to no layer of this network"
-        elif own[name].shape != tensors[name].shape:
-            problem = f"has shape {list(tensors[name].shape)}, this network wants {list(own[name].shape)}"
-        if problem:
-            raise ValueError(f"{file}: tensor {name!r} {problem}; give the arch.json and classes of these weights")
-        if not tensors[name].isfinite().all():
-            raise ValueError(
-                f"{file}: tensor {name!r} has values that are not finite; take another checkpoint, or restore this one"
-            )
+    problem = misfit(network.state_dict(), tensors)
+    if problem is not None:
+        raise ValueError(f"{file}: {problem}; give the arch.json and classes of these weights")
+    broken = next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), None)
+    if broken is not None:
+        raise ValueError(
+            f"{file}: tensor {show(broken)} has values that are not finite; take another checkpoint, or restore this "
+            "one"
+        )
     network.load_state_dict(tensors)
+
+
+def misfit(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str | None:
+    """How tensors do not fit a module, in words that follow the name of their file; None where all of them do.
+
+    Args:
+        own: the module's `state_dict()`.
+        given: what is to be copied into it; each must be there and have the same shape and type, with no other beside.
+    """
+    for name in [*own, *given]:
+        if name not in given:
+            return f"tensor {show(name)} is missing"
+        if name not in own:
+            return f"tensor {show(name)} belongs to no layer of this network"
+        ours, theirs = own[name], given[name]
+        if ours.shape != theirs.shape:
+            return f"tensor {show(name)} has shape {list(theirs.shape)}, this network wants {list(ours.shape)}"
+        if ours.dtype != theirs.dtype:
+            return f"tensor {show(name)} is of type {_type(theirs)}, this network wants {_type(ours)}"
+    return None
+
+
+def _type(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def check_size(architecture: Buildable, files: Sequence[str | os.PathLike[str]], least: int = FLOAT_BYTES) -> None:
+    """Refuses files that are too small for the weights of a network, before one of a size that matters is built.
+
+    Args:
+        architecture: of the network.
+        files: its weights; those that are not there are left to whoever reads them.
+        least: bytes of a value.
+
+    Raises:
+        ValueError: the network is larger than the published ones, and the files cannot hold it.
+    """
+    params = cost(architecture).params
+    sizes = [Path(file).stat().st_size for file in files if Path(file).is_file()]
+    if params > LARGE and len(sizes) == len(files) and sum(sizes) < least * params:
+        raise ValueError(
+            f"{', '.join(map(str, files))}: {sum(sizes):,} bytes cannot hold the {params:,} parameters of network "
+            f"{show(architecture.name)}; give the arch.json and classes of these weights, or restore the file"
+        )
 
 
 def stated_architecture(file: Path) -> Buildable | None:

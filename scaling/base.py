@@ -17,9 +17,10 @@ from scaling.mapping import bring_to
 from scaling.members import check_scaled_by
 from searchspace import Architecture, Budget, Choices, Clip, ClipLike, Probabilities, Space, cost, format_quantity
 from searchspace.commands import go_on
+from searchspace.stored import read_records
 from training.feasible import check_budgets
-from training.ledger import read_records
-from training.run import SUMMARY, read_json
+from training.formats import COMMAND, MOMENT, policy_of
+from training.run import CONFIG, SUMMARY, read_json
 from training.seeds import generator
 
 PROXY_MACS = 45e6
@@ -87,7 +88,7 @@ def newest_search(runs: Path) -> Path | None:
     found = [
         path.parent
         for path in runs.glob(f"*/{SUMMARY}")
-        if (path.parent / "config.json").is_file() and read_json(path.parent / "config.json").get("command") == "search"
+        if (path.parent / CONFIG).is_file() and read_json(path.parent / CONFIG, COMMAND).get("command") == "search"
     ]
     return max(found, key=lambda path: ((path / SUMMARY).stat().st_mtime_ns, path.name), default=None)
 
@@ -111,7 +112,7 @@ def find_base(word: str, runs: Path, budget: str, clip: ClipLike | None, classes
         space = searchspace.load(word).with_classes(classes)
         return _of_space(space if wanted is None else space.at(wanted), budget)
     for folder in (Path(word), runs / word):
-        if (folder / "config.json").is_file():
+        if (folder / CONFIG).is_file():
             return _of_run(folder, wanted)
     found = searchspace.find(word)
     if not isinstance(found, Architecture):
@@ -120,18 +121,19 @@ def find_base(word: str, runs: Path, budget: str, clip: ClipLike | None, classes
 
 
 def _of_run(folder: Path, clip: Clip | None) -> Base:
-    command = read_json(folder / "config.json").get("command")
+    command = read_json(folder / CONFIG, COMMAND).get("command")
     if command != "search":
         raise ValueError(f"{folder} is a run of nas {command}, and only searches have a winner; give one of those")
     if not (folder / SUMMARY).is_file():
         raise ValueError(f"{folder} is not finished; go on with: {go_on('search', folder)}")
     architecture = Architecture.load(folder / "best" / "arch.json")
     space = searchspace.load(folder / "space.yaml").with_classes(architecture.classes)
-    moments = read_records(folder / "policy.jsonl")
+    file = folder / "policy.jsonl"
+    moments = read_records(file, MOMENT)
     policy = None
     if moments:
-        table = moments[-1]["probabilities"]
-        policy = [np.array(table[path], dtype=np.float64) for path in space.decisions.paths]
+        vectors = policy_of(moments[-1], space.decisions, str(file)).values()
+        policy = [np.array(vector, dtype=np.float64) for vector in vectors]
     note = f"base: the winner of {folder}"
     return _point(space.at(clip or architecture.clip), architecture, note, policy)
 

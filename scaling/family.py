@@ -11,15 +11,69 @@ from typing import Any
 import searchspace
 from controller.neighbours import changes
 from scaling.base import Base
-from scaling.coefficients import Coefficients, published_scaling
+from scaling.coefficients import DIMENSIONS, Coefficients, published_scaling
 from scaling.mapping import map_choices
-from scaling.members import Member, bring
+from scaling.members import Member, bring, name_of
 from searchspace import Architecture, Clip, Space, cost, format_quantity
-from searchspace.schema import Fields, write_atomically
-from training.run import read_json
+from searchspace.schema import show, write_atomically
+from searchspace.stored import (
+    AMOUNT,
+    COUNT,
+    SHARE,
+    Each,
+    Maybe,
+    Number,
+    Some,
+    Whole,
+    Words,
+    conform,
+    naming,
+    read_json,
+)
 
 SCHEMA = "movinas/family/1"
-MOST_MACS = 2**62
+MAX_BYTES = 50_000_000
+"""Of a coefficients.json; one of ten thousand trials has ten million."""
+
+_FACTORS = dict.fromkeys((*DIMENSIONS, "macs"), AMOUNT)
+FAMILY: dict[str, Any] = {
+    "schema": str,
+    "coefficients": dict,
+    "space": str,
+    "base": {"clip": str},
+    "members": Some(
+        {
+            "name": str,
+            "exponent": Whole(-100, 100),
+            "target": Number(1, 2**62),
+            "architecture": str,
+            **dict.fromkeys(("macs", "params", "state_bytes", "changed"), COUNT),
+        }
+    ),
+    "published": {"steps": _FACTORS, "fit": _FACTORS},
+    "ratio": Number(1, 1e6),
+    "growth": AMOUNT,
+    "trials": [{"rungs": [{"accuracy": Maybe(SHARE)}]}],
+    "points": [
+        {
+            "kind": Words("trial", "member", "single"),
+            "number": COUNT,
+            "exponent": Whole(-100, 100),
+            "network": COUNT,
+            "clips": COUNT,
+            "seed": COUNT,
+            "cost": {"macs": COUNT, "params": COUNT, "state_bytes": COUNT},
+            "accuracy": SHARE,
+            "held_out": Whole(1),
+        }
+    ],
+    "verdict": Maybe({"text": str}),
+    "chosen?": COUNT,
+    "picture_clips?": COUNT,
+    "proxies?": Each({"least": AMOUNT, "most": AMOUNT, "share": AMOUNT}),
+}
+"""What is read from coefficients.json; what a search adds to it is there where it has a verdict."""
+
 COEFFICIENTS, SPACE, BASE = "coefficients.json", "space.yaml", "base.json"
 
 
@@ -131,22 +185,16 @@ def write(
 def load(folder: Path) -> Family:
     """Reads a family; raises `ValueError` where there is none, or it is damaged."""
     file = folder / COEFFICIENTS
-    fields = _read(file)
-    found = []
-    for i, record in enumerate(fields.items("members", 100)):
-        own = Fields(record, f"{file}: members[{i}]")
-        architecture = Architecture.load(folder / Path(own.text("architecture")).name)
-        found.append(
-            FamilyMember(
-                own.text("name"),
-                own.integer("exponent", -100, 100),
-                own.number("target", 0, MOST_MACS),
-                architecture,
-                *(own.integer(name, 0, MOST_MACS) for name in ("macs", "params", "state_bytes", "changed")),
-            )
-        )
-    Clip.parse(fields.fields("base").text("clip"))
-    return Family(folder, Coefficients.read(fields.raw("coefficients"), str(file)), tuple(found), read_json(file))
+    data, found = _read(file), []
+    for i, record in enumerate(data["members"]):
+        if record["name"] != name_of(record["exponent"]):
+            raise ValueError(f"{file}: members[{i}].name is {show(record['name'])}; allowed: the name of its exponent")
+        architecture = Architecture.load(folder / Path(record["architecture"]).name)
+        numbers = (record[name] for name in ("macs", "params", "state_bytes", "changed"))
+        found.append(FamilyMember(record["name"], record["exponent"], float(record["target"]), architecture, *numbers))
+    with naming(file):
+        Clip.parse(data["base"]["clip"])
+    return Family(folder, Coefficients.read(data["coefficients"], str(file)), tuple(found), data)
 
 
 def reuse(path: Path, space: Space) -> tuple[Coefficients, float]:
@@ -160,18 +208,20 @@ def reuse(path: Path, space: Space) -> tuple[Coefficients, float]:
         ValueError: no family there, or one of another space.
     """
     file = path / COEFFICIENTS if path.is_dir() else path
-    fields = _read(file)
+    data = _read(file)
     theirs = file.parent / SPACE
     if theirs.is_file() and searchspace.load(theirs).decisions != space.decisions:
         raise ValueError(
-            f"{file} was found for space {fields.text('space')!r} ({theirs}), whose choices differ from those of "
+            f"{file} was found for space {data['space']!r} ({theirs}), whose choices differ from those of "
             f"{space.name!r}: coefficients of another space mean nothing here; give that family's base, or search anew"
         )
-    return Coefficients.read(fields.raw("coefficients"), str(file)), fields.number("ratio", 1, 1e6)
+    return Coefficients.read(data["coefficients"], str(file)), float(data["ratio"])
 
 
-def _read(file: Path) -> Fields:
-    data = read_json(file)
+def _read(file: Path) -> dict[str, Any]:
+    data: dict[str, Any] = read_json(file, dict, MAX_BYTES)
     if data.get("schema") != SCHEMA:
         raise ValueError(f"{file} is not the coefficients.json of a family; give one that nas scale wrote")
-    return Fields(data, str(file))
+    searched = {key.removesuffix("?"): pattern for key, pattern in FAMILY.items()}
+    conform(data, FAMILY if data.get("verdict") is None else searched, str(file))
+    return data

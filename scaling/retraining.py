@@ -21,14 +21,16 @@ from searchspace import Clip, ClipLike, cost
 from searchspace.commands import go_on
 from searchspace.naming import located
 from searchspace.schema import Fields
+from searchspace.stored import SHARE, Maybe, Whole, naming, read_table
 from training import retrain_config
 from training import run as runs_module
 from training.data import keep_description, open_source, survey
+from training.formats import COMMAND, STEP
 from training.interrupt import Interrupt, Interrupted, exit_code
-from training.ledger import Ledger, complete_lines
+from training.ledger import Ledger
 from training.progress import Progress, Silent
 from training.retrain_config import MOTION_CLIP, Resolved, RetrainConfig, resolve
-from training.run import SUMMARY, read_json, settled
+from training.run import CONFIG, SUMMARY, read_json, settled
 from video.layout import find_videos
 
 PREFIX = "retrained"
@@ -149,7 +151,7 @@ class FamilyTraining:
         for name, rows in sorted(found.items()):
             accuracies = tuple(row.accuracy for row in rows if row.accuracy is not None)
             losses = tuple(loss for row in rows if (loss := final_loss(row.path)) is not None)
-            summary = read_json(rows[0].path / SUMMARY)
+            summary = read_json(rows[0].path / SUMMARY, {"clips": Whole(1), "classes": Whole(1)})
             measured.append(Measured(name, accuracies, losses, summary["clips"], summary["classes"]))
         return measured
 
@@ -176,7 +178,7 @@ def plan(
         if key in given:
             raise ValueError(f"{key!r} is not for families: {why}; train a member, such as {found.folder / 'A0.json'}")
     if "data" not in given:
-        home = read_json(found.folder / "config.json")
+        home = read_json(found.folder / CONFIG, {"data?": Maybe(str), "videos?": Maybe(str), "group?": Maybe(str)})
         given = {key: home.get(key) for key in ("data", "videos", "group")} | given
         remarks.append(f"data: {given['data'] or 'built-in motion'}, on which the family was made")
     base, motion = Clip.parse(found.data["base"]["clip"]), given["data"] is None
@@ -313,6 +315,8 @@ def retrain_family(
 def _run(
     group: runs_module.RunFolder, planned: Plan, workers: int, ray: str | None, progress: Progress
 ) -> FamilyTraining:
+    from training.judging import judge_retraining
+
     ledger = Ledger(group.path / LEDGER)
     ledger.rewind(ledger.lines, group.path / "discarded.txt")
     tasks = [_task(training, group.path) for training in planned.trainings]
@@ -323,6 +327,9 @@ def _run(
     if missing and planned.config["data"] is not None:
         _compare_data(planned.trainings[0].resolved, group, progress)
     errors = _train(missing, ledger, workers, ray, int(planned.config["threads"]), progress)
+    for task in tasks:
+        if _finished(group.path / task.name) is not None:  # one may have been stopped between its end and this
+            judge_retraining(group.path / task.name, progress)
     rows = tuple(_row(training, group.path, errors) for training in planned.trainings)
     result = FamilyTraining(group.path, rows)
     if not result.failed:
@@ -346,7 +353,7 @@ def _compare_data(resolved: Resolved, group: runs_module.RunFolder, progress: Pr
         folder=group.path,
         progress=progress,
     )
-    keep_description(group, source)
+    keep_description(group, source, progress)
 
 
 def find_group(folder: Path, name: str | None, given: Mapping[str, Any]) -> runs_module.RunFolder | None:
@@ -356,19 +363,17 @@ def find_group(folder: Path, name: str | None, given: Mapping[str, Any]) -> runs
 
 def load_trained(group: Path) -> FamilyTraining:
     """Reads what stands of a family's training, finished or not; raises `ValueError` where it is no such folder."""
-    config = read_json(group / "config.json")
+    config = read_json(group / CONFIG, COMMAND)
     if config.pop("command", None) != PREFIX:
         raise ValueError(f"{group} does not hold trainings of a family; give a folder that nas retrain FAMILY made")
-    planned = restore(family.load(group.parent), config)
+    with naming(group / CONFIG):
+        planned = restore(family.load(group.parent), config)
     return FamilyTraining(group, tuple(_row(training, group, {}) for training in planned.trainings))
 
 
 def final_loss(run: Path) -> float | None:
     """Mean training loss over the last tenth of a run's steps, in nats; None where it is not recorded."""
-    header, *lines = [line.split(",") for line in complete_lines(run / "metrics.csv")] or [[]]
-    if "loss" not in header:
-        return None
-    losses = [float(line[header.index("loss")]) for line in lines if line[header.index("loss")]]
+    losses = [row["loss"] for row in read_table(run / "metrics.csv", STEP) if row["loss"] is not None]
     last = losses[-max(1, len(losses) // 10) :]
     return sum(last) / len(last) if last else None
 
@@ -406,7 +411,9 @@ def _train(
 
 
 def _finished(run: Path) -> float | None:
-    return float(read_json(run / SUMMARY)["accuracy"]) if (run / SUMMARY).is_file() else None
+    if not (run / SUMMARY).is_file():
+        return None
+    return float(read_json(run / SUMMARY, {"accuracy": SHARE})["accuracy"])
 
 
 def _row(training: Training, group: Path, errors: Mapping[str, str]) -> Trained:

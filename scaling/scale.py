@@ -63,7 +63,7 @@ def scale(
     progress = progress or Silent()
     given = runs_module.settled(config if isinstance(config, Mapping) else {} if config is None else config.to_dict())
     folder = runs_module.resume(Path(runs), name, COMMAND, given) if resume else None
-    resolved = ScaleConfig.resolve(**given) if folder is None else ScaleConfig.stored(folder.config)
+    resolved = ScaleConfig.resolve(**given) if folder is None else folder.settings(ScaleConfig.stored)
     if folder is not None and folder.finished:
         progress.line(f"{folder.path} is finished")
         return family.load(folder.path)
@@ -168,7 +168,7 @@ def _compare_data(config: ScaleConfig, base: Base, folder: RunFolder, progress: 
         progress=progress,
         sizes={PART: HELD_OUT},
     )
-    keep_description(folder, source)
+    keep_description(folder, source, progress)
 
 
 def _scan_cache(config: ScaleConfig, folder: Path) -> str | None:

@@ -21,7 +21,8 @@ from scaling.schedule import RERUN, Outcome, Schedule, Task
 from scaling.spaces import normalise
 from searchspace import Choices, Clip, cost
 from searchspace.schema import Fields
-from training.ledger import Ledger, read_records
+from searchspace.stored import read_records
+from training.ledger import Ledger
 from training.progress import Progress
 
 LEDGER, DISCARDED = "trials.jsonl", "discarded.txt"

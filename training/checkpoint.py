@@ -10,16 +10,26 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 
+from searchspace import stored
+from searchspace.schema import show
 from training.footprint import KEPT
+from training.optimizers import state_of
+from training.resources import is_out_of_memory
 
 Tensors = dict[str, torch.Tensor]
+
+MAX_BYTES = 100_000_000
+"""Of a checkpoint.json; that of a search over the published space has some 40,000."""
+
+_ASIDE = "damaged-"
+_MACHINE = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +64,7 @@ def save(folder: Path, step: int, tensors: Mapping[str, Tensors], data: Mapping[
         OSError: the disk is full or the folder cannot be written; earlier checkpoints are untouched.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    final = folder / f"step-{step:08d}"
+    final = folder / _name(step)
     temporary = folder / f".writing-{step:08d}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
@@ -90,37 +100,64 @@ def names(folder: Path) -> list[str]:
     return sorted(item.name for item in folder.glob("step-*") if item.is_dir()) if folder.is_dir() else []
 
 
-def load_newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """Loads the newest checkpoint that can be read.
+def load_newest(
+    folder: Path, restore: Callable[[Checkpoint], None] = lambda found: None, *, ours: bool = False
+) -> tuple[Checkpoint | None, list[str]]:
+    """Goes on from the newest checkpoint that can be read and fits.
 
     Args:
         folder: the run's `checkpoints` folder.
+        restore: puts a checkpoint where it belongs. Where it fails, in whatever way, the checkpoint is passed over as
+            one that cannot be read, and `restore` is called with the one before; so it has to set everything anew.
+        ours: whether the run goes on here. Checkpoints that were passed over are then renamed: beside later steps than
+            the run has they would count as its newest, and those to come be removed in their place.
 
     Returns:
-        The checkpoint, or None where there is none yet; and the names of newer ones that are damaged.
+        The checkpoint, or None where there is none yet; and which newer ones were passed over, with the reasons.
 
     Raises:
-        ValueError: there are checkpoints, but every one is damaged.
+        ValueError: there are checkpoints, but none to go on from.
     """
-    damaged: list[str] = []
+    passed: list[str] = []
     for name in reversed(names(folder)):
         try:
-            return _load(folder / name), damaged
+            found = _load(folder / name)
+            restore(found)
+            for other in names(folder) if ours else ():
+                if other > name:
+                    shutil.rmtree(folder / f"{_ASIDE}{other}", ignore_errors=True)
+                    os.replace(folder / other, folder / f"{_ASIDE}{other}")
+            return found, passed
         except Exception as error:  # a damaged file may fail in any way; what matters is which one and why
-            damaged.append(f"{folder / name} ({type(error).__name__}: {str(error)[:80]})")
-    if damaged:
-        raise ValueError(f"no checkpoint can be read: {'; '.join(damaged)}; restore one from a copy or start a new run")
+            if is_out_of_memory(error) or (isinstance(error, OSError) and error.errno in _MACHINE):
+                raise  # this says nothing of the checkpoint
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            reason = " ".join(f"{kind}{error}".split())
+            passed.append(f"{folder / name} ({reason[:200]})")
+    if passed:
+        raise ValueError(f"no checkpoint can be read: {'; '.join(passed)}; restore one from a copy or start a new run")
     return None, []
 
 
 def _load(folder: Path) -> Checkpoint:
-    content = json.loads((folder / "checkpoint.json").read_text(encoding="utf-8"))
-    tensors = {group: load_file(folder / f"{group}.safetensors") for group in content["groups"]}
+    file = folder / "checkpoint.json"
+    content = stored.read_json(file, {"step": stored.COUNT, "groups": [str], "data": dict}, most=MAX_BYTES)
+    if folder.name != _name(content["step"]):
+        raise ValueError(f"{file.name} is of step {content['step']}")
+    tensors = {}
+    for group in content["groups"]:
+        if not group.isidentifier():
+            raise ValueError(f"{file.name}: group {show(group)} is no name of a file beside it")
+        tensors[group] = load_file(folder / f"{group}.safetensors")
     for group, named in tensors.items():
         broken = next((name for name, tensor in named.items() if not tensor.isfinite().all()), None)
         if broken is not None:  # no step whose loss or gradient is not finite gets this far
-            raise ValueError(f"{group}: tensor {broken!r} has values that are not finite")
-    return Checkpoint(int(content["step"]), tensors, content["data"])
+            raise ValueError(f"{group}: tensor {show(broken)} has values that are not finite")
+    return Checkpoint(content["step"], tensors, content["data"])
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
 
 
 def _sync(path: Path) -> None:
@@ -146,11 +183,27 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[Tensors, dict[str
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors, plain: Mapping[str, Any]) -> None:
-    """Puts back what `optimizer_state` gave; the optimiser must have the same parameters."""
-    content = optimizer.state_dict()
+    """Puts back what `optimizer_state` gave.
+
+    Raises:
+        ValueError: it is of other parameters, or of another optimiser.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Any]] = {}
     for name, value in [*tensors.items(), *plain.items()]:
         index, _, slot = name.partition(".")
+        if not index.isdecimal() or int(index) >= len(parameters):
+            raise ValueError(f"optimizer: {show(name)} belongs to no parameter")
         state.setdefault(int(index), {})[slot] = value
+    for number, slots in state.items():
+        own = state_of(optimizer, parameters[number])
+        problem = "other slots" if own.keys() != slots.keys() else None
+        for slot, like in own.items() if problem is None else ():
+            value = slots[slot]
+            if not isinstance(value, torch.Tensor) or (value.shape, value.dtype) != (like.shape, like.dtype):
+                problem = f"another {slot}"
+        if problem is not None:
+            raise ValueError(f"optimizer: parameter {number} has {problem} than {type(optimizer).__name__} keeps of it")
+    content = optimizer.state_dict()
     content["state"] = state
     optimizer.load_state_dict(content)

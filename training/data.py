@@ -20,6 +20,7 @@ import video
 from searchspace import ClipLike
 from searchspace.naming import located
 from searchspace.schema import write_atomically
+from searchspace.stored import read_table
 from searchspace.trained import MAX_RECORD_BYTES
 from training.progress import Progress
 from training.run import RunFolder, read_json
@@ -30,6 +31,9 @@ from video.split import groups_of
 
 DATA, VIDEOS = "data.json", "videos.csv"
 COLUMNS = ("video", "part", "class", "seconds", "frames", "width", "height")
+
+DECODER = "decoder"
+"""Key of a description that says how videos were read: told where it differs, and no difference where frames agree."""
 
 PLACE = ("root", "annotations")
 """Keys of a description that say where data lies, not what it is."""
@@ -111,19 +115,23 @@ def open_source(
     return source
 
 
-def keep_description(folder: RunFolder, source: video.Source) -> None:
+def keep_description(folder: RunFolder, source: video.Source, progress: Progress) -> None:
     """Writes down what a run is started on, or compares what it is resumed over with that.
 
     Args:
         folder: of the run; where its data lies now is written down once it is known to be the same.
         source: the data, opened.
+        progress: told where an older decoder read the data.
 
     Raises:
         ValueError: the data has changed; says what.
     """
     described, rows = source.describe(), _rows(source)
     if (folder.path / DATA).exists():
-        changed = differences(read_json(folder.path / DATA, MAX_RECORD_BYTES), described)
+        before = read_json(folder.path / DATA, most=MAX_RECORD_BYTES)
+        older, changed = older_decoder(before, described), differences(before, described)
+        if older is not None:
+            progress.line(older)
         if changed:
             files = _changed_files(_stored(folder.path / VIDEOS), rows)
             raise ValueError(
@@ -149,10 +157,7 @@ def _rows(source: video.Source) -> list[tuple[str, ...]]:
 
 
 def _stored(path: Path) -> list[tuple[str, ...]]:
-    if not path.exists():
-        return []
-    with open(path, encoding="utf-8", newline="") as file:
-        return [tuple(row) for row in csv.reader(file)][1:]
+    return [tuple(row.values()) for row in read_table(path, dict.fromkeys(COLUMNS, str))]
 
 
 def _changed_files(old: Iterable[tuple[str, ...]], new: Iterable[tuple[str, ...]]) -> list[str]:
@@ -207,8 +212,18 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     Where the data lies makes no difference.
     """
     new = json.loads(json.dumps(new))
-    keys = [key for key in sorted({*old, *new}) if key not in PLACE and old.get(key) != new.get(key)]
+    keys = [key for key in sorted({*old, *new}) if key not in (*PLACE, DECODER) and old.get(key) != new.get(key)]
     return [f"{key} {_short(old.get(key))}, now {_short(new.get(key))}" for key in keys]
+
+
+def older_decoder(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
+    """A line for the user where the data of a run was read by an older decoder, which read fewer frames."""
+    if new.get(DECODER) is None or old.get(DECODER) == new[DECODER]:
+        return None
+    return (
+        f"the data of this run was read by an older decoder (version {old.get(DECODER, 1)}, now {new[DECODER]}): "
+        "of files whose time stamps were repaired other frames are used from here on"
+    )
 
 
 def _short(value: Any) -> str:

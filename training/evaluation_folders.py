@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from training.formats import PROTOCOLS
 from training.run import read_json
 
 RECORD = "evaluation.json"
@@ -23,12 +24,13 @@ _NUMBERED = re.compile(r"evaluation-([1-9]\d{0,8})")
 
 def of_retraining(run: Path) -> Path | None:
     """The folder of a retraining's own evaluation; None where there is none, whatever other evaluations are there."""
-    return next((folder for folder in evaluations(run) if read_json(folder / RECORD).get("by") == BY_RETRAINING), None)
+    records = ((folder, read_json(folder / RECORD, {"by?": str})) for folder in evaluations(run))
+    return next((folder for folder, record in records if record.get("by") == BY_RETRAINING), None)
 
 
 def protocols_of(folder: Path | None) -> list[dict[str, Any]]:
     """The table of protocols of an evaluation; empty for None."""
-    return [] if folder is None else list(read_json(folder / RECORD)["protocols"])
+    return [] if folder is None else list(read_json(folder / RECORD, PROTOCOLS)["protocols"])
 
 
 def evaluations(run: Path) -> list[Path]:

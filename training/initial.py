@@ -13,10 +13,12 @@ import video
 from networks import MoViNet, Network, TemporalEnsemble
 from searchspace import Architecture
 from searchspace.commands import go_on
+from searchspace.stored import naming
 from training import checkpoint
+from training.formats import COMMAND
 from training.problem import build
 from training.recipe import Recipe
-from training.run import SPACE, read_json
+from training.run import CONFIG, SPACE, read_json
 from training.search_config import SearchConfig
 from training.seeds import derived
 from training.selection import TRAIN
@@ -91,7 +93,7 @@ def _few(classes: tuple[str, ...]) -> str:
 
 
 def _is_search(folder: Path) -> bool:
-    return (folder / "config.json").is_file() and read_json(folder / "config.json").get("command") == "search"
+    return (folder / CONFIG).is_file() and read_json(folder / CONFIG, COMMAND).get("command") == "search"
 
 
 def _of_member(network: Network, where: str, member: int, members: int) -> MoViNet:
@@ -129,17 +131,24 @@ def _kind(network: MoViNet) -> str:
 
 def _extracted(architecture: Architecture, folder: Path, source: video.Source, seed: int) -> tuple[MoViNet, str]:
     """The path of the architecture in a search's shared weights, its BatchNorm recalibrated on training clips."""
-    stored = read_json(folder / "config.json")
-    del stored["command"]
+    config = read_json(folder / CONFIG)
+    del config["command"]
     if (folder / SPACE).exists():
-        stored["space"] = str(folder / SPACE)
-    found, _ = checkpoint.load_newest(folder / "checkpoints")
+        config["space"] = str(folder / SPACE)
+    with naming(folder / CONFIG):
+        settings = SearchConfig.stored({**config, "device": "cpu"})
+    built: list[SupernetSteps] = []
+
+    def restore(found: checkpoint.Checkpoint) -> None:
+        shared = found.tensors["supernet"]
+        built[:] = [SupernetSteps(build(settings, len(shared["classifier.bias"])))]
+        built[0].restore(shared)
+
+    found, _ = checkpoint.load_newest(folder / "checkpoints", restore)
     if found is None:
         raise ValueError(f"{folder} has no checkpoint yet; go on with: {go_on('search', folder)}")
-    shared = found.tensors["supernet"]
-    problem = build(SearchConfig.stored({**stored, "device": "cpu"}), len(shared["classifier.bias"]))
-    steps = SupernetSteps(problem)
-    steps.supernet.load_state_dict(shared)
+    (steps,) = built
+    problem = steps.problem
     own = dataclasses.replace(architecture, classes=problem.space.classes)
     network = steps.extracted(own, source, TRAIN, seed)
     result = networks.create(architecture, generator=torch.Generator().manual_seed(derived(seed, "weights")))

@@ -24,11 +24,12 @@ from searchspace.naming import absolute, escaped
 from searchspace.schema import write_atomically
 from training import answers
 from training.evaluation_folders import BY_EVALUATION, BY_RETRAINING, RECORD, home, of_retraining
+from training.formats import RETRAIN_CONFIG, RETRAIN_SUMMARY
 from training.interrupt import Interrupt, Interrupted
 from training.progress import Progress, Silent
 from training.protocols import PROTOCOLS, VIEWS, Result, judge, work
 from training.questions import MOTION, open_videos
-from training.run import SUMMARY, read_json
+from training.run import CONFIG, SUMMARY, read_json
 from video.asked import Files, Videos
 
 CHEAP = 0.25
@@ -136,7 +137,7 @@ def evaluate_videos(
                 "by": by,
                 "checkpoint": escaped(trained.path),
                 "data": _where(trained, data),
-                "clips": None if videos is None else absolute(videos),
+                "clips_below": None if videos is None else absolute(videos),
                 **described(asked, trained.classes),
                 "notes": notes,
                 "protocols": [facts(result) for result in results],
@@ -160,7 +161,8 @@ def judge_retraining(run: Path, progress: Progress | None = None, moved: Mapping
     Raises:
         Interrupted: what was asked so far is written; judging the run again begins anew.
     """
-    config, told = {**read_json(run / "config.json"), **(moved or {})}, progress or Silent()
+    config = {**read_json(run / CONFIG, RETRAIN_CONFIG), **(moved or {})}
+    told = progress or Silent()
     if config["data"] is None or of_retraining(run) is not None:
         return
     trained = networks.load(run)
@@ -169,7 +171,7 @@ def judge_retraining(run: Path, progress: Progress | None = None, moved: Mapping
     trained.network.to(device)
     own = config["evaluation.views"]
     views = (own, 1) if own > 1 else VIEWS
-    trained_on = read_json(run / SUMMARY)["members"][0]["clips"]
+    trained_on = read_json(run / SUMMARY, RETRAIN_SUMMARY)["members"][0]["clips"]
     most = CHEAP * 3 * searchspace.cost(architecture).macs * trained_on
 
     def choose(videos: Videos) -> list[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from searchspace.schema import write_atomically
+from searchspace.stored import complete_lines
 
 
 class Ledger:
@@ -71,27 +71,3 @@ class Ledger:
             write_atomically(self.path, b"".join(line + b"\n" for line in complete[:lines]))
         self.lines = lines
         return len(complete) - lines
-
-
-def complete_lines(path: Path) -> Iterator[str]:
-    """Yields the lines of a file that end properly; a line torn by a kill is left out, a missing file is empty."""
-    if not path.exists():
-        return
-    with open(path, encoding="utf-8", errors="replace") as file:
-        for line in file:
-            if line.endswith("\n"):
-                yield line[:-1]
-
-
-def read_records(path: Path) -> list[dict[str, Any]]:
-    """Reads a JSON-lines file; raises `ValueError` where a complete line is not a JSON mapping."""
-    records = []
-    for number, line in enumerate(complete_lines(path), start=1):
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            record = None
-        if not isinstance(record, dict):
-            raise ValueError(f"{path}, line {number} is damaged: {line[:60]!r}; remove the line or restore the file")
-        records.append(record)
-    return records

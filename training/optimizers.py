@@ -79,6 +79,18 @@ class RMSProp(Optimizer):
         return loss
 
 
+def state_of(optimizer: Optimizer, parameter: Tensor) -> dict[str, Tensor]:
+    """What an optimiser of `build` keeps of a parameter once it has moved it: tensors of that shape and type."""
+    with torch.device("meta"):
+        like, count = torch.empty_like(parameter, device="meta"), torch.empty((), dtype=torch.float32)
+    if isinstance(optimizer, torch.optim.SGD):
+        return {"momentum_buffer": like} if optimizer.defaults["momentum"] else {}
+    if isinstance(optimizer, torch.optim.AdamW):
+        return {"step": count, "exp_avg": like, "exp_avg_sq": like}
+    assert isinstance(optimizer, RMSProp)
+    return {"square": like, "step": like}
+
+
 def build(name: str, parameters: Iterable[Any], lr: float, **options: Any) -> Optimizer:
     """An optimiser by name; weight decay is the caller's business, unless groups of parameters bring their own.
 

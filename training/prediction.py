@@ -11,6 +11,7 @@ from searchspace.naming import located, spelled
 from training.protocols import Answer, Progress, judge
 from video.asked import Files
 from video.collect import collect
+from video.container import not_a_file
 from video.labelled import Labelled
 from video.views import look
 
@@ -56,7 +57,9 @@ def predict(
 def _videos(place: Path, told: Callable[[str], None]) -> list[Path]:
     if not place.exists():
         raise ValueError(f"{place}: no such file or folder; give a video, a folder of videos, or one of pictures")
-    if place.is_file():
+    if not place.is_dir():
+        if why := not_a_file(place):
+            raise ValueError(f"{place}: {why}")
         return [place]
     videos, left_out = collect(place)
     if not videos:

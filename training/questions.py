@@ -10,6 +10,7 @@ import video
 from networks import Trained
 from searchspace.naming import alike, class_name, escaped, located
 from searchspace.schema import nearest
+from searchspace.stored import Each, Maybe, Whole, conform, naming
 from training.data import differences, scan_file
 from training.progress import Progress, Silent
 from training.selection import JUDGED
@@ -20,6 +21,17 @@ MOTION = "motion"
 """What `--data` calls the built-in clips."""
 
 SCAN = "evaluation-scan.json"
+
+KNOWN = {
+    "kind?": str,
+    "root?": Maybe(str),
+    "annotations?": Maybe(str),
+    "seed?": Whole(0, 2**64 - 1),
+    "group?": Maybe(str),
+    "parts?": Each(Whole(1, 10_000_000)),
+    "recipe?": {"waves?": Whole(2, 10_000)},
+}
+"""What is read of the description of the data that a network was trained on."""
 
 HELD_OUT = "rescoring"
 """The part of a folder without a validation side that training does not see."""
@@ -55,7 +67,7 @@ def open_videos(
             not have.
     """
     progress = progress or Silent()
-    known = trained.data
+    known = conform(trained.data, KNOWN, f"{trained.path}: data")
     if data is None and not known:
         raise ValueError(f"{trained.path} does not say what it was trained on; give --data DIR, or --data {MOTION}")
     if data == MOTION or (data is None and known.get("kind") == MOTION):
@@ -118,12 +130,13 @@ def match_classes(own: Sequence[str], theirs: Sequence[str]) -> list[int]:
 def _motion(trained: Trained, known: Mapping[str, Any]) -> video.MotionSource:
     """The built-in data, that of the training where it is known: the same seed, and clips that training never saw."""
     recipe = known.get("recipe")
-    return video.MotionSource(
-        int(known.get("seed", 0)),
-        trained.network.architecture.clip,
-        recipe=None if recipe is None else video.MotionRecipe(**{k: _pair(v) for k, v in recipe.items()}),
-        sizes=known.get("parts"),
-    )
+    with naming(trained.path):
+        try:
+            made = None if recipe is None else video.MotionRecipe(**{k: _pair(v) for k, v in recipe.items()})
+        except TypeError:
+            raise ValueError("data.recipe has settings that this version does not know; give --data") from None
+        clip, seed = trained.network.architecture.clip, known.get("seed", 0)
+        return video.MotionSource(seed, clip, recipe=made, sizes=known.get("parts"))
 
 
 def _pair(value: Any) -> Any:
@@ -178,7 +191,7 @@ def _held_out(
         source = video.FolderSource(
             data,
             trained.network.architecture.clip,
-            int(known.get("seed", 0)),
+            known.get("seed", 0),
             videos=videos,
             group=known.get("group"),
             scan_cache=cache,

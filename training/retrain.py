@@ -28,6 +28,7 @@ from training import run as runs_module
 from training.data import keep_description, open_source, survey
 from training.evaluation import evaluate, for_inference
 from training.evaluation_folders import of_retraining, protocols_of
+from training.formats import MEMBER, RETRAIN_SUMMARY
 from training.interrupt import Interrupt, Interrupted, exit_code
 from training.judging import judge_retraining
 from training.progress import Logged, Progress, Silent
@@ -141,7 +142,7 @@ def retrain(
 
 def load_result(folder: Path) -> RetrainResult:
     """Reads a finished run; raises `ValueError` where it is not one."""
-    return RetrainResult(folder, runs_module.read_json(folder / runs_module.SUMMARY))
+    return RetrainResult(folder, runs_module.read_json(folder / runs_module.SUMMARY, RETRAIN_SUMMARY))
 
 
 class _Run:
@@ -169,7 +170,7 @@ class _Run:
                 path.mkdir(parents=True, exist_ok=True)
                 kept = path / "member.json"
                 if not alone and kept.exists():
-                    summaries.append(runs_module.read_json(kept))
+                    summaries.append(runs_module.read_json(kept, MEMBER))
                     continue
                 if not alone:
                     self.progress.line(f"member {i + 1} of {len(self.members)}: clips of {architecture.clip}")
@@ -221,7 +222,7 @@ class _Run:
         )
         source = source.augmented(recipe.augmentation)
         selection = select(source, recipe.evaluation.clips)
-        keep_description(self.folder, selection)
+        keep_description(self.folder, selection, self.progress)
         sizes = ", ".join(f"{count:,} {part}" for part, count in selection.parts.items())
         self.progress.line(f"clips of {self.clip}, {len(selection.classes)} classes: {sizes}")
         return selection

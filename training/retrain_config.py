@@ -202,7 +202,7 @@ def _recipe_name(name: Any) -> str:
 
 def restored(folder: RunFolder) -> Resolved:
     """Of a run that goes on, from its own copies; raises `ValueError` where they are damaged."""
-    config = RetrainConfig.stored(folder.config)
+    config = folder.settings(RetrainConfig.stored)
     architecture = load_architecture(folder.path / ARCHITECTURE)
     return Resolved(config, *networks_of(architecture, config), ())
 

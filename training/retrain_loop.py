@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,19 @@ import networks
 import video
 from networks import MoViNet
 from networks.ensemble import Fused, Network
+from networks.weights import check_size
 from searchspace import Architecture
 from searchspace.schema import write_atomically
+from searchspace.stored import AMOUNT, COUNT, Each, Maybe, conform, read_records
 from training import checkpoint
 from training.contention import Contention
 from training.evaluation import evaluate, for_inference
 from training.footprint import check_batch
+from training.formats import EPOCH
 from training.health import NotFinite, Watch
 from training.initial import start
 from training.interrupt import Interrupt, Interrupted
-from training.ledger import Ledger, read_records
+from training.ledger import Ledger
 from training.metrics import Scalars
 from training.order import Order
 from training.progress import Progress, Status
@@ -46,6 +49,16 @@ SCALARS = {
     "data_ms": "time/data_ms",
     "step_ms": "time/step_ms",
 }
+CHECKPOINT = {
+    "architecture": str,
+    "best": Maybe(float),
+    "lines": Each(COUNT),
+    "trainer": dict,
+    "recipe?": dict,
+    "seconds": AMOUNT,
+}
+"""The data of a checkpoint, beside the tensors."""
+
 MOST_BETWEEN_CHECKPOINTS = 500
 """Steps; at the end of an epoch there is a checkpoint in any case."""
 EVALUATION_BATCH = 32
@@ -114,13 +127,13 @@ class RetrainLoop:
         check_batch(architecture, self.recipe, self.order.batch)
         self.length = Length.of(self.recipe, epoch, self.order.batch)
         self.checkpoints = folder / CHECKPOINTS
-        self.found, damaged = checkpoint.load_newest(self.checkpoints)
-        for text in damaged:
-            progress.line(f"damaged checkpoint passed over: {text}")
+        kept = checkpoint.names(self.checkpoints)
+        states = [file for name in kept if (file := self.checkpoints / name / "network.safetensors").is_file()]
+        if states:
+            check_size(architecture, [max(states, key=lambda file: file.stat().st_size)])
         # Of a run that goes on, weights are read back anyway; where they came from may be gone by now.
-        init = None if self.found is not None else config.init
-        network, text = start(architecture, self.recipe, init, source, seed, member, members)
-        if self.found is None:
+        network, text = start(architecture, self.recipe, None if kept else config.init, source, seed, member, members)
+        if not kept:
             progress.line(text)
         self.trainer = Trainer(
             network,
@@ -171,7 +184,7 @@ class RetrainLoop:
 
     def _train(self, scalars: Scalars) -> None:
         trainer, watch = self.trainer, Watch(self.trainer)
-        batches = video.batches(self.source, self._requests(), workers=self.config.workers)
+        batches = video.batches(self.source, self._requests(), workers=self.config.workers, told=self.progress.line)
         saved = trainer.done
         if saved and self.length.epoch_ended(saved) and not self._scored():  # stopped while it was scored
             self._score(scalars)
@@ -180,10 +193,12 @@ class RetrainLoop:
             begin = time.perf_counter()
             try:
                 clips, labels = next(batches)
-            except RuntimeError:
-                if not self.interrupt.exit_code:
-                    raise
-                break  # a signal to all processes ended those that load
+            except (ValueError, OSError):
+                if self.interrupt.exit_code:
+                    break  # a signal to all processes ended those that load
+                if trainer.done != saved:
+                    self._save()
+                raise
             loaded = time.perf_counter()
             outcome = trainer.step(clips, labels)
             ended = time.perf_counter()
@@ -195,7 +210,7 @@ class RetrainLoop:
             if self.length.epoch_ended(trainer.done):
                 try:
                     self._score(scalars)
-                except Interrupted:
+                except (Interrupted, ValueError):  # asked to stop, or a video that cannot be read
                     self._save()
                     raise
             elif trainer.done - saved < MOST_BETWEEN_CHECKPOINTS:
@@ -283,7 +298,7 @@ class RetrainLoop:
             self._keep(BEST, score, network, step)
 
     def _scored(self) -> bool:
-        records = read_records(self.scores.path)
+        records = read_records(self.scores.path, EPOCH)
         return bool(records) and records[-1]["step"] == self.trainer.done
 
     def _keep(self, which: str, scores: Scores, network: Network, step: int) -> None:
@@ -308,21 +323,18 @@ class RetrainLoop:
         checkpoint.save(self.checkpoints, self.trainer.done, tensors, kept, self.config.keep)
 
     def _restore(self) -> None:
-        found, lines = self.found, {}
+        found, passed = checkpoint.load_newest(self.checkpoints, self._take, ours=True)
+        for text in passed:
+            self.progress.line(f"damaged checkpoint passed over: {text}")
+        lines = {}
         if found is not None:
-            self._check_own(found.data)
-            try:
-                self.trainer.restore(found.step, found.tensors, found.data["trainer"])
-                self.best, lines, self.spent = found.data["best"], found.data["lines"], found.data["seconds"]
-            except (KeyError, RuntimeError) as error:
-                raise self._foreign("training") from error
-            self.found = None
+            self.best, lines, self.spent = found.data["best"], found.data["lines"], found.data["seconds"]
         moved = 0
         for ledger in (self.metrics, self.scores):
             discarded = self.folder / "discarded" / ledger.path.name
             discarded.parent.mkdir(exist_ok=True)
             moved += ledger.rewind(lines.get(ledger.path.name, 0), discarded)
-        done = read_records(self.scores.path)
+        done = read_records(self.scores.path, EPOCH)
         self.accuracy = float(done[-1]["accuracy"]) if done else math.nan
         if found is not None:
             self.progress.line(
@@ -330,21 +342,18 @@ class RetrainLoop:
                 + (f"; {moved} lines written after the checkpoint moved to discarded/" if moved else "")
             )
 
-    def _check_own(self, data: Mapping[str, Any]) -> None:
-        """A checkpoint of another run must not go on as this one."""
-        if data.get("architecture") != self.architecture.key():
-            raise self._foreign(f"network than {self.architecture.name!r}")
+    def _take(self, found: checkpoint.Checkpoint) -> None:
+        """Puts a checkpoint where it belongs; raises `ValueError`, or another error, where it is not of this run."""
+        data = conform(found.data, CHECKPOINT, "checkpoint.json")
+        if data["architecture"] != self.architecture.key():
+            raise ValueError(f"one of the checkpoints of another network than {self.architecture.name!r}")
         own = {"seed": self.trainer.seed, **self.recipe.flat()}
         theirs = {"seed": data.get("seed", own["seed"]), **data.get("recipe", {})}
         for key in theirs:
             if own.get(key) != theirs[key]:
-                raise self._foreign(f"training ({key} is {theirs[key]} there, {own.get(key)} here)")
-
-    def _foreign(self, what: str) -> ValueError:
-        return ValueError(
-            f"{self.checkpoints} holds checkpoints of another {what}; restore the run's folder from a copy, or start a "
-            "new run"
-        )
+                there = f"{key} is {str(theirs[key])[:60]} there, {own.get(key)} here"
+                raise ValueError(f"one of the checkpoints of another training ({there})")
+        self.trainer.restore(found.step, found.tensors, data["trainer"])
 
     def _seconds(self) -> float:
         """Of this training so far, in all processes that took part."""
@@ -382,7 +391,7 @@ class RetrainLoop:
 
     def _finish(self) -> dict[str, Any]:
         """Scores the last and the best network on the test clips, and keeps both."""
-        watched = {record["step"]: record for record in read_records(self.scores.path)}
+        watched = {record["step"]: record for record in read_records(self.scores.path, EPOCH)}
         best = networks.load(self.checkpoints / BEST)
         last: Network = self._network()
         results: dict[str, Any] = {}

@@ -10,21 +10,30 @@ import os
 import platform
 import shutil
 import socket
+import stat
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import searchspace
-from searchspace import is_published
+from searchspace import is_published, stored
 from searchspace.clip import Clip
-from searchspace.naming import absolute, check_run_name, located
-from searchspace.schema import MAX_FILE_BYTES, Fields, nearest, parse_json, read_text, write_atomically
+from searchspace.naming import absolute, check_run_name, escaped, located
+from searchspace.schema import MAX_FILE_BYTES, Fields, nearest, write_atomically
 from searchspace.trained import versions
+from training import openmp
+from training.formats import COMMAND
 from training.resources import cores
 
-SUMMARY = "summary.json"
+Settings = TypeVar("Settings")
+
+CONFIG, SUMMARY = "config.json", "summary.json"
+
+MAX_LOCK = 1000
+"""Bytes of a run's lock: a line that says who holds it."""
+
 STARTING = ".starting-"
 """How the name of a run's folder begins until all is in it that going on with it needs; a kill may leave one."""
 
@@ -69,11 +78,11 @@ class RunFolder:
         self._lock: int | None = None
 
     def __enter__(self) -> RunFolder:
-        handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        handle = _open_lock(self.path / "lock")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.read(handle, 200).decode(errors="replace").strip() or "another process"
+            owner = escaped(os.read(handle, 200).decode(errors="replace").strip()) or "another process"
             os.close(handle)
             raise ValueError(
                 f"{self.path} is in use by {owner}; wait for it, stop it, or start another run with --name"
@@ -116,16 +125,35 @@ class RunFolder:
         """Writes a JSON file of the run atomically."""
         write_atomically(self.path / name, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
-    def read_json(self, name: str) -> dict[str, Any]:
+    def read_json(self, name: str, pattern: Any = dict) -> dict[str, Any]:
         """Reads a JSON file of the run; raises `ValueError` where it is missing or damaged."""
-        return read_json(self.path / name)
+        return read_json(self.path / name, pattern)
+
+    def settings(self, read: Callable[[Mapping[str, Any]], Settings]) -> Settings:
+        """Its configuration by the `stored` of a class; raises `ValueError` that names the file where it is damaged."""
+        with stored.naming(self.path / CONFIG):
+            return read(self.config)
 
 
-def read_json(path: Path, most: int = MAX_FILE_BYTES) -> dict[str, Any]:
-    """Reads a JSON mapping of at most `most` bytes; raises `ValueError` where it is missing or damaged."""
-    content = parse_json(read_text(path, "run", most), str(path), most)
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} does not hold a JSON mapping; restore it or start a new run")
+def _open_lock(file: Path) -> int:
+    """Opens the lock of a run, which is written to: never another file, to which a link of that name leads."""
+    try:
+        handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise
+        handle = None
+    status = None if handle is None else os.fstat(handle)
+    if handle is not None and status is not None and stat.S_ISREG(status.st_mode) and status.st_size <= MAX_LOCK:
+        return handle
+    if handle is not None:
+        os.close(handle)
+    raise ValueError(f"{file} is not the lock of a run but a link, or something else of that name; remove it")
+
+
+def read_json(path: Path, pattern: Any = dict, most: int = MAX_FILE_BYTES) -> dict[str, Any]:
+    """Reads a JSON mapping of a pattern (`searchspace.stored`); raises `ValueError` where it is missing or damaged."""
+    content: dict[str, Any] = stored.read_json(path, pattern, most)
     return content
 
 
@@ -183,7 +211,7 @@ def create(
     temporary.mkdir()
     try:
         folder = RunFolder(temporary, dict(config), resumed=False)
-        folder.write_json("config.json", {"command": prefix, **config})
+        folder.write_json(CONFIG, {"command": prefix, **config})
         folder.write_json("environment.json", environment())
         for file, text in (files or {}).items():
             write_atomically(temporary / file, text)
@@ -223,21 +251,23 @@ def resume(runs: Path, name: str | None, prefix: str, given: Mapping[str, Any]) 
         The folder, or None where there is none yet, so that a new run can begin.
 
     Raises:
-        ValueError: an option differs (names each with both values), or the folder is not a run of this command.
+        ValueError: an option differs (names each with both values), the folder is not a run of this command, or the
+            name cannot be a run's.
     """
     if name is None:
-        candidates = [p for p in runs.glob("[!.]*/config.json")] if runs.is_dir() else []
-        ours = [p for p in candidates if read_json(p).get("command") == prefix]
+        candidates = [p for p in runs.glob(f"[!.]*/{CONFIG}")] if runs.is_dir() else []
+        ours = [p for p in candidates if read_json(p, COMMAND).get("command") == prefix]
         if not ours:
             return None
         path = max(ours, key=lambda p: (p.stat().st_mtime_ns, p.parent.name)).parent
     else:
+        check_run_name(name)
         path = runs / name
         if not path.exists():
             return None
-    if not (path / "config.json").exists():
-        raise ValueError(f"{path} is not a run of nas {prefix} (it has no config.json); give another --name")
-    config = read_json(path / "config.json")
+    if not (path / CONFIG).exists():
+        raise ValueError(f"{path} is not a run of nas {prefix} (it has no {CONFIG}); give another --name")
+    config = read_json(path / CONFIG)
     if config.pop("command", None) != prefix:
         raise ValueError(f"{path} is not a run of nas {prefix}; give the --name of one")
     for key in given:
@@ -261,6 +291,7 @@ def environment() -> dict[str, Any]:
         "machine": platform.machine(),
         "system": platform.system(),
         "cpus": cores(),
+        "openmp": openmp.given(),
     }
 
 

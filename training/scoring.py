@@ -9,8 +9,10 @@ import numpy as np
 import torch
 
 from searchspace import Architecture, Choices
+from searchspace.stored import read_records
 from training.evaluation import vote
-from training.ledger import Ledger, read_records
+from training.formats import CHUNKS
+from training.ledger import Ledger
 from training.problem import Problem
 from training.scores import Score
 from video import Source, to_float
@@ -62,8 +64,10 @@ class Scorer:
         self._clips: dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor]] = {}
         self._known: dict[str, list[tuple[int, float]]] = {}
         self._said: set[tuple[str, str, int]] = set()
-        for record in read_records(ledger.path):
+        for number, record in enumerate(read_records(ledger.path, CHUNKS), start=1):
             chunks = [(int(correct), float(loss)) for correct, loss in record["chunks"]]
+            if len(chunks) > pieces:
+                raise ValueError(f"{ledger.path}, line {number}: {len(chunks)} chunks, of {pieces}; remove the line")
             known = self._known.setdefault(record["choices"], [])
             if len(chunks) > len(known):
                 known[:] = chunks

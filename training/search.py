@@ -18,6 +18,7 @@ from searchspace import Architecture
 from searchspace.commands import go_on
 from training import run as runs_module
 from training.data import survey
+from training.formats import SEARCH_SUMMARY
 from training.interrupt import Interrupted, exit_code
 from training.problem import build
 from training.progress import Progress, Silent
@@ -86,7 +87,7 @@ def search(
         files = {runs_module.SPACE: space.to_yaml()}
         folder = runs_module.create(Path(runs), name, "search", resolved.to_dict(), files)
     else:
-        resolved = SearchConfig.stored(folder.config)
+        resolved = folder.settings(SearchConfig.stored)
     with folder:
         if folder.finished:
             progress.line(f"{folder.path} is finished")
@@ -116,5 +117,5 @@ def _check_space(folder: Path, config: SearchConfig) -> None:
 
 def load_result(folder: Path) -> SearchResult:
     """Reads a finished run; raises `ValueError` where it is not one."""
-    summary = runs_module.read_json(folder / runs_module.SUMMARY)
+    summary = runs_module.read_json(folder / runs_module.SUMMARY, SEARCH_SUMMARY)
     return SearchResult(folder, Architecture.load(folder / "best" / "arch.json"), summary)

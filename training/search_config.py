@@ -268,7 +268,8 @@ class SearchConfig:
                 f"the run's configuration has other settings than this version ({', '.join(other)}); go on with the "
                 "version that its environment.json names, or start a new run"
             )
-        return cls(**{**data, "budgets": tuple(data["budgets"])})
+        budgets = data["budgets"]
+        return cls(**{**data, "budgets": tuple(budgets) if isinstance(budgets, list) else budgets})
 
     @property
     def train_clip(self) -> Clip:

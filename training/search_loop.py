@@ -14,12 +14,14 @@ import video
 from controller.looks import Looks
 from controller.watch import warning
 from searchspace.commands import go_on
+from searchspace.stored import COUNT, Each, conform, naming, read_records
 from training import checkpoint, rescoring
 from training import run as runs_module
 from training.contention import Contention
 from training.data import keep_description, open_source
+from training.formats import LOOK
 from training.interrupt import Interrupt, Interrupted
-from training.ledger import Ledger, read_records
+from training.ledger import Ledger
 from training.metrics import Scalars
 from training.order import Order
 from training.problem import Problem, build
@@ -31,6 +33,9 @@ from training.supernet_steps import Batch, SupernetSteps
 
 METRICS = "step,loss,accuracy,reward,cost_ratio,entropy,residual,data_ms,step_ms"
 WARMUP_LOOK_EVERY = 10
+CHECKPOINT = {"searcher": dict, "optimizer": dict, "lines": Each(COUNT)}
+"""The data of a checkpoint, beside the tensors."""
+
 SCALARS = {
     "loss": "weights/loss",
     "residual": "weights/mean_residual_scalar",
@@ -69,7 +74,7 @@ class SearchLoop:
             folder=folder.path,
             progress=progress,
         )
-        keep_description(folder, self.source)
+        keep_description(folder, self.source, progress)
         self.problem: Problem = build(config, len(self.source.classes))
         self.searcher = self.problem.searcher()
         self.steps = SupernetSteps(self.problem)
@@ -99,15 +104,17 @@ class SearchLoop:
 
     def _train(self, interrupt: Interrupt) -> None:
         config = self.config
-        batches = video.batches(self.source, self._requests(self.done), workers=config.workers)
+        batches = video.batches(self.source, self._requests(self.done), workers=config.workers, told=self.progress.line)
         while self.done < config.steps and not interrupt.exit_code:
             begin = time.perf_counter()
             try:
                 loaded = self._load(batches)
-            except RuntimeError:
-                if not interrupt.exit_code:
-                    raise
-                break  # a signal to all processes ended those that load
+            except (ValueError, OSError):
+                if interrupt.exit_code:
+                    break  # a signal to all processes ended those that load
+                if self.done % config.checkpoint_every:
+                    self._save()
+                raise
             values = self._step(loaded)
             self.done += 1
             values["step_ms"] = 1e3 * (time.perf_counter() - begin)
@@ -260,14 +267,11 @@ class SearchLoop:
         return self.ledger, self.metrics, self.policy
 
     def _restore(self) -> None:
-        found, damaged = checkpoint.load_newest(self.folder.path / "checkpoints")
-        for text in damaged:
+        found, passed = checkpoint.load_newest(self.folder.path / "checkpoints", self._take, ours=True)
+        for text in passed:
             self.progress.line(f"damaged checkpoint passed over: {text}")
         lines: dict[str, int] = {}
         if found is not None:
-            self.steps.supernet.load_state_dict(found.tensors["supernet"])
-            checkpoint.restore_optimizer(self.steps.optimizer, found.tensors["optimizer"], found.data["optimizer"])
-            self.searcher.restore(found.data["searcher"])
             self.done, lines = found.step, found.data["lines"]
         moved = 0
         for ledger in self._ledgers():
@@ -282,6 +286,15 @@ class SearchLoop:
                 f"going on with {self.folder.path} at step {self.done} of {self.config.steps}"
                 + (f"; {moved} lines written after the checkpoint moved to discarded/" if moved else "")
             )
+
+    def _take(self, found: checkpoint.Checkpoint) -> None:
+        """Puts a checkpoint where it belongs; raises `ValueError`, or another error, where it does not fit."""
+        conform(found.data, CHECKPOINT, "checkpoint.json")
+        self.steps.restore(found.tensors["supernet"])
+        checkpoint.restore_optimizer(self.steps.optimizer, found.tensors["optimizer"], found.data["optimizer"])
+        self.searcher.restore(found.data["searcher"])
+        if found.step > self.config.steps or self.searcher.step != found.step:
+            raise ValueError(f"it is of step {found.step}, its searcher of {self.searcher.step}")
 
     def _stopped(self, exit_code: int) -> Interrupted:
         return Interrupted(
@@ -331,9 +344,10 @@ class SearchLoop:
 
     def _looks(self) -> Looks:
         """Every look after the delay."""
-        records = [record for record in read_records(self.ledger.path) if record["learned"]]
+        records = [record for record in read_records(self.ledger.path, LOOK) if record["learned"]]
         decisions = self.problem.space.decisions
-        rows = [decisions.decode(record["architecture"]) for record in records]
+        with naming(self.ledger.path):
+            rows = [decisions.decode(record["architecture"]) for record in records]
         return Looks(
             np.stack(rows) if rows else np.zeros((0, len(decisions)), dtype=np.int8),
             np.array([record["quality"] for record in records]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 
 import video
 from networks import MoViNet, formulation
+from networks.weights import misfit
 from searchspace import Architecture, Choices, Kernel
 from supernet import Centre, Path, Supernet, Warmup, extract, recalibrate
 from training import optimizers
@@ -60,6 +62,13 @@ class SupernetSteps:
         )
         self.supernet.checkpointing = config.checkpointing
         self.optimizer = optimizers.build(config.optimizer, [self.supernet.flat_weights], config.learning_rate)
+
+    def restore(self, shared: Mapping[str, torch.Tensor]) -> None:
+        """Takes over shared weights; raises `ValueError` where they are not those of this supernet."""
+        problem = misfit(self.supernet.state_dict(), shared)
+        if problem is not None:
+            raise ValueError(f"supernet: {problem}")
+        self.supernet.load_state_dict(shared)
 
     def paths(self, choices: Choices, step: int) -> tuple[list[Path], npt.NDArray[np.bool_]]:
         """The paths that train at a step: the sampled architectures with what the warm-up replaces.

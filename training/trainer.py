@@ -15,7 +15,9 @@ import video
 from networks import MoViNet, Network
 from networks.temporal import State
 from networks.tensors import check_tensor
+from networks.weights import misfit
 from searchspace import Architecture
+from searchspace.stored import COUNT, Number, conform
 from training import checkpoint, losses, optimizers
 from training.parameters import Average, of_kinds
 from training.precision import autocast
@@ -39,6 +41,17 @@ class Outcome:
     gradient_norm: float
     rate: float
     skipped: bool
+
+
+STATE = {"optimizer": dict, "scaler": dict, "skipped": COUNT, "row": COUNT}
+SCALER = {
+    "scale": Number(1e-300, 1e300),
+    "growth_factor": Number(1, 1e9),
+    "backoff_factor": Number(1e-9, 1),
+    "growth_interval": COUNT,
+    "_growth_tracker": COUNT,
+}
+"""What `Trainer.state` gives beside tensors, and of it the scale of a loss in float16."""
 
 
 class Trainer:
@@ -240,14 +253,29 @@ class Trainer:
         return tensors, data
 
     def restore(self, step: int, tensors: dict[str, checkpoint.Tensors], data: dict[str, Any]) -> None:
-        """Puts back what `state` gave after so many steps."""
-        self.network.load_state_dict(tensors["network"])
+        """Puts back what `state` gave after so many steps.
+
+        Raises:
+            ValueError: it is of another network, recipe or optimiser.
+            KeyError: it is not whole.
+        """
+        conform(data, STATE, "trainer")
+        _take(self.network, tensors["network"], "network")
         checkpoint.restore_optimizer(self.optimizer, tensors["optimizer"], data["optimizer"])
         if self._average is not None:
-            self._average.network.load_state_dict(tensors["average"])
-        if data["scaler"]:
-            self._scaler.load_state_dict(data["scaler"])
+            _take(self._average.network, tensors["average"], "average")
+        if self._scaler.is_enabled():
+            self._scaler.load_state_dict(conform(data["scaler"], SCALER, "scaler"))
+        if not step <= self.steps:
+            raise ValueError(f"it is of step {step}, of {self.steps}")
         self.done, self.skipped, self.in_a_row = step, data["skipped"], data["row"]
+
+
+def _take(network: MoViNet, tensors: checkpoint.Tensors, what: str) -> None:
+    problem = misfit(network.state_dict(), tensors)
+    if problem is not None:
+        raise ValueError(f"{what}: {problem}")
+    network.load_state_dict(tensors)
 
 
 def prepare_scratch(network: MoViNet, recipe: Recipe) -> None:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from video.augmentation import Augmentation
-    from video.decode import VideoInfo, probe, read_frames
+    from video.decode import read_frames
     from video.export import export_demo
     from video.folder import FolderSource
     from video.loading import Request, batches, to_float
+    from video.measure import VideoInfo, probe
     from video.motion import MotionSource
     from video.recipe import MOTION_CLASSES, MotionRecipe
     from video.sheet import contact_sheet
@@ -46,8 +47,8 @@ _HOME = {
     "Request": "loading",
     "batches": "loading",
     "to_float": "loading",
-    "VideoInfo": "decode",
-    "probe": "decode",
+    "VideoInfo": "measure",
+    "probe": "measure",
     "read_frames": "decode",
     "export_demo": "export",
     "contact_sheet": "sheet",

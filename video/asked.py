@@ -1,15 +1,14 @@
 """Videos that a network is asked about, files or rendered clips; their views are loaded here or in other processes."""
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from typing import Protocol
 
 from searchspace.clip import Clip, ClipLike
 from video.labelled import Labelled
-from video.processes import worker_pool
+from video.scan import check_unchanged
 from video.source import Frames, Source
 from video.views import View, read_stream, read_views
+from video.workers import Lost, results
 
 _AHEAD = 2  # videos that each worker decodes ahead
 
@@ -45,13 +44,19 @@ class Files:
 
     def clips(self, index: int, views: Sequence[View]) -> list[Frames]:
         """Clips of a file."""
-        item = self.items[index]
+        item = self._item(index)
         return read_views(item.path, item.info, self.clip, views)
 
     def stream(self, index: int) -> Iterator[Frames]:
         """All frames of a file at the clip's rate."""
+        item = self._item(index)
+        yield from read_stream(item.path, item.info, self.clip)
+
+    def _item(self, index: int) -> Labelled:
         item = self.items[index]
-        return read_stream(item.path, item.info, self.clip)
+        if item.stamp is not None:
+            check_unchanged(item.path, item.stamp)
+        return item
 
 
 class Rendered:
@@ -85,14 +90,9 @@ def load_views(videos: Videos, views: Sequence[View], workers: int = 0) -> Itera
         for index in indices:
             yield _load(videos, index, views)
         return
-    with worker_pool(workers, _adopt, videos) as pool:
-        waiting: deque[Future[list[Frames] | str]] = deque()
-        for index in indices:
-            waiting.append(pool.submit(_load_adopted, index, views))
-            if len(waiting) >= workers * _AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    jobs = ((index, views) for index in indices)
+    for _, loaded in results(_load_adopted, jobs, workers, ahead=_AHEAD, prepare=_adopt, arguments=(videos,)):
+        yield f"it cannot be loaded, tried twice: {loaded.reason}" if isinstance(loaded, Lost) else loaded
 
 
 def _load(videos: Videos, index: int, views: Sequence[View]) -> list[Frames] | str:

@@ -16,12 +16,16 @@ from searchspace.clip import Clip, ClipLike
 from searchspace.naming import escaped, located
 from video import sampling
 from video.augmentation import Augmentation
-from video.decode import VideoInfo, read_frames
+from video.copies import copy_notes, find_copies
+from video.decode import read_frames
 from video.kinetics import is_annotations
 from video.labelled import Labelled, listing
-from video.scan import Progress, scan
+from video.layout import ListedFile, Listing
+from video.measure import DECODER, VideoInfo
+from video.scan import FileStamp, Progress, ScanCache, check_unchanged, scan
 from video.source import Frames, check_request
 from video.split import groups_of, split
+from video.workers import at_item
 
 _PART_CODES = {"weights": 1, "controller": 2, "rescoring": 3, "val": 4}
 _WHOLE_AT_MOST = 1024  # grid steps: a longer video is read piece by piece, and not kept
@@ -35,6 +39,7 @@ class _Video:
     """The same as the file system has it."""
     label: int
     info: VideoInfo
+    stamp: FileStamp
 
 
 class FolderSource:
@@ -52,6 +57,8 @@ class FolderSource:
         skipped: (path below the root, reason) of each file that does not decode.
         missing: clips that an annotation file names and that are not there.
         damaged: paths of the files of which some packets do not decode; they are used without those.
+        repaired: (path, what was done) of the files whose time stamps had to be repaired.
+        copies: groups of paths of files with the same content.
         notes: what a user should know before the start, one line each.
     """
 
@@ -96,6 +103,7 @@ class FolderSource:
         self.cache_bytes = cache_bytes
         self._cache: dict[tuple[str, int], Frames] = {}
         self._cached_bytes = 0
+        self._opened: set[str] = set()
 
         self.root, found = listing(root, videos)
         self.annotations = escaped(located(root).resolve()) if is_annotations(root) else None
@@ -104,9 +112,14 @@ class FolderSource:
         self.classes: tuple[str, ...] = found.classes
         groups_of([v.below_class for v in found.train], group)  # a malformed pattern need not wait for the scan
         listed = (*found.train, *found.val)
-        infos = scan(self.root, [v.path for v in listed], Path(scan_cache) if scan_cache else None, workers, progress)
+        cache = ScanCache(self.root, Path(scan_cache) if scan_cache else None)
+        scanned = scan(cache, [v.path for v in listed], workers, progress)
+        infos = {path: entry.info for path, entry in scanned.items() if entry.info is not None}
         self.skipped = tuple((v.name, infos[v.path].error) for v in listed if infos[v.path].error)
         self.damaged = tuple(v.name for v in listed if infos[v.path].broken and not infos[v.path].error)
+        self.repaired = tuple((v.name, ", ".join(w)) for v in listed if (w := infos[v.path].repairs.words()))
+        names = {v.path: v.name for v in listed}
+        self.copies = tuple(tuple(names[path] for path in group) for group in find_copies(cache, list(names)))
 
         train = [v for v in found.train if not infos[v.path].error]
         val = [v for v in found.val if not infos[v.path].error]
@@ -119,18 +132,22 @@ class FolderSource:
         # Without a pattern, the class belongs to the name: a/1.mp4 and b/1.mp4 have nothing to do with each other.
         named = [v.below_class if group is not None else f"{self.classes[v.label]}/{v.below_class}" for v in train]
         groups = groups_of(named, group)
+
+        def video(file: ListedFile) -> _Video:
+            return _Video(file.name, file.path, file.label, infos[file.path], scanned[file.path].stamp)
+
         indices = split([v.label for v in train], groups, self.classes, seed)
         self._videos: dict[str, list[_Video]] = {
-            part: [_Video(train[i].name, train[i].path, train[i].label, infos[train[i].path]) for i in chosen]
-            for part, chosen in indices.items()
+            part: [video(train[i]) for i in chosen] for part, chosen in indices.items()
         }
         if found.val_folder:
-            self._videos["val"] = [_Video(v.name, v.path, v.label, infos[v.path]) for v in val]
+            self._videos["val"] = [video(v) for v in val]
         self.parts: Mapping[str, int] = {part: len(videos) for part, videos in self._videos.items()}
-        self.notes = tuple(_notes(self, found.notes, groups, [v.below_class for v in val]))
+        self.notes = tuple(_notes(self, found, groups, [v.below_class for v in val]))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_cache": {}, "_cached_bytes": 0}  # worker processes decode for themselves
+        # Worker processes decode for themselves.
+        return {**self.__dict__, "_cache": {}, "_cached_bytes": 0, "_opened": set()}
 
     def item(self, part: str, index: int, epoch: int = 0, training: bool = False, view: int = 0) -> tuple[Frames, int]:
         """One clip, uint8 [T, H, W, 3], and its label.
@@ -166,7 +183,7 @@ class FolderSource:
         window = how.window(info.height, info.width, clip, rng)
         side = sampling.decoded_side(info.height, info.width, clip, how.decode_margin)
         if how.frame_rate_jitter:  # off the grid, so not among the frames that are kept
-            frames = read_frames(self.root / video.path, times.tolist(), side, seek=not info.broken)
+            frames = self._read(video, times, side)
         else:
             frames = self._frames(video, sampling.grid_steps(times, clip.fps, length), length, side)
         return how.paint(sampling.crop_and_resize(frames, window, clip.height, clip.width), rng)
@@ -175,7 +192,10 @@ class FolderSource:
         self, part: str, indices: Sequence[int], epoch: int = 0, training: bool = False, view: int = 0
     ) -> tuple[Frames, NDArray[np.int64]]:
         """Several clips, uint8 [N, T, H, W, 3], and their labels [N]."""
-        items = [self.item(part, int(index), epoch, training, view) for index in indices]
+        items = []
+        for number, index in enumerate(indices):
+            at_item(number)
+            items.append(self.item(part, int(index), epoch, training, view))
         return np.stack([frames for frames, _ in items]), np.array([label for _, label in items], np.int64)
 
     def labels(self, part: str) -> NDArray[np.int64]:
@@ -191,13 +211,13 @@ class FolderSource:
     def videos(self, part: str) -> tuple[Labelled, ...]:
         """A part's videos, in order of index."""
         check_request(self, part, ())
-        return tuple(Labelled(v.name, self.root / v.path, v.label, v.info) for v in self._videos[part])
+        return tuple(Labelled(v.name, self.root / v.path, v.label, v.info, v.stamp) for v in self._videos[part])
 
     def at(self, clip: ClipLike) -> "FolderSource":
         """The same videos and split at another clip shape, without another scan."""
         other = copy.copy(self)
         other.clip = Clip.of(clip)
-        other._cache, other._cached_bytes = {}, 0
+        other._cache, other._cached_bytes, other._opened = {}, 0, set()
         return other
 
     def augmented(self, augmentation: Augmentation) -> "FolderSource":
@@ -221,13 +241,14 @@ class FolderSource:
             "classes": list(self.classes),
             "parts": dict(self.parts),
             "digest": self._digest,
+            "decoder": DECODER,
         }
 
     @functools.cached_property
     def _digest(self) -> str:
         """Of every file; the list of files never changes, and checkpoints ask for it again and again."""
         listing = {
-            part: [(video.name, video.label, dataclasses.asdict(video.info)) for video in videos]
+            part: [(video.name, video.label, _measured(video.info)) for video in videos]
             for part, videos in self._videos.items()
         }
         return hashlib.sha256(json.dumps(listing, sort_keys=True).encode()).hexdigest()
@@ -239,26 +260,45 @@ class FolderSource:
         key = video.path, side
         if key in self._cache:
             return self._cache[key][steps]
-        path = self.root / video.path
-        seek = not info.broken
         if length <= _WHOLE_AT_MOST and self.cache_bytes > 0:
             scale = min(1.0, side / min(info.height, info.width))
             size = round(length * info.height * info.width * 3 * scale**2)
             if size + self._cached_bytes <= self.cache_bytes:
-                every = sampling.grid_times(np.arange(length), fps)
-                frames = read_frames(path, every.tolist(), side, seek=seek)
+                frames = self._read(video, sampling.grid_times(np.arange(length), fps), side)
                 self._cache[key] = frames
                 self._cached_bytes += frames.nbytes
                 return frames[steps]
-        return read_frames(path, sampling.grid_times(steps, fps).tolist(), side, seek=seek)
+        return self._read(video, sampling.grid_times(steps, fps), side)
+
+    def _read(self, video: _Video, times: NDArray[np.float64], side: int) -> Frames:
+        """Frames of a file that is what it was when it was scanned."""
+        path = self.root / video.path
+        if video.path not in self._opened:
+            check_unchanged(path, video.stamp)
+            self._opened.add(video.path)
+        return read_frames(path, times.tolist(), side, info=video.info)
 
 
-def _notes(source: FolderSource, notes: Sequence[str], train_groups: Sequence[str], val: Sequence[str]) -> list[str]:
-    lines = list(notes)
+def _measured(info: VideoInfo) -> dict[str, Any]:
+    """What makes a video another one: not how its time stamps came to be right."""
+    measured = dataclasses.asdict(info)
+    del measured["repairs"], measured["seekable"]
+    if not info.mirrored:
+        del measured["mirrored"]
+    return measured
+
+
+def _notes(source: FolderSource, found: Listing, train_groups: Sequence[str], val: Sequence[str]) -> list[str]:
+    lines = list(found.notes)
     if source.skipped:
         lines.append(f"{len(source.skipped)} files do not decode and are skipped")
     if source.damaged:
         lines.append(f"{len(source.damaged)} files are damaged and used without the damaged frames")
+    if source.repaired:
+        lines.append(
+            f"{len(source.repaired)} files have time stamps that were repaired (such as {source.repaired[0][0]!r})"
+        )
+    lines += copy_notes(source.copies, found)
     if source.group is not None and val:
         shared = sorted(set(train_groups) & set(groups_of(val, source.group)))
         if shared:

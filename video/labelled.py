@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from searchspace.naming import escaped, located
-from video.decode import VideoInfo
 from video.kinetics import find_clips, is_annotations
 from video.layout import Listing, find_videos
-from video.scan import Progress, scan
+from video.measure import VideoInfo
+from video.scan import FileStamp, Progress, ScanCache, scan
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,12 +22,14 @@ class Labelled:
         path: where it is.
         label: index of its class; None where it is unknown.
         info: what a look at it found; `info.error` says why it cannot be used.
+        stamp: the file's at that look; None where it may change.
     """
 
     name: str
     path: Path
     label: int | None
     info: VideoInfo
+    stamp: FileStamp | None = None
 
 
 def listing(data: str | Path, videos: str | Path | None = None) -> tuple[Path, Listing]:
@@ -75,8 +77,12 @@ def labelled_videos(
     """
     root, found = listing(data, videos)
     files = found.val or found.train
-    infos = scan(root, [file.path for file in files], scan_cache, workers, progress)
-    items = tuple(Labelled(file.name, root / file.path, file.label, infos[file.path]) for file in files)
+    scanned = scan(ScanCache(root, scan_cache), [file.path for file in files], workers, progress)
+    items = tuple(
+        Labelled(file.name, root / file.path, file.label, entry.info, entry.stamp)
+        for file in files
+        if (entry := scanned[file.path]).info is not None
+    )
     broken = [item for item in items if item.info.error]
     if len(broken) == len(items):
         raise ValueError(f"none of the {len(items)} files in {escaped(data)!r} is a video ({broken[0].info.error})")

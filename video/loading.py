@@ -1,17 +1,15 @@
 """Batches of clips as tensors, loaded here or in worker processes, always the same ones in the same order."""
 
 import dataclasses
-import itertools
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from video.processes import worker_pool
 from video.source import Frames, Source
+from video.workers import Lost, results
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +35,11 @@ class Request:
 
 
 def batches(
-    source: Source, requests: Iterable[Request], workers: int = 0, prefetch: int = 2
+    source: Source,
+    requests: Iterable[Request],
+    workers: int = 0,
+    prefetch: int = 2,
+    told: Callable[[str], None] | None = None,
 ) -> Iterator[tuple["Tensor", "Tensor"]]:
     """Loads the requested batches, in order.
 
@@ -45,16 +47,20 @@ def batches(
     to `workers * prefetch` ahead. Workers are fresh processes (nothing is forked) of one thread each, which import
     neither torch nor the program's main script, and do not look into the working directory for modules: that is why
     torch's own loader is not used. They start within a second, with caches of their own: make one call per run rather
-    than one per epoch.
+    than one per epoch. A worker that dies or hangs is replaced, and its batch is loaded again, once.
 
     Args:
         source: the data.
         requests: the batches; may be endless.
         workers: processes that load; 0 loads in this one.
         prefetch: batches that each worker loads ahead.
+        told: called with a line for each worker that is replaced; None makes it a warning.
 
     Yields:
         Clips, uint8 [N, 3, T, H, W] in channels_last_3d memory, and labels, int64 [N].
+
+    Raises:
+        ValueError: an item that two workers in turn could not load; its name and what happened.
     """
     if workers < 0 or prefetch < 1:
         raise ValueError(f"workers = {workers}, prefetch = {prefetch}: workers must be 0 or more, prefetch 1 or more")
@@ -62,18 +68,32 @@ def batches(
         for request in requests:
             yield _tensors(*_load(source, request))
         return
-    coming = iter(requests)
-    with worker_pool(workers, _adopt, source, workers) as pool:
-        waiting = deque(pool.submit(_load_adopted, request) for request in itertools.islice(coming, workers * prefetch))
-        while waiting:
-            try:
-                frames, labels = waiting.popleft().result()
-            except BrokenProcessPool as error:
-                raise RuntimeError(
-                    "a process that loads data has died, perhaps out of memory: use fewer workers or none"
-                ) from error
-            waiting.extend(pool.submit(_load_adopted, request) for request in itertools.islice(coming, 1))
-            yield _tensors(frames, labels)
+
+    def replaced(job: tuple[Request], lost: Lost) -> None:
+        (told or _warn)(f"a process that loads data was replaced at {_item(source, job[0], lost.item)}: {lost.reason}")
+
+    jobs = ((request,) for request in requests)
+    loaded = results(
+        _load_adopted, jobs, workers, ahead=prefetch, prepare=_adopt, arguments=(source, workers), replaced=replaced
+    )
+    for (request,), found in loaded:
+        if isinstance(found, Lost):
+            raise ValueError(
+                f"{_item(source, request, found.item)} cannot be loaded, tried twice: {found.reason}; leave it out, or "
+                "use fewer workers"
+            )
+        yield _tensors(*found)
+
+
+def _item(source: Source, request: Request, item: int) -> str:
+    """What a person calls an item of a batch."""
+    names = getattr(source, "names", None)
+    index = int(request.indices[min(item, len(request.indices) - 1)])
+    return repr(names(request.part)[index]) if names is not None else f"clip {index} of part {request.part!r}"
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, RuntimeWarning, stacklevel=3)
 
 
 def to_float(clips: "Tensor") -> "Tensor":

@@ -62,7 +62,7 @@ def worker_pool(workers: int, prepare: Callable[..., None] | None = None, *argum
     """
     # Nothing is forked: a fork of a process with threads can hang.
     context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(workers, context, initializer=_prepare, initargs=(prepare, arguments))
+    executor = ProcessPoolExecutor(workers, context, initializer=prepare_worker, initargs=(prepare, arguments))
     try:
         yield WorkerPool(executor, any(type(argument).__module__ == "__main__" for argument in arguments))
     finally:
@@ -82,7 +82,8 @@ class WorkerPool:
             return self._executor.submit(function, *arguments)
 
 
-def _prepare(prepare: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+def prepare_worker(prepare: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    """What every worker process does first; it ends with its parent."""
     # Ctrl-C is the parent's business: it ends its workers in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -112,5 +113,5 @@ def start_process(function: Callable[..., None], *arguments: Any) -> BaseProcess
 
 
 def _call(function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    _prepare(None, ())
+    prepare_worker(None, ())
     function(*arguments)

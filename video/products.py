@@ -5,7 +5,11 @@ from numpy.typing import NDArray
 
 _SIZE = 1 << 18
 """Multiply-accumulates up to which OpenBLAS, inside NumPy, does not hand out work to threads (65536 x 4). Above, its
-threads wait for one another by spinning: with other processes on the cores we measured products of 1 ms take 200."""
+threads wait for one another by spinning: with other processes on the cores we measured products of 1 ms take 200.
+
+Pieces, and no setting: OpenBLAS has another waiting policy than OpenMP, OPENBLAS_THREAD_TIMEOUT, read when NumPy is
+imported, long before a user comes here. threadpoolctl would change the number of threads of the whole process during a
+call, also for the user's other threads; and pieces give the same bits on any number of cores."""
 
 
 def product(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:

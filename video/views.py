@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from searchspace.clip import Clip, ClipLike
 from video import sampling
-from video.decode import VideoInfo, probe, read_frames
+from video.decode import pictures_at, read_frames
+from video.measure import VideoInfo, probe
 from video.pictures import picture_size, pictures_in, read_pictures
 from video.source import Frames
 
@@ -90,8 +91,13 @@ def read_stream(path: str | Path, info: VideoInfo, clip: ClipLike) -> Iterator[F
     stride = info.fps / clip.fps
     numbers = np.floor(stride * np.arange(max(1, int(info.frames / stride + 1e-6))) + 0.5)
     numbers = np.minimum(numbers, info.frames - 1)
-    for begin in range(0, len(numbers), _PIECE):
-        yield _cut(_read(path, info, clip, numbers[begin : begin + _PIECE]), info, clip, CENTRE.place)
+    if Path(path).is_dir():
+        for begin in range(0, len(numbers), _PIECE):
+            yield _cut(_read(path, info, clip, numbers[begin : begin + _PIECE]), info, clip, CENTRE.place)
+        return
+    pictures = pictures_at(path, (numbers / info.fps).tolist(), _read_side(info, clip), info=info)
+    while piece := list(itertools.islice(pictures, _PIECE)):
+        yield _cut(np.stack(piece), info, clip, CENTRE.place)
 
 
 def resized_side(clip: ClipLike) -> int:
@@ -129,10 +135,14 @@ def _scale(info: VideoInfo, clip: Clip) -> float:
 
 def _read(path: str | Path, info: VideoInfo, clip: Clip, numbers: NDArray[np.float64]) -> Frames:
     """Frames by their numbers, whole."""
-    most = max(1, round(min(info.height, info.width) * _scale(info, clip) * _READ_AT_MOST))
     if Path(path).is_dir():
-        return read_pictures(pictures_in(Path(path)), numbers.astype(np.int64), most)
-    return read_frames(path, (numbers / info.fps).tolist(), most, seek=not info.broken)
+        return read_pictures(pictures_in(Path(path)), numbers.astype(np.int64), _read_side(info, clip))
+    return read_frames(path, (numbers / info.fps).tolist(), _read_side(info, clip), info=info)
+
+
+def _read_side(info: VideoInfo, clip: "Clip") -> int:
+    """Shorter side at which pictures are decoded."""
+    return max(1, round(min(info.height, info.width) * _scale(info, clip) * _READ_AT_MOST))
 
 
 def _cut(frames: Frames, info: VideoInfo, clip: Clip, place: float) -> Frames:

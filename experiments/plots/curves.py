@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import itertools
 import math
@@ -17,7 +16,8 @@ from experiments.plots.figure import INK, SOFT, save, tidy
 from experiments.plots.front_data import COLOURS
 from experiments.plots.html import PLACE, embed
 from searchspace.schema import write_atomically
-from training.ledger import complete_lines, read_records
+from searchspace.stored import read_records, read_table
+from training.formats import EPOCH, RETRAIN_SUMMARY, STEP
 from training.run import SUMMARY, read_json
 
 PNG, HTML = "curves.png", "curves.html"
@@ -48,7 +48,8 @@ class Curve:
 
 def read(folder: Path) -> list[Curve]:
     """The curves of a run, one a member; raises `ValueError` where there are none yet."""
-    members = sorted((folder / "members").glob("*"), key=lambda path: int(path.name))
+    members = [path for path in (folder / "members").glob("*") if path.name.isdecimal()]
+    members.sort(key=lambda path: int(path.name))
     places = {f"member {int(path.name) + 1}": path for path in members} or {folder.resolve().name: folder}
     found = [_curve(name, path) for name, path in places.items() if (path / "metrics.csv").exists()]
     if not found:
@@ -59,7 +60,7 @@ def read(folder: Path) -> list[Curve]:
 def draw(folder: Path) -> None:
     """Writes curves.png and curves.html into a run of `nas retrain`."""
     curves = read(folder)
-    summary = read_json(folder / SUMMARY) if (folder / SUMMARY).exists() else {}
+    summary = read_json(folder / SUMMARY, RETRAIN_SUMMARY) if (folder / SUMMARY).exists() else {}
     title = folder.resolve().name
     if summary:
         title += f": {summary['accuracy']:.1%} on {summary['clips']:,} test clips"
@@ -71,14 +72,16 @@ def draw(folder: Path) -> None:
 
 
 def _curve(name: str, folder: Path) -> Curve:
-    rows = list(csv.DictReader(complete_lines(folder / "metrics.csv")))
-    epoch = np.array([float(row["epoch"]) for row in rows])
-    loss = np.array([float(row["loss"]) if row["loss"] else math.nan for row in rows])
-    rate = np.array([float(row["rate"]) for row in rows])
+    rows = read_table(folder / "metrics.csv", STEP)
+    if not rows:
+        raise ValueError(f"{folder / 'metrics.csv'} has no rows yet; let the run go on for longer, or restore the file")
+    epoch = np.array([row["epoch"] for row in rows])
+    loss = np.array([math.nan if row["loss"] is None else row["loss"] for row in rows])
+    rate = np.array([row["rate"] for row in rows])
     edges = np.unique(np.linspace(0, len(rows), min(POINTS, len(rows)) + 1).round().astype(int))
     pieces = [slice(a, b) for a, b in itertools.pairwise(edges)]
     means = [float(np.nanmean(loss[piece])) if np.isfinite(loss[piece]).any() else math.nan for piece in pieces]
-    scores = read_records(folder / "scores.jsonl")
+    scores = read_records(folder / "scores.jsonl", EPOCH)
     accuracy = [float(score["accuracy"]) for score in scores]
     losses = [math.nan if score["loss"] is None else float(score["loss"]) for score in scores]
     best = max(range(len(scores)), key=lambda i: (accuracy[i], -losses[i]), default=0)

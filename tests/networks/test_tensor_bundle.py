@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from networks import tensor_bundle
 from networks.tensor_bundle import Bundle
 from tests.networks import bundle_writer
 from tests.networks.small_reference import ASSETS
@@ -71,3 +72,46 @@ def test_every_damage_is_one_line(suffix: str, tmp_path: Path) -> None:
     file.unlink()
     with pytest.raises(ValueError, match=r"no such file; it belongs to the checkpoint"):
         Bundle(tmp_path / "ckpt").variables()
+
+
+def test_variables_that_share_their_bytes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them is whole and matches its checksum; together they would take any memory."""
+    value, fields = np.ones(50_000, np.float32), bundle_writer.field
+
+    def at_the_beginning(number: int, content: int | bytes) -> bytes:
+        return fields(number, 0 if number == 4 and isinstance(content, int) else content)
+
+    monkeypatch.setattr(bundle_writer, "field", at_the_beginning)
+    bundle_writer.write(tmp_path / "ckpt", {"a": value}, {})
+    index = dict(tensor_bundle._table((tmp_path / "ckpt.index").read_bytes()))
+    entry = index.pop(b"a/.ATTRIBUTES/VARIABLE_VALUE")
+    del index[b"_CHECKPOINTABLE_OBJECT_GRAPH"]  # keyed by name, as of TensorFlow 1
+    (tmp_path / "ckpt.index").write_bytes(bundle_writer.table([(b"a", entry), *index.items()]))
+    assert [v.name for v in Bundle(tmp_path / "ckpt").variables()] == ["a"]
+    many = [(f"a{i}".encode(), entry) for i in range(100)]
+    (tmp_path / "ckpt.index").write_bytes(bundle_writer.table([*many, *index.items()]))
+    with pytest.raises(ValueError, match=r"00001 has 20.,... bytes, ckpt.index claims 20,000,000 of them"):
+        Bundle(tmp_path / "ckpt").variables()
+
+
+def test_an_index_that_grows_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys that share nearly all of a long one."""
+    long = "k" * 2_000
+    keys = [f"{long}{i:05d}".encode() for i in range(2_000)]
+    monkeypatch.setattr(bundle_writer, "RESTART", 10**9)
+    monkeypatch.setattr(bundle_writer, "BLOCK", 10**12)
+    (tmp_path / "a.index").write_bytes(bundle_writer.table([(b"", b""), *((key, b"") for key in keys)]))
+    assert (tmp_path / "a.index").stat().st_size < 30_000
+    with pytest.raises(ValueError, match="its blocks are read again and again"):
+        Bundle(tmp_path / "a")
+
+
+def test_a_graph_that_would_take_for_ever_is_refused() -> None:
+    """Thousands of variables of one name in a ring, each of which is looked for around all others."""
+    count, field = 3000, bundle_writer.field
+    nodes = b""
+    for i in range(count):
+        child = field(1, field(1, (i + 1) % count))
+        nodes += field(1, child + field(2, field(2, b"scale") + field(3, f"key{i}".encode())))
+    with pytest.raises(KeyError, match="names that are not told apart"):
+        tensor_bundle._ObjectGraph(nodes).names()

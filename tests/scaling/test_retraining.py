@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import multiprocessing
+import shutil
 import signal
 import statistics
 import subprocess
@@ -65,6 +66,20 @@ def test_videos_are_looked_through_once_before_several_trainings_are(found, tmp_
         given = {**SHORT, "data": str(data), "recipe": "demo"}
         retrain_family(found.folder, given, members="A1", seeds=2, name=name, workers=workers, progress=looks)
     assert seen == [[(0, 16)], [(0, 16), (16, 16)]]  # the second time nothing is new
+
+
+def test_a_training_that_was_stopped_before_it_was_judged_is_judged_by_a_resume(found, tmp_path) -> None:
+    given = {**SHORT, "data": str(folder(tmp_path / "data")), "recipe": "demo", "clip": "4x16x16"}
+    for key in ("schedule.epoch_clips", "evaluation.clips"):
+        del given[key]
+    first = retrain_family(found.folder, given, members="A1", name="videos")
+    (row,) = first.rows
+    own = row.path / "evaluation-1"
+    before = json.loads((own / "evaluation.json").read_text())["protocols"]
+    shutil.rmtree(own)
+    retrain_family(found.folder, name="videos", resume=True)
+    again = json.loads((own / "evaluation.json").read_text())["protocols"]
+    assert [one["accuracy"] for one in again] == [one["accuracy"] for one in before] and before
 
 
 def test_dear_members_are_left_out_on_the_built_in_data_only(found, monkeypatch) -> None:

@@ -61,7 +61,7 @@ def test_a_retraining_from_python_leaves_what_the_command_leaves_but_pictures(
 
 def test_the_record_says_what_was_asked_and_by_whom(finished: Path, data: Path, tmp_path: Path) -> None:
     own = json.loads(read_text(finished / "evaluation-1" / RECORD, "record"))
-    assert (own["by"], own["data"], own["clips"], own["videos"]) == ("retrain", str(data), None, 8)
+    assert (own["by"], own["data"], own["clips_below"], own["videos"]) == ("retrain", str(data), None, 8)
     other = folder(tmp_path / "other", ("train",))
     asked = evaluate_videos(networks.load(finished), lambda _: ["clip"], data=str(other), out=tmp_path / "o")
     assert (asked.record["by"], asked.record["data"]) == ("evaluate", str(other))

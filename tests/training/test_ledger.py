@@ -5,7 +5,8 @@ import math
 
 import pytest
 
-from training.ledger import Ledger, complete_lines, read_records
+from searchspace.stored import complete_lines, read_records
+from training.ledger import Ledger
 
 
 def test_lines_survive_and_floats_keep_every_bit(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -135,3 +136,41 @@ def test_a_damaged_config_is_an_error_that_names_it(tmp_path):
     (folder.path / "config.json").write_text('{"command": "search", ')
     with pytest.raises(ValueError, match=r"config\.json: not JSON"):
         run.resume(tmp_path, "a", "search", {})
+
+
+def test_a_lock_that_leads_elsewhere_is_not_followed(tmp_path):
+    folder = run.create(tmp_path, "a", "search", {})
+    precious = tmp_path / "precious.txt"
+    precious.write_text("my thesis")
+    lock = folder.path / "lock"
+
+    def refused():
+        with pytest.raises(ValueError, match=r"a/lock is not the lock of a run but a link, or something else"), folder:
+            pass
+
+    lock.symlink_to(precious)
+    refused()
+    lock.unlink()
+    lock.symlink_to(tmp_path / "nothing")
+    refused()
+    assert not (tmp_path / "nothing").exists()
+    lock.unlink()
+    lock.mkdir()
+    refused()
+    lock.rmdir()
+    os.mkfifo(lock)
+    refused()
+    lock.unlink()
+    lock.write_text("word " * 1000)
+    refused()
+    lock.unlink()
+    with folder:
+        assert lock.read_text().startswith("process ")
+    assert precious.read_text() == "my thesis"
+
+
+@pytest.mark.parametrize("name", ["../x", "x/../../y", ".", "..", "", "/tmp"])
+def test_a_name_that_leads_elsewhere_is_refused_on_resume_too(tmp_path, name):
+    run.create(tmp_path, "x", "search", {})
+    with pytest.raises(ValueError, match="must be a single folder name"):
+        run.resume(tmp_path / "runs", name, "search", {})

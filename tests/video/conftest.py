@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "video"
+SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 
 Writer = Callable[..., Path]
 
@@ -54,6 +54,16 @@ def write(
 @pytest.fixture
 def shared_video() -> Path:
     """The folder of real videos beside the repository; skips where it is absent."""
-    if not SHARED.is_dir():
-        pytest.skip("no ../shared/video here")
-    return SHARED
+    return _shared("video")
+
+
+@pytest.fixture
+def shared_cases() -> Path:
+    """The folder of small inputs that were read wrongly once; skips where it is absent."""
+    return _shared("cases")
+
+
+def _shared(name: str) -> Path:
+    if not (SHARED / name).is_dir():
+        pytest.skip(f"no ../shared/{name} here")
+    return SHARED / name

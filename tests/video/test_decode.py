@@ -171,7 +171,7 @@ def test_random_damage_never_escapes_as_another_error(tmp_path: Path, seed: int)
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("empty.mp4", b"", "nvalid data"),
+        ("empty.mp4", b"", "it is empty"),
         ("text.mp4", b"not a video\n" * 50, "nvalid data"),
         ("noise.avi", bytes(np.random.default_rng(0).integers(0, 256, 5000, np.uint8)), "nvalid data"),
         ("readme.txt", b"words and words\n" * 50, "not a video"),

@@ -15,7 +15,7 @@ from searchspace.clip import Clip
 from tests.video.conftest import write
 from video import FolderSource, VideoInfo, probe
 from video.sampling import GRID
-from video.scan import scan
+from video.scan import ScanCache, scan
 
 CLIP = Clip(4, 16, 16, 5.0)
 
@@ -50,7 +50,7 @@ def test_layout_with_train_and_val(dataset: Path) -> None:
     assert source.classes == ("run", "sit")
     assert dict(source.parts) == {"weights": 7, "controller": 2, "rescoring": 2, "val": 2}
     assert [name for name, _ in source.skipped] == ["train/sit/empty.mp4", "train/sit/notes.txt"]
-    assert source.notes == ("2 files do not decode and are skipped",)
+    assert source.notes[0] == "2 files do not decode and are skipped"
     names = [name for part in ("weights", "controller", "rescoring") for name in source.names(part)]
     assert len(set(names)) == 11 and "train/run/deep/er/s00.mp4" in names
     assert source.names("val") == ["val/run/v.mkv", "val/sit/v.mkv"]
@@ -141,7 +141,13 @@ def test_scan_cache_is_used_renewed_and_survives_damage(dataset: Path, tmp_path:
     assert seen == [(11, 12), (12, 12)] and third.describe()["digest"] != first.describe()["digest"]
     assert len(json.loads(cache.read_text())["files"]) == 12
 
-    for damage in ('{"version": 1', "[]", '{"version": 1, "root": 3, "files": {}}', "null"):
+    whole = cache.read_text()
+    damages = ['{"version": 2', "[]", '{"version": 2, "root": 3, "files": {}}', "null", "[" * 100_000]
+    damages += [
+        whole.replace('"fps": 10.0', value) for value in ('"fps": "ten"', '"fps": NaN', '"fps": -1.0', '"f": 1.0')
+    ]
+    for damage in damages:
+        assert damage != whole
         cache.write_text(damage)
         assert FolderSource(root, CLIP, scan_cache=cache).describe() == third.describe()
 
@@ -154,11 +160,12 @@ def test_a_file_that_crashes_the_decoder_is_named_and_the_others_are_scanned(
     dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ["run/s01.mp4", "run/s02.mp4", "run/s03.mp4", "sit/empty.mp4"]
-    expected = scan(dataset / "train", names)
+    expected = scan(ScanCache(dataset / "train"), names)
     monkeypatch.setattr("video.scan.probe", _probe_or_die)
-    found = scan(dataset / "train", names, workers=2)
-    assert found.pop("run/s02.mp4").error == "it crashes the decoder"
-    assert found == {name: info for name, info in expected.items() if name != "run/s02.mp4"}
+    found = scan(ScanCache(dataset / "train"), names, workers=2)
+    lost = found.pop("run/s02.mp4").info
+    assert lost is not None and "its process died" in lost.error
+    assert found == {name: entry for name, entry in expected.items() if name != "run/s02.mp4"}
 
 
 def test_groups_stay_on_one_side(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_data_check_counts_and_lists_what_is_missing(tmp_path: Path, clip: Path)
     command = [sys.executable, "-m", "experiments.cli", *words]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "note: 24 of 34 clips of annotations.csv are missing" in told
-    assert told.count("missing: id") == 20 and "missing: and 4 more" in told
+    assert told.count("\n  id") == 20 and "and 4 more (--json lists them)" in told
     found = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
     assert len(found["missing"]) == 24 and sum(found["parts"].values()) == 10
 

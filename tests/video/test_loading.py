@@ -13,7 +13,8 @@ import torch
 
 import video
 from searchspace.clip import Clip
-from video import MotionSource, Request, batches, to_float
+from tests.video.conftest import write
+from video import FolderSource, MotionSource, Request, batches, to_float
 
 ROOT = Path(video.__file__).resolve().parents[1]
 SIZES = {"weights": 64, "controller": 16, "rescoring": 16, "val": 16}
@@ -73,9 +74,66 @@ class _Dying(MotionSource):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_dead_worker_is_told() -> None:
-    with pytest.raises(RuntimeError, match="fewer workers"):
-        list(batches(_Dying(1, Clip(4, 16, 16, 5.0), sizes=SIZES), REQUESTS, workers=1))
+def test_a_worker_that_dies_twice_over_a_batch_ends_in_one_line() -> None:
+    told: list[str] = []
+    with pytest.raises(ValueError, match=r"clip 0 of part 'weights' cannot be loaded, tried twice: its process died"):
+        list(batches(_Dying(1, Clip(4, 16, 16, 5.0), sizes=SIZES), REQUESTS, workers=1, told=told.append))
+    assert len(told) == 2 and all("was replaced" in line for line in told)
+
+
+class _Unlucky(MotionSource):
+    """Kills its process over one batch, as often as a file says; hangs where the file says so."""
+
+    def __init__(self, mark: Path, hangs: bool = False) -> None:
+        super().__init__(1, Clip(4, 16, 16, 5.0), sizes=SIZES)
+        self.mark, self.hangs = mark, hangs
+
+    def batch(self, part: str, indices: Any, *arguments: Any, **options: Any) -> Any:
+        if part == "weights" and 16 in indices and not self.mark.exists():
+            self.mark.touch()
+            if self.hangs:
+                time.sleep(600)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().batch(part, indices, *arguments, **options)
+
+
+@pytest.mark.parametrize(("workers", "hangs"), [(1, False), (2, True)])
+def test_a_worker_that_dies_or_hangs_once_is_replaced_and_no_batch_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hangs: bool, workers: int
+) -> None:
+    monkeypatch.setenv("MOVINAS_ITEM_SECONDS", "4" if hangs else "60")
+    told: list[str] = []
+    found = list(batches(_Unlucky(tmp_path / "mark", hangs), REQUESTS, workers=workers, told=told.append))
+    assert len(told) == 1 and ("no sign of life" if hangs else "died") in told[0]
+    expected = list(batches(source(), REQUESTS))
+    assert len(found) == len(expected)
+    for (clips, labels), (others, their_labels) in zip(found, expected, strict=True):
+        assert torch.equal(clips, others) and torch.equal(labels, their_labels)
+
+
+class _Hanging(FolderSource):
+    def item(self, part: str, index: int, *arguments: Any, **options: Any) -> Any:
+        if self.names(part)[index] == self.hangs_at:  # type: ignore[attr-defined]
+            time.sleep(600)
+        return super().item(part, index, *arguments, **options)
+
+
+def test_the_video_that_hangs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("run", "sit"):
+        for i in range(3):
+            write(tmp_path / name / f"{i}.avi", 3, "mjpeg", pix_fmt="yuvj420p")
+    monkeypatch.setenv("MOVINAS_ITEM_SECONDS", "3")
+    data = _Hanging(tmp_path, Clip(2, 16, 16, 5.0))
+    data.hangs_at = data.names("weights")[1]  # type: ignore[attr-defined]
+    told: list[str] = []
+    with pytest.raises(ValueError, match=f"{data.names('weights')[1]}.*no sign of life for 3 s"):
+        list(batches(data, [Request("weights", [0, 1])], workers=1, told=told.append))
+    assert data.names("weights")[1] in told[0]
+
+
+def test_a_replaced_worker_is_a_warning_where_nobody_listens(tmp_path: Path) -> None:
+    with pytest.warns(RuntimeWarning, match="was replaced at clip 16"):
+        list(batches(_Unlucky(tmp_path / "mark"), REQUESTS, workers=1))
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
@@ -135,12 +193,12 @@ def test_workers_ignore_modules_in_the_working_directory(tmp_path: Path) -> None
         "from pathlib import Path\n"
         "import video\n"
         "from searchspace.clip import Clip\n"
-        "from video.scan import scan\n"
+        "from video.scan import ScanCache, scan\n"
         "source = video.MotionSource(1, Clip(4, 16, 16, 5.0))\n"
         "requests = [video.Request('weights', [i, i + 1]) for i in range(4)]\n"
         "print(sum(len(labels) for _, labels in video.batches(source, requests, workers=1)))\n"
-        "found = scan(Path('.'), ['pickle.py', 'av.py'], workers=2)\n"
-        "print([bool(info.error) for info in found.values()])\n"
+        "found = scan(ScanCache(Path('.')), ['pickle.py', 'av.py'], workers=2)\n"
+        "print([bool(entry.info.error) for entry in found.values()])\n"
     )
     done = subprocess.run([sys.executable, "-P", str(script)], cwd=place, capture_output=True, text=True, timeout=120)
     assert done.stdout.split("\n")[:2] == ["8", "[True, True]"], done.stderr
