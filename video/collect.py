@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from video.decode import probe
 from video.layout import files_below
+from video.measure import probe
 from video.pictures import ENDINGS
 
 VIDEO_ENDINGS = (
