@@ -53,7 +53,12 @@ def test_the_newest_evaluation_of_that_checkpoint_counts(runs: Path) -> None:
     for number, (accuracy, checkpoint) in enumerate(((0.1, "best"), (0.4, "best"), (0.9, "last")), 1):
         folder = run / f"evaluation-{number}"
         folder.mkdir()
-        content = {"protocols": [{"protocol": "multiclip"}, {"protocol": "clip", "accuracy": accuracy, "videos": 50}]}
+        content = {
+            "protocols": [
+                {"protocol": "multiclip", "accuracy": 0.7, "videos": 50},
+                {"protocol": "clip", "accuracy": accuracy, "videos": 50},
+            ]
+        }
         content["checkpoint"] = str(run / "checkpoints" / checkpoint)  # type: ignore[assignment]
         (folder / "evaluation.json").write_text(json.dumps(content))
     entry = read_entry("second", runs)
