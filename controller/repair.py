@@ -20,6 +20,8 @@ from searchspace.decisions import Decisions
 _ENUMERABLE = 50_000
 # A change that lands in the window is found within a few rounds in all but contrived spaces.
 _ROUNDS = 64
+# Within a reach, which may hold nothing that fits, a row is given up after so many changes that come no nearer.
+_PATIENCE = 6
 # Rows whose neighbours are held in memory at once: 64 x some 400 neighbours x 161 decisions is 4 MB.
 _CHUNK = 64
 
@@ -80,8 +82,9 @@ def try_repair(
     outside, _ = window.measure(current, np.arange(len(current)))
     best, best_outside = current.copy(), outside.copy()
     visited: list[set[bytes]] = [set() for _ in current]
+    vain = np.zeros(len(current), dtype=np.int64)
     for _ in range(rounds):
-        rows = np.flatnonzero(best_outside > 0)
+        rows = np.flatnonzero((best_outside > 0) & (vain < (rounds if reach is None else _PATIENCE)))
         if not len(rows):
             break
         for chunk in (rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK)):
@@ -96,11 +99,12 @@ def try_repair(
             for row, members in zip(chunk, np.split(order, ends), strict=True):
                 # The best change even when it is no progress, but never back: this leaves local minima.
                 step = next((m for m in members if found[m].tobytes() not in visited[row]), None)
+                vain[row] += 1
                 if step is None:
                     continue
                 current[row] = found[step]
                 if outside[step] < best_outside[row]:
-                    best[row], best_outside[row] = found[step], outside[step]
+                    best[row], best_outside[row], vain[row] = found[step], outside[step], 0
     if reach is None:
         _look_through(decisions, start, window, best, best_outside)
     return Repaired(best, changes(decisions, start, best), best_outside == 0)

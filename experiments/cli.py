@@ -96,8 +96,18 @@ def _run(words: list[str]) -> int:
     command = importlib.import_module(f"experiments.{module(name)}")
     parser = Parser(f"nas {name}", command.__doc__ or "", command.EXAMPLE)
     command.add_arguments(parser)
-    code: int = command.run(parser.parse(rest))
+    code: int = command.run(parser.parse([_unescaped(word) for word in rest]))
     return code
+
+
+def _unescaped(word: str) -> str:
+    """A path that is not UTF-8 as it is, where it was typed as we print it: `caf\\xe9`."""
+    if "\\" not in word:
+        return word
+    from searchspace.naming import unescaped
+
+    flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return f"{flag}{equals}{unescaped(value)}"
 
 
 def _flags(words: list[str]) -> set[str]:

@@ -6,13 +6,13 @@ import argparse
 import csv
 import io
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments import tables
 from experiments.arguments import add_formulation_flag, one_of, read_by, whole
 from experiments.errors import USERS_MISTAKE
 from searchspace.commands import command
+from searchspace.naming import located
 
 if TYPE_CHECKING:
     from training.protocols import Answer
@@ -56,7 +56,7 @@ def _rate(text: str) -> float:
 def run(args: argparse.Namespace) -> int:
     """Prints an answer for each video; the exit code is 2 where one could not be read."""
     for path in (args.checkpoint, *args.videos):
-        if not Path(path).exists():
+        if not located(path).exists():
             raise ValueError(f"{path}: no such file or folder; give a checkpoint, then videos")
     import networks
     from experiments.plots.live import Live
@@ -73,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
             fps=args.fps,
             device=args.device,
             progress=lambda done, total: live.phase("videos", done, total) if total > 1 else None,
+            left_out=lambda text: live.line(f"left out: {text}"),
         )
     if args.format == "json":
         tables.print_json([_data(answer, trained.classes, args.top) for answer in answers])

@@ -16,9 +16,11 @@ from searchspace import Buildable, Cost, cost, published
 from searchspace.commands import command
 from searchspace.published_accuracy import KINETICS_600, published_accuracy
 from searchspace.trained import Record, find_trained, load_trained_architecture
+from training.data import PLACE
 from training.evaluation_folders import RECORD, evaluations
 from training.formats import EVALUATION
 from training.run import read_json
+from training.selection import FILES, JUDGED
 
 _SEED = "seed"
 RETRAINING_SEED = "retraining_seed"
@@ -69,10 +71,11 @@ class Entry:
 
     @property
     def data(self) -> str:
-        """Equal for networks of the same data; the seed of a split or of rendered clips makes no difference."""
-        return json.dumps(
-            {k: v for k, v in self.record.data.items() if k not in (_SEED, "digest", "parts")}, sort_keys=True
-        )
+        """Equal for networks of the same data, wherever it lay; the seed of a split or of rendered clips makes no
+        difference."""
+        data = self.record.data
+        split = (_SEED, "digest", "parts", JUDGED, *(("chosen", *PLACE) if FILES in data else ()))
+        return json.dumps({key: value for key, value in data.items() if key not in split}, sort_keys=True)
 
 
 @dataclasses.dataclass(frozen=True)

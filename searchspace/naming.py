@@ -40,16 +40,20 @@ def escaped(name: str | os.PathLike[str]) -> str:
     return _ESCAPED.sub(escape, os.fspath(name))
 
 
-def located(text: str | os.PathLike[str]) -> Path:
-    """The path that escaped text names: the text itself where that is there, else with its bytes put back."""
+def unescaped(text: str) -> str:
+    """The name or path with its bytes put back, where it is there that way and not as it stands; else the text."""
 
     def back(match: re.Match[str]) -> str:
         character, some = match.groups()
         return chr(int(character, 16)) if character else os.fsdecode(bytes.fromhex(some.replace("\\x", "")))
 
-    plain = os.fspath(text)
-    unescaped = _BACK.sub(back, plain)
-    return Path(plain if "\0" in unescaped or os.path.lexists(plain) or not os.path.lexists(unescaped) else unescaped)
+    raw = _BACK.sub(back, text)
+    return raw if raw != text and "\0" not in raw and not os.path.lexists(text) and os.path.lexists(raw) else text
+
+
+def located(text: str | os.PathLike[str]) -> Path:
+    """The path that escaped text names; see `unescaped`."""
+    return Path(unescaped(os.fspath(text)))
 
 
 def absolute(path: str | os.PathLike[str]) -> str:

@@ -154,8 +154,9 @@ class Space:
             raise ValueError(f"{classes} classes: must be from 1 to {MAX_CLASSES:,}")
         return dataclasses.replace(self, classes=classes, source={**self.source, "classes": classes})
 
-    def at(self, clip: Clip) -> Space:
+    def at(self, clip: ClipLike) -> Space:
         """The same space, its costs counted at another clip."""
+        clip = Clip.of(clip)
         if clip == self.clip:
             return self
         return dataclasses.replace(self, clip=clip, source={**self.source, "clip": str(clip)})

@@ -17,7 +17,7 @@ from controller.repair import enumerate_all
 from controller.selection import ABOVE, BELOW
 from controller.start import largest_entropy
 from controller.window import Window
-from searchspace import Budget, Clip, Space, SpaceCosts, format_quantity
+from searchspace import Budget, Clip, ClipLike, Space, SpaceCosts, format_quantity
 from searchspace.budget import as_printed, budget_text
 
 
@@ -52,7 +52,7 @@ class Budgets:
         return largest_entropy(decisions, self.costs, quantity, self.limits[0], nearest=True).probabilities
 
 
-def check_budgets(space: Space, clip: Clip, budgets: Sequence[Budget], seed: int) -> Budgets:
+def check_budgets(space: Space, clip: ClipLike, budgets: Sequence[Budget], seed: int) -> Budgets:
     """The budgets as numbers.
 
     Args:
@@ -65,6 +65,7 @@ def check_budgets(space: Space, clip: Clip, budgets: Sequence[Budget], seed: int
         ValueError: no network of the space meets them, for certain in a small space, as far as repairs reach in a
             large one; says which costs are nearest.
     """
+    clip = Clip.of(clip)
     asked = tuple(budget.of_form(space.form) for budget in budgets)
     costs = space.costs(clip)
     found = Budgets(asked, tuple(budget.limit(clip) for budget in asked), costs)

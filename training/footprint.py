@@ -1,4 +1,4 @@
-"""Memory and disk of training by closed form; light, so that the command line can tell them at once."""
+"""Memory, disk and batches of training by closed form; light, so that the command line can tell them at once."""
 
 from __future__ import annotations
 
@@ -63,3 +63,32 @@ def checkpoint_bytes(members: Sequence[Architecture], recipe: Recipe, keep: int 
     trained = 2 * sum(weights) * (2 if len(members) > 1 else 1)
     written = max(max(weights) * states, sum(weights))
     return keep * states * sum(weights) + trained + written
+
+
+def check_batch(architecture: Architecture, recipe: Recipe, clips: int) -> None:
+    """Refuses batches of which some BatchNorm would see a single value a channel, which has no variance.
+
+    Args:
+        architecture: at the clip that it is trained on.
+        recipe: how.
+        clips: of a batch.
+
+    Raises:
+        ValueError: says what is too small.
+    """
+    compute, clip = recipe.compute, architecture.clip
+    height, width = halve(clip.height, 2), halve(clip.width, 2)
+    for position in architecture.layers():
+        height, width = halve(height, position.layer.stride), halve(width, position.layer.stride)
+    frames = clip.frames // compute.subclips
+    piece = -(-clips // compute.accumulate)
+    least = {
+        f"a batch of {clips} in {compute.accumulate} pieces": (clips - 1) % piece + 1,
+        f"network.recalibrate = {recipe.network.recalibrate}": min(recipe.network.recalibrate, clips) or clips,
+    }
+    for what, count in least.items():
+        if count * frames * height * width == 1:
+            raise ValueError(
+                f"{what}: BatchNorm of {architecture.name!r} would see one clip of one frame whose last map is one "
+                f"pixel at {clip}, a single value; give more clips at once (--batch), longer clips or larger ones"
+            )

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from searchspace import Architecture, Buildable, Clip, Ensemble, load_architecture
+from searchspace.architecture import MAX_NAME
 from searchspace.naming import absolute, located
 from searchspace.schema import Fields, nearest
 from searchspace.trained import ARCHITECTURE
 from training import recipe as recipes
-from training.footprint import KEPT, checkpoint_bytes
+from training.footprint import KEPT, check_batch, checkpoint_bytes
 from training.recipe import Recipe, check_recipe
 from training.run import DATA_TEXTS, RunFolder, check_texts, settled
 from video.recipe import MOTION_CLASSES
@@ -174,6 +175,8 @@ def resolve(architecture: Buildable, given: Mapping[str, Any]) -> Resolved:
         remarks += [remark] if remark else []
     config = RetrainConfig(recipe=found, recipe_name=_recipe_name(name), **settings)
     members, ensemble = networks_of(architecture, config)
+    for member in members:
+        check_batch(member, found, found.optimizer.batch)
     return Resolved(config, members, ensemble, tuple(remarks))
 
 
@@ -252,7 +255,7 @@ def networks_of(
         )
     own = Clip(clip.frames // count, clip.height, clip.width, clip.fps / count)
     each = (shaped(architecture, own),) * count
-    return each, Ensemble.interleave(each, f"{architecture.name}-x{count}")
+    return each, Ensemble.interleave(each, f"{architecture.name[: MAX_NAME - 4]}-x{count}")
 
 
 def _data(origin: Mapping[str, Any]) -> tuple[str | None, str]:

@@ -21,6 +21,7 @@ from searchspace.stored import AMOUNT, COUNT, Each, Maybe, conform, read_records
 from training import checkpoint
 from training.contention import Contention
 from training.evaluation import evaluate, for_inference
+from training.footprint import check_batch
 from training.formats import EPOCH
 from training.health import NotFinite, Watch
 from training.initial import start
@@ -123,6 +124,7 @@ class RetrainLoop:
         size = source.parts[TRAIN]
         epoch = self.recipe.schedule.epoch_clips if config.data is None else size
         self.order = Order(TRAIN, size, self.recipe.optimizer.batch, seed)
+        check_batch(architecture, self.recipe, self.order.batch)
         self.length = Length.of(self.recipe, epoch, self.order.batch)
         self.checkpoints = folder / CHECKPOINTS
         kept = checkpoint.names(self.checkpoints)

@@ -16,8 +16,8 @@ from video.labelled import Labelled, digest
 from video.source import Frames, check_request
 
 TRAIN, WATCH, TEST = "train", "watch", "test"
-JUDGED = "judged"
-"""Key of a description: the digest of the files that test the network."""
+FILES, JUDGED = "files", "judged"
+"""Keys of a description: the digest of all files, whatever their parts, and that of those that test the network."""
 
 Indices = npt.NDArray[np.int64]
 
@@ -93,14 +93,16 @@ class Selection:
         self.source.share(processes)
 
     def describe(self) -> dict[str, Any]:
-        """See `video.Source`; the chosen numbers of clips are in it, and of files a digest of those that test."""
-        judged = {} if self._judged is None else {JUDGED: self._judged}
-        return {**self.source.describe(), "chosen": dict(self.parts), **judged}
+        """See `video.Source`; the chosen numbers of clips are in it, and of files two digests."""
+        return {**self.source.describe(), "chosen": dict(self.parts), **self._digests}
 
     @functools.cached_property
-    def _judged(self) -> str | None:
-        files = files_of(self, TEST) if TEST in self.chosen else ()
-        return digest(files) if files else None
+    def _digests(self) -> dict[str, str]:
+        every = [file for part in self.source.parts for file in files_of(self.source, part)]
+        if not every:
+            return {}
+        judged = {JUDGED: digest(files_of(self, TEST))} if TEST in self.chosen else {}
+        return {FILES: digest(sorted(every, key=lambda file: file.name)), **judged}
 
     def _find(self, part: str, index: int) -> tuple[str, int]:
         for own, indices in self.chosen[part]:

@@ -136,7 +136,7 @@ def test_show_a_run_by_name_and_path(nas: Nas, runs: Path) -> None:
     assert by_path.splitlines()[:-1] == by_name.splitlines()[:-1]  # the last one repeats the word that was given
     summary = json.loads((runs / "one" / "summary.json").read_text())
     assert f"accuracy {summary['winner']['accuracy']:.1%}" in by_name
-    assert "next: nas plot one" in by_name
+    assert f"next: nas plot {runs / 'one'}" in by_name
 
 
 def test_show_an_unfinished_run_says_how_to_go_on(nas: Nas, runs: Path) -> None:

@@ -70,7 +70,7 @@ def test_an_ensemble_goes_wherever_a_network_goes(here, nas):
     Ensemble.interleave([half, half], "pair").save("pair.json")
     assert nas("retrain", "pair.json", *SHORT, "--name", "one").code == 0
     again = nas("retrain", "runs/one", *SHORT, "--init", "runs/one", "--name", "two")
-    assert again.code == 0 and "weights: runs/one, member 2" in again.err
+    assert again.code == 0 and "runs/one, member 2" in again.err
     assert nas("show", "one").out.count("member ") == 2
     assert len(json.loads(nas("cost", "runs/one", "--json").out)["members"]) == 2
     judged = json.loads(nas("evaluate", "runs/one", "--json").out)
@@ -149,6 +149,8 @@ def test_a_dry_run_writes_nothing(here, capsys):
         (["arch.json", *SHORT, "--set", "compute.subclips=2"], "is not causal"),
         (["arch.json", *SHORT, "--set", "compute.precision=float16"], "needs a GPU"),
         (["a0", "--freeze", "1"], "did you mean '--freeze-epochs'"),
+        (["arch.json", "--clip", "1x8x8", "--batch", "1", "--dry-run"], "would see one clip of one frame"),
+        (["arch.json", "--clip", "1x8x8", "--set", "network.recalibrate=1"], "network.recalibrate = 1: BatchNorm"),
     ],
 )
 def test_a_mistake_ends_in_one_line(here, capsys, words, message):
@@ -171,7 +173,7 @@ def test_config_lists_shows_changes_and_writes(here, capsys):
     assert main(["config", "kinetics600", "--print"]) == 0
     assert "lr: 1.8" in capsys.readouterr().out
     assert main(["config", "demo", "--set", "optimizer.lr=1e-3", "--output", "mine.yaml"]) == 0
-    assert capsys.readouterr().out == "next: nas retrain ARCH -c mine.yaml\n"
+    assert capsys.readouterr().out == "next: nas retrain ARCH --recipe mine.yaml\n"
     assert main(["config", "mine.yaml", "--print"]) == 0
     assert "lr: 0.001" in capsys.readouterr().out
     assert main(["config", "demo", "--output", "mine.yaml"]) == 2

@@ -40,8 +40,8 @@ def test_what_draws_searches_says_what_else_a_run_is(nas: Nas, retraining: Path)
     assert "--resume" not in answer.err
 
 
-@pytest.mark.parametrize("command", ["retrain", "benchmark", None])
-def test_only_a_search_is_opened_as_one(retraining: Path, command: str | None) -> None:
+@pytest.mark.parametrize("command", ["retrain", "benchmark"])
+def test_only_a_search_is_opened_as_one(retraining: Path, command: str) -> None:
     (retraining / "config.json").write_text(json.dumps({"command": command}))
     with pytest.raises(ValueError, match=f"not a run of nas search but of '{command}'"):
         Run.open(retraining)

@@ -22,6 +22,7 @@ from searchspace.tabulate import SpaceCosts, tabulate
 from tests.training.networks_of_seconds import architecture
 from training import retrain_config
 from training.data import open_source
+from training.feasible import check_budgets
 from training.footprint import saved_bytes
 from training.retrain_config import RetrainConfig, resolve
 from training.search_config import SearchConfig
@@ -71,6 +72,7 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "open_source": lambda clip: _opened(clip).clip,
     "saved_bytes": lambda clip: saved_bytes(A0, clip),
     "find_base": lambda clip: find_base("a0", Path("none"), "1M", clip, 10).space.clip,
+    "check_budgets": lambda clip: check_budgets(searchspace.load("movinet"), clip, [Budget.parse("9M")], 0).limits,
     "training_clip": lambda clip: training_clip(Clip(8, 64, 32), Clip(8, 64, 32), clip),
     "training_clip, own": lambda clip: training_clip(clip, clip, None),
     "open_data": lambda clip: jobs.open_data(ScaleConfig(), clip).clip,

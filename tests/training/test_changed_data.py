@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import networks
+from experiments.report_data import read_entry
 from scaling import jobs
 from scaling.retraining import retrain_family
 from scaling.scale import scale
@@ -227,6 +228,17 @@ def test_what_was_held_out_is_not_guessed_of_changed_data(tmp_path: Path, data: 
     for given in (None, str(here)):
         with pytest.raises(ValueError, match=r"has changed since .* was trained, so what of it was held out"):
             open_videos(networks.load(run), given)
+
+
+def test_moved_data_is_the_same_data_in_a_report(tmp_path: Path, data: Path) -> None:
+    entries = []
+    for name, changes in (("x", {}), ("y", {"seed": 1}), ("z", {})):
+        place = own(data, tmp_path / name)
+        if name == "z":
+            (place / "a" / "s1.mkv").unlink()
+        result = retrain(architecture(), {**SHORT, "data": str(place), **changes}, runs=tmp_path / "runs", name=name)
+        entries.append(read_entry(str(result.folder), tmp_path))
+    assert entries[0].data == entries[1].data != entries[2].data
 
 
 def test_a_validation_side_that_changed_is_told(tmp_path: Path) -> None:

@@ -122,8 +122,8 @@ def test_workers_of_ray_are_started_with_it(monkeypatch: pytest.MonkeyPatch) -> 
 
     options: dict[str, Any] = {}
     monkeypatch.setattr(ray, "init", lambda **given: options.update(given))
-    ray_engine._connect("local", 1)
+    ray_engine._connect("local", 1, "nothing")
     assert options["runtime_env"] == {"env_vars": OURS}
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    ray_engine._connect("local", 1)
+    ray_engine._connect("local", 1, "nothing")
     assert options["runtime_env"] == {"env_vars": {"OMP_WAIT_POLICY": "ACTIVE"}}

@@ -1,6 +1,7 @@
 """Which videos a network is asked about, and whose labels they carry."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,38 @@ def test_prediction_in_python(tmp_path: Path) -> None:
     assert [Path(answer.name).name for answer in pictures] == ["one", "two"] and not pictures[0].error
     with pytest.raises(ValueError, match="no such file or folder"):
         predict(trained, tmp_path / "none.mp4")
+
+
+def test_videos_and_what_is_left_out_of_a_folder(tmp_path: Path) -> None:
+    root = tmp_path / "mixed"
+    for name in ("one.mkv", "deep/two.mkv", "odd"):
+        write(root / name, 6, "ffv1", 10, "bgr0", container="matroska")
+    for name in ("poster.jpg", "deep/cover.PNG", "frames/10.png", "frames/9.png"):
+        (root / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (40, 30)).save(root / name)
+    (root / "frames" / "labels.txt").write_text("9 10")
+    (root / "plain").mkdir()
+    (root / "plain" / "broken.mp4").write_bytes(b"no")
+    trained = load(tmp_path / "run", ("a", "b", "c"), {})
+    told: list[str] = []
+    answers = predict(trained, root, fps=5.0, left_out=told.append)
+    names = [str(Path(answer.name).relative_to(root)) for answer in answers]
+    assert sorted(names) == ["deep/two.mkv", "frames", "odd", "one.mkv", "plain/broken.mp4"]
+    assert [name for name, answer in zip(names, answers, strict=True) if answer.error] == ["plain/broken.mp4"]
+    assert answers[names.index("frames")].frames == 4
+    assert sorted(told) == [
+        f"{root}/deep/cover.PNG: a picture beside videos",
+        f"{root}/frames/labels.txt: beside pictures, which are one video",
+        f"{root}/poster.jpg: a picture beside videos",
+    ]
+    (root / "plain" / "cover.jpg").write_bytes(b"no picture either")
+    assert [Path(a.name).name for a in predict(trained, root / "plain")] == ["broken.mp4"]
+
+
+def test_names_of_videos_that_are_not_utf_8(tmp_path: Path) -> None:
+    place = tmp_path / os.fsdecode(b"caf\xe9")
+    write(place / os.fsdecode(b"\xff.mkv"), 6, "ffv1", 10, "bgr0")
+    trained = load(tmp_path / "run", ("a", "b"), {})
+    for given in (place, str(place), str(tmp_path / r"caf\xe9")):
+        (answer,) = predict(trained, given)
+        assert answer.name == rf"{tmp_path}/caf\xe9/\xff.mkv" and not answer.error
