@@ -71,8 +71,8 @@ FILES = {
     "a0_base_3d": File("a0", "base", convolution="3d", frames=8, flex=True),
     "a0_stream_dynamic": File("a0", stored="dynamic", classes=7),
     "a0_stream_int8": File("a0", stored="int8", classes=7),
-    "a3_stream": File("a3", positions=True, size=256),
-    "a5_base": File("a5", "base", "float16", frames=2, size=320),
+    "a3_stream": File("a3", positions=True, size=64),
+    "a5_base": File("a5", "base", "float16", frames=2, size=64),
 }
 KEPT = ("small_stream", "small_stream_int8", "small_stream_2021", "small_base", "small_base_float16")
 

@@ -25,10 +25,10 @@ import torch
 from torch import Tensor
 
 from networks.tensor_bundle import INDEX, Bundle
-from networks.tflite import is_tflite, read_tflite
+from networks.tflite import read_tflite
 from searchspace import Architecture
 from searchspace.schema import show
-from searchspace.weights_header import is_safetensors
+from searchspace.weights_header import is_safetensors, is_tflite
 
 OURS, PORT, TENSORFLOW = "movinas", "MoViNet-pytorch", "the TensorFlow reference"
 TFLITE = "a TensorFlow Lite file"
@@ -94,7 +94,7 @@ def open_weights(path: str | os.PathLike[str]) -> WeightFile:
     if begins.startswith(_TORCH_MAGIC) or (begins.startswith(b"PK") and _is_torch_zip(file)):
         loaded = _read(file, "torch", lambda name: torch.load(name, map_location="cpu", weights_only=True))
         return _named(file, "a torch file", _state_dict(loaded, file))
-    if is_tflite(begins):
+    if is_tflite(file):
         architecture, tensors = read_tflite(file)
         return WeightFile(file, OURS, TFLITE, tensors, architecture=architecture)
     raise ValueError(f"{file} is {_what(begins)}")

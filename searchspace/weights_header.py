@@ -70,12 +70,27 @@ def read_arch_json(path: str | os.PathLike[str]) -> tuple[str, str]:
         ValueError: there is no such file, or it carries no architecture.
     """
     file = Path(path)
+    if is_tflite(file):
+        raise ValueError(
+            f"{path} is a TensorFlow Lite file; weights that carry their architecture are made of it by: nas import {path}"
+        )
     if not is_safetensors(file):
         return read_text(file, "arch.json"), str(path)
     text = architecture_text(file)
     if text is None:
         raise ValueError(f"{path} carries no architecture; give the arch.json of these weights")
     return text, f"{path}: architecture"
+
+
+def is_tflite(path: Path) -> bool:
+    """Whether a file begins like a TensorFlow Lite file: a flatbuffer with its identifier."""
+    if not path.is_file():
+        return False
+    try:
+        with open(path, "rb") as file:
+            return file.read(8)[4:] == b"TFL3"
+    except OSError:
+        return False
 
 
 def _header_length(path: Path) -> int | None:
