@@ -72,7 +72,8 @@ def read_arch_json(path: str | os.PathLike[str]) -> tuple[str, str]:
     file = Path(path)
     if is_tflite(file):
         raise ValueError(
-            f"{path} is a TensorFlow Lite file; weights that carry their architecture are made of it by: nas import {path}"
+            f"{path} is a TensorFlow Lite file; a file of weights that says which network it is comes of it by: nas "
+            f"import {path}"
         )
     if not is_safetensors(file):
         return read_text(file, "arch.json"), str(path)

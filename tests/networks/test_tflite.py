@@ -220,3 +220,11 @@ def test_a_file_is_loaded_as_a_trained_network(tmp_path: Path) -> None:
     again = networks.load(tmp_path / "kept.safetensors")
     assert again.classes == trained.classes and networks.is_folded(again.network)  # type: ignore[arg-type]
     assert networks.import_weights(tmp_path / "kept.safetensors").classes == trained.classes
+
+
+def test_as_an_architecture_it_is_told_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "a.tflite").write_bytes(write(live(small_reference(HARD)), 32, 32))
+    with pytest.raises(
+        ValueError, match=r"a TensorFlow Lite file; .* comes of it by: nas import .*a\.tflite$"
+    ):
+        networks.create(tmp_path / "a.tflite")
