@@ -12,12 +12,11 @@ from typing import Any
 from networks.create import create
 from networks.ensemble import Network
 from networks.importing import import_weights
-from networks.tflite import is_tflite
 from networks.weights import save_weights, stated_architecture
 from searchspace.commands import command
 from searchspace.naming import check_classes
 from searchspace.trained import ARCHITECTURE, RECORD, WEIGHTS, Record, find_trained, load_trained_architecture, versions
-from searchspace.weights_header import class_names, is_safetensors
+from searchspace.weights_header import class_names, is_safetensors, is_tflite
 
 _PACKAGES = ("movinas", "torch", "numpy", "safetensors")
 
@@ -110,7 +109,7 @@ def load(path: str | os.PathLike[str]) -> Trained:
     folder = find_trained(place)
     if folder is None and is_safetensors(place):
         return _load_file(place)
-    if folder is None and _is_tflite(place):
+    if folder is None and is_tflite(place):
         found = import_weights(place)
         return _unrecorded(found.network, place, found.classes)
     if folder is None:
@@ -141,13 +140,6 @@ def _unrecorded(network: Network, file: Path, classes: tuple[str, ...] | None) -
     """A network of which nothing but its weights is known, and perhaps names of its classes."""
     names = classes or tuple(str(i) for i in range(network.architecture.classes))
     return Trained(network=network, path=file, classes=names, recipe={}, data={}, metrics={}, step=0, versions={})
-
-
-def _is_tflite(place: Path) -> bool:
-    if not place.is_file():
-        return False
-    with open(place, "rb") as stream:
-        return is_tflite(stream.read(8))
 
 
 def _remedy(place: Path) -> str:

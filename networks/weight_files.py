@@ -23,11 +23,11 @@ import torch
 from torch import Tensor
 
 from networks.tensor_bundle import INDEX, Bundle
-from networks.tflite import is_tflite, read_tflite
+from networks.tflite import read_tflite
 from networks.torch_file import Damaged, Named, NoTorchFile, Stored, TorchFile, may_be_torch
 from searchspace import Architecture
 from searchspace.schema import show
-from searchspace.weights_header import is_safetensors
+from searchspace.weights_header import is_safetensors, is_tflite
 
 OURS, PORT, TENSORFLOW = "movinas", "MoViNet-pytorch", "the TensorFlow reference"
 TFLITE = "a TensorFlow Lite file"
@@ -90,7 +90,7 @@ def open_weights(path: str | os.PathLike[str]) -> WeightFile:
         begins = stream.read(512)
     if may_be_torch(begins):
         return _named(file, "a torch file", _read(file, "torch", _state_dict))
-    if is_tflite(begins):
+    if is_tflite(file):
         architecture, tensors = read_tflite(file)
         return WeightFile(file, OURS, TFLITE, tensors, architecture=architecture)
     raise ValueError(f"{file} is {_what(begins)}")

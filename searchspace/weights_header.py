@@ -72,6 +72,11 @@ def read_arch_json(path: str | os.PathLike[str]) -> tuple[str, str]:
         ValueError: there is no such file, or it carries no architecture.
     """
     file = Path(path)
+    if is_tflite(file):
+        raise ValueError(
+            f"{path} is a TensorFlow Lite file; a file of weights that says which network it is comes of it by: nas "
+            f"import {path}"
+        )
     if not is_safetensors(file):
         return read_text(file, "arch.json"), str(path)
     text = architecture_text(file)
@@ -92,6 +97,17 @@ def with_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of eight bytes
     return struct.pack("<Q", len(text)) + text + content[8 + length :]
+
+
+def is_tflite(path: Path) -> bool:
+    """Whether a file begins like a TensorFlow Lite file: a flatbuffer with its identifier."""
+    if not path.is_file():
+        return False
+    try:
+        with open(path, "rb") as file:
+            return file.read(8)[4:] == b"TFL3"
+    except OSError:
+        return False
 
 
 def _header_length(path: Path) -> int | None:

@@ -1,5 +1,5 @@
 """TensorFlow Lite files of MoViNets: the architecture and the weights, read off the graph, without TensorFlow."""
 
-from networks.tflite.reading import is_tflite, read_tflite
+from networks.tflite.reading import read_tflite
 
-__all__ = ["is_tflite", "read_tflite"]
+__all__ = ["read_tflite"]

@@ -41,6 +41,12 @@ class Convolution:
         t, h, w = self.weight.shape[2:]
         return t, h, w
 
+    def after(self, other: Convolution) -> Convolution:
+        """Two linear layers as one: this one, of what the other gives."""
+        first, second = (conv.weight.reshape(conv.weight.shape[:2]) for conv in (other, self))
+        weight, bias = second @ first, second @ other.bias + self.bias
+        return dataclasses.replace(other, weight=weight[:, :, None, None, None], bias=bias)
+
     @property
     def pointwise(self) -> bool:
         """A linear layer over channels."""

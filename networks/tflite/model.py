@@ -186,7 +186,8 @@ def _code(table: Table) -> str:
     if not 0 <= number < len(names):
         return f"operator {number}"
     if names[number] == "CUSTOM":
-        return table.text(1) or "custom operator without a name"
+        name = table.text(1) or "custom operator without a name"
+        return "CUMSUM" if name == "FlexCumsum" else name  # TensorFlow's own takes the same inputs
     return names[number]
 
 

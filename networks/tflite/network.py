@@ -61,6 +61,9 @@ class _Reader:
         if node.kind == "SOFTMAX":
             node = node.inputs[0]
         classifier = self._pointwise(node, "the classifier")
+        below = patterns.convolution(classifier.source)
+        while below is not None and below.pointwise:  # a layer that somebody put on top of the logits
+            classifier, below = classifier.after(below), patterns.convolution(below.source)
         dense_activation = self._activation(classifier.source, "the dense layer")
         dense = self._pointwise(dense_activation.source, "the dense layer")
         pooled = patterns.pool(dense.source)

@@ -19,11 +19,6 @@ MOST_BYTES = 1 << 30  # of a file; the largest published network has 0.15 GB
 _FRAMES = 50  # of clips of a network that is not published and does not say; those of A0 to A2
 
 
-def is_tflite(begins: bytes) -> bool:
-    """Whether a file that begins so is a TensorFlow Lite model."""
-    return begins[4:8] == b"TFL3"
-
-
 def read_tflite(path: Path) -> tuple[Architecture, dict[str, Tensor]]:
     """Reads a MoViNet: float32, float16 or int8, base or stream.
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 import networks
-from networks import MoViNet
+from networks import MoViNet, layers
 from searchspace import BASE, STREAM, Architecture, Block, Clip, Form, Head, Kernel, Layer, Stem, published
 from tests.networks.small_reference import small_reference
 from tests.networks.test_importing import thin
 from tests.networks.test_streaming import slow
-from tests.networks.tflite_writer import write
+from tests.networks.tflite_writer import _Network, write
 from tests.networks.util import clips, randomise_
 
 ASSETS = Path(__file__).parents[1] / "assets" / "tflite"
@@ -207,6 +207,31 @@ def test_an_architecture_that_is_given_is_compared(tmp_path: Path) -> None:
     assert networks.import_weights(file, classes=9).replaced_classes == 5
 
 
+@pytest.mark.parametrize("form", [HARD, BASE])
+def test_a_linear_layer_and_softmax_on_top_of_the_logits(
+    form: Form, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And softmax behind it, as users put them there for classes of their own."""
+    network, generator = live(small_reference(form)), torch.Generator().manual_seed(1)
+    top = layers.LinearWeights(torch.randn(3, 5, generator=generator), torch.randn(3, generator=generator))
+    linear = _Network.linear
+
+    def with_more(self: _Network, x: int, weights: layers.LinearWeights) -> int:
+        y = linear(self, x, weights)
+        if len(weights.bias) != 5:
+            return y
+        z = linear(self, y, top)
+        return self.writer.run("SOFTMAX", [z], self.writer.shape(z))
+
+    monkeypatch.setattr(_Network, "linear", with_more)
+    (tmp_path / "top.tflite").write_bytes(write(network, 32, 32, 4))
+    found = networks.import_weights(tmp_path / "top.tflite").network
+    clip = clips(2, 4, 32)
+    with torch.no_grad():
+        expected = network.logits(clip) @ top.weight.T + top.bias
+        assert float((found.logits(clip) - expected).abs().max() / expected.abs().max()) < 1e-5
+
+
 def test_a_file_is_loaded_as_a_trained_network(tmp_path: Path) -> None:
     network = live(small_reference(HARD))
     (tmp_path / "five.tflite").write_bytes(write(network, 32, 32))
@@ -220,3 +245,9 @@ def test_a_file_is_loaded_as_a_trained_network(tmp_path: Path) -> None:
     again = networks.load(tmp_path / "kept.safetensors")
     assert again.classes == trained.classes and networks.is_folded(again.network)  # type: ignore[arg-type]
     assert networks.import_weights(tmp_path / "kept.safetensors").classes == trained.classes
+
+
+def test_as_an_architecture_it_is_told_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "a.tflite").write_bytes(write(live(small_reference(HARD)), 32, 32))
+    with pytest.raises(ValueError, match=r"a TensorFlow Lite file; .* comes of it by: nas import .*a\.tflite$"):
+        networks.create(tmp_path / "a.tflite")
