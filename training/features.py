@@ -170,7 +170,7 @@ def _read(cache: Path | None, key: str) -> dict[str, Features]:
     if cache is None or not cache.exists():
         return {}
     try:
-        with np.load(cache, allow_pickle=False) as held:
+        with open(cache, "rb") as file, np.load(file, allow_pickle=False) as held:
             if str(held["key"]) != key:
                 return {}
             rows = held["features"]

@@ -22,6 +22,7 @@ from training.progress import Silent
 from training.questions import open_videos
 from training.retrain import retrain
 from training.search import search
+from video.measure import DECODER
 
 SHORT = {"clip": "4x16x16@5", "schedule.epochs": 2, "optimizer.batch": 4, "network.recalibrate": 8, "threads": 1}
 
@@ -111,6 +112,20 @@ def test_changed_data_is_refused_with_the_difference(tmp_path: Path, data: Path,
     (here / "b" / "new.mkv").unlink()
     resume(kind, how)
     assert (run / "summary.json").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_resume_says_when_an_older_decoder_read_the_data(tmp_path: Path, data: Path, kind: str) -> None:
+    """Runs of before have no version in their description; frames that were read rightly then are the same now."""
+    how = begun(tmp_path / "runs", kind, data)
+    record = tmp_path / "runs" / "x" / DATA
+    described = json.loads(record.read_text())
+    assert described.pop("decoder") == DECODER
+    record.write_text(json.dumps(described))
+    heard = Heard()
+    resume(kind, {**how, "progress": heard})
+    told = [line for line in heard.lines if "was read by an older decoder (version 1, now 2)" in line]
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
