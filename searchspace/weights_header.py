@@ -12,6 +12,7 @@ import struct
 from collections.abc import Mapping
 from pathlib import Path
 
+from searchspace.commands import command
 from searchspace.schema import MAX_FILE_BYTES, parse_json, read_text
 
 KEY, CLASSES = "architecture", "classes"
@@ -74,8 +75,8 @@ def read_arch_json(path: str | os.PathLike[str]) -> tuple[str, str]:
     file = Path(path)
     if is_tflite(file):
         raise ValueError(
-            f"{path} is a TensorFlow Lite file; a file of weights that says which network it is comes of it by: nas "
-            f"import {path}"
+            f"{path} is a TensorFlow Lite file; a file of weights that says which network it is comes of it with: "
+            f"{command('import', path)}"
         )
     if not is_safetensors(file):
         return read_text(file, "arch.json"), str(path)

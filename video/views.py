@@ -100,7 +100,7 @@ def read_stream(path: str | Path, info: VideoInfo, clip: ClipLike) -> Iterator[F
         yield _cut(np.stack(piece), info, clip, CENTRE.place)
 
 
-def read_middle(path: str | Path, info: VideoInfo, clip: Clip, most: int | None = None) -> Frames:
+def read_middle(path: str | Path, info: VideoInfo, clip: ClipLike, most: int | None = None) -> Frames:
     """The middle of a video at the clip's size, for features.
 
     Args:
@@ -115,6 +115,7 @@ def read_middle(path: str | Path, info: VideoInfo, clip: Clip, most: int | None 
     Raises:
         ValueError: as `read_views`.
     """
+    clip = Clip.of(clip)
     if most is None:
         return np.stack(read_views(path, info, clip, views(3, 1)))
     count = min(most, info.frames)

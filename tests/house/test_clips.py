@@ -35,7 +35,7 @@ from video.views import resized_side
 ROOT = Path(__file__).parents[2]
 CLIP = Clip(4, 32, 16)
 FORMS: tuple[Any, ...] = (CLIP, (4, 32, 16), [4, 32, 16], "4x32x16@5", "4x32x16")
-NEEDS_A_FILE = {"read_views", "read_stream", "FolderSource", "_of_run"}
+NEEDS_A_FILE = {"read_views", "read_stream", "read_middle", "FolderSource", "_of_run"}
 """Tried in tests/video, where there are video files."""
 
 SOURCE = video.MotionSource(0, CLIP, sizes={"weights": 4, "controller": 4, "rescoring": 4, "val": 4})

@@ -20,7 +20,7 @@ from video import probe, read_frames
 from video.container import OpenVideo
 from video.decode import pictures_at
 from video.measure import DECODED_AT_MOST
-from video.views import look, read_stream
+from video.views import look, read_middle, read_stream
 
 RATE = numbered.RATE
 FRAMES = 140
@@ -309,3 +309,14 @@ def test_shared_cases(shared_cases: Path) -> None:
     for name, seen in (("hflip.mp4", "br--"), ("vflip.mp4", "--rb")):
         assert numbered.corners(read_frames(shared_cases / name)[0]) == seen
     assert "animated WebP" in probe(shared_cases / "anim.webp").error
+
+
+@pytest.mark.parametrize("clip", [Clip(4, 32, 16), (4, 32, 16), "4x32x16@5"])
+def test_the_middle_of_a_video_is_its_own_frames(tmp_path: Path, clip: Any) -> None:
+    path = numbered.write(tmp_path / "a.mkv", "h264", 30)
+    info = look(path)
+    assert read_middle(path, info, clip).shape == (3, 4, 32, 16, 3)
+    assert read_middle(path, info, clip, 100).shape == (1, 30, 32, 16, 3)
+    middle = read_middle(path, info, clip, 8)
+    assert middle.shape == (1, 8, 32, 16, 3)
+    assert np.array_equal(middle[0], read_middle(path, info, clip, 100)[0, 11:19])
