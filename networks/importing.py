@@ -18,6 +18,7 @@ from networks.movinet import MoViNet
 from networks.weight_files import OURS, PORT, TENSORFLOW, WeightFile, open_weights
 from networks.weights import check_size, differences, stated_architecture
 from searchspace import Architecture, Buildable, Ensemble, published, published_names
+from searchspace.schema import printable
 
 _LISTED, _SHAPES = 12, 4  # how many names, and pairs of shapes, an error spells out
 _LAYER = re.compile(r"blocks\.b\d+_l\d+\.|blocks\.\d+\.layers\.\d+\.|block\d+_layer\d+/|b\d+/l\d+/|[^./]*[./]?")
@@ -190,7 +191,7 @@ def _problems(file: WeightFile, fit: _Fit, architecture: Architecture) -> str:
     if fit.extra:
         found.append(f"{len(fit.extra)} of no layer: {_some(fit.extra)}")
     if fit.misshapen:
-        pairs = [f"{name} {there} instead of {here}" for name, there, here in fit.misshapen]
+        pairs = [f"{printable(name)} {there} instead of {here}" for name, there, here in fit.misshapen]
         rest = f" and {len(pairs) - _SHAPES} more" if len(pairs) > _SHAPES else ""
         found.append(f"{len(pairs)} of another shape or type: {', '.join(pairs[:_SHAPES])}{rest}")
     return f"{file.path}, {file}, does not fit {architecture.name}: {'; '.join(found)}"
@@ -198,6 +199,7 @@ def _problems(file: WeightFile, fit: _Fit, architecture: Architecture) -> str:
 
 def _some(names: Sequence[str]) -> str:
     """Names in a line: each one, or how many of each layer, or of the first layers."""
+    names = [printable(name) for name in names]
     if len(names) <= _LISTED:
         return ", ".join(names)
     layers = Counter(match[0] for match in map(_LAYER.match, names) if match)
