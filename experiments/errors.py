@@ -98,4 +98,6 @@ def _out_of_memory(flags: Collection[str]) -> str:
 
 def _one_line(text: str) -> str:
     """On one line; blanks stay as they are, for a path may hold several."""
-    return re.sub(r"\s*\n\s*", " ", text.strip())
+    from searchspace.schema import printable  # with numpy, which help does not need
+
+    return printable(re.sub(r"\s*\n\s*", " ", text.strip()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace, folder: Path, given: dict[str, Any], typed: st
             given["threads"] = 1 if args.ray else max(1, given["threads"] // (args.parallel or 1))
         planned = plan(found, given, args.members, args.seeds)
     else:
-        planned = restore(found, group.config)
+        planned = group.settings(functools.partial(restore, found))
         say(f"going on with {group.path}")
     if group is None or not group.finished:
         shared = planned.trainings[0].resolved.config

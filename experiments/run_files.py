@@ -14,7 +14,7 @@ from searchspace.stored import COUNT, naming, read_records, read_table
 from training.formats import COMMAND, LOOK, MOMENT, POINT, SEARCH_CONFIG, SEARCH_SUMMARY, policy_of
 from training.run import CONFIG, SPACE, SUMMARY, read_json
 
-POLICY = "policy.jsonl"
+PARETO, POLICY = "pareto.csv", "policy.jsonl"
 
 
 def command_of(folder: Path) -> str:
@@ -175,7 +175,7 @@ class Run:
     @functools.cached_property
     def front(self) -> list[FrontPoint]:
         """The architectures scored for the front, cheapest first; empty before the end."""
-        points = [FrontPoint(**row) for row in read_table(self.folder / "pareto.csv", POINT)]
+        points = [FrontPoint(**row) for row in read_table(self.folder / PARETO, POINT)]
         return sorted(points, key=lambda point: point.macs)
 
     @functools.cached_property

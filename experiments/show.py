@@ -103,7 +103,7 @@ def run_facts(found: Run) -> list[tuple[str, Any]]:
     facts: list[tuple[str, Any]] = [
         ("folder", found.folder),
         ("budget", f"{', '.join(config['budgets'])} at clip {config['clip']}"),
-        ("search", f"{config['searcher']}, space {config['space']}, data {config['data'] or 'built-in motion'}"),
+        ("search", f"{config['searcher']}, space {config['space']}, data {config.get('data') or 'built-in motion'}"),
         ("training", f"{found.steps:,} of {config['steps']:,} steps at {found.clip.at(config['search_resolution'])}"),
     ]
     if not found.finished:

@@ -24,6 +24,7 @@ from networks.weights import check_size, differences, stated_architecture
 from searchspace import Architecture, Buildable, Ensemble, published, published_names
 from searchspace.labels import check_count, labels_beside, read_labels
 from searchspace.naming import check_classes
+from searchspace.schema import printable
 from searchspace.weights_header import class_names
 
 _LISTED, _SHAPES = 12, 4  # how many names, and pairs of shapes, an error spells out
@@ -302,7 +303,7 @@ def _problems(file: WeightFile, fit: _Fit, architecture: Architecture) -> str:
     if fit.foreign:
         found.append(f"{len(fit.foreign)} of no MoViNet: {_some(fit.foreign)}")
     if fit.misshapen:
-        pairs = [f"{name} {there} instead of {here}" for name, there, here in fit.misshapen]
+        pairs = [f"{printable(name)} {there} instead of {here}" for name, there, here in fit.misshapen]
         rest = f" and {len(pairs) - _SHAPES} more" if len(pairs) > _SHAPES else ""
         found.append(f"{len(pairs)} of another shape or type: {', '.join(pairs[:_SHAPES])}{rest}")
     return f"{file.path}, {file}, does not fit {architecture.name}: {'; '.join(found)}"
@@ -310,6 +311,7 @@ def _problems(file: WeightFile, fit: _Fit, architecture: Architecture) -> str:
 
 def _some(names: Sequence[str]) -> str:
     """Names in a line: each one, or how many of each layer, or of the first layers."""
+    names = [printable(name) for name in names]
     if len(names) <= _LISTED:
         return ", ".join(names)
     layers = Counter(match[0] for match in map(_LAYER.match, names) if match)

@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ from torch import Tensor
 from networks.tensor_bundle import INDEX, Bundle
 from networks.tflite import read_tflite
 from networks.torch_file import Damaged, Named, NoTorchFile, Stored, TorchFile, may_be_torch
+from networks.weights import short
 from searchspace import Architecture
 from searchspace.schema import show
 from searchspace.weights_header import is_safetensors, is_tflite
@@ -121,7 +123,10 @@ def _read(file: Path, kind: str, load: Callable[[Path], Mapping[str, Tensor]]) -
         raise ValueError(f"{file} is {error}") from None
     except Exception as error:  # a damaged file may fail in any way; what matters is which one and why
         text = next(iter(str(error).splitlines()), "")[:200]
-        text = text if isinstance(error, Damaged) else f"{type(error).__name__}: {text}"
+        if isinstance(error, safetensors.SafetensorError):
+            text = short(error)
+        elif not isinstance(error, Damaged):
+            text = f"{type(error).__name__}: {text}"
         raise ValueError(f"{file}: a damaged {kind} file ({text}); download it again") from None
 
 

@@ -59,9 +59,8 @@ def load_weights(network: Network, path: str | os.PathLike[str], *, any_gate: bo
     except FileNotFoundError:
         raise ValueError(f"{file}: no such file; give the path of a .safetensors file") from None
     except (safetensors.SafetensorError, OSError) as error:
-        raise ValueError(
-            f"{file}: not a readable safetensors file ({error}); other files become one with: {command('import', file)}"
-        ) from None
+        remedy = f"other files become one with: {command('import', file)}"
+        raise ValueError(f"{file}: not a readable safetensors file ({short(error)}); {remedy}") from None
     problem = misfit(network.state_dict(), tensors)
     if problem is not None:
         raise ValueError(f"{file}: {problem}; give the arch.json and classes of these weights")
@@ -72,6 +71,11 @@ def load_weights(network: Network, path: str | os.PathLike[str], *, any_gate: bo
             "one"
         )
     network.load_state_dict(tensors)
+
+
+def short(error: Exception) -> str:
+    """What the library of safetensors says of a file, without what its parser found at which place."""
+    return str(error).removeprefix("Error while deserializing header: ").partition(":")[0]
 
 
 def misfit(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str | None:

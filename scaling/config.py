@@ -10,7 +10,7 @@ from scaling.members import check_scaled_by, parse_members
 from scaling.proposals import SAMPLERS
 from searchspace import Budget
 from searchspace.schema import Fields, nearest
-from training.run import DATA_TEXTS, check_texts, settled
+from training.run import DATA_TEXTS, check_settings, check_texts, settled
 
 RANDOM = "random"
 TRIAL_EXPONENTS = (-1, 1)
@@ -123,12 +123,7 @@ class ScaleConfig:
     @classmethod
     def stored(cls, data: Mapping[str, Any]) -> ScaleConfig:
         """Reads what `to_dict` gave; raises `ValueError` where this version has other settings."""
-        other = sorted({field.name for field in dataclasses.fields(cls)} ^ set(data))
-        if other:
-            raise ValueError(
-                f"the run's configuration has other settings than this version ({', '.join(other)}); go on with the "
-                "version that its environment.json names, or start a new run"
-            )
+        check_settings([field.name for field in dataclasses.fields(cls)], data)
         return cls(**data)
 
     @property

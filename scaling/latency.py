@@ -7,6 +7,8 @@ import math
 from collections.abc import Collection
 from pathlib import Path
 
+from searchspace.schema import show
+
 COLUMNS = ("name", "milliseconds")
 
 
@@ -33,8 +35,8 @@ def read_latencies(path: Path, names: Collection[str]) -> dict[str, float]:
     missing = [column for column in COLUMNS if column not in columns]
     if missing:
         raise ValueError(
-            f"latency table {path} has no column {missing[0]!r} (it has {', '.join(columns) or 'none'}); give columns "
-            "name,milliseconds"
+            f"latency table {path} has no column {missing[0]!r} (it begins with {show(','.join(columns))}); give "
+            "columns name,milliseconds"
         )
     found: dict[str, float] = {}
     for number, row in enumerate(rows, start=2):

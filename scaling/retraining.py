@@ -7,6 +7,7 @@ what is missing follows from which of these runs have a summary.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -296,7 +297,8 @@ def retrain_family(
     progress, given = progress or Silent(), dict(settings or {})
     found = family.load(Path(folder))
     group = find_group(found.folder, name, comparable(given, members, seeds)) if resume else None
-    planned = plan(found, given, members, seeds) if group is None else restore(found, group.config)
+    restored = functools.partial(restore, found)
+    planned = plan(found, given, members, seeds) if group is None else group.settings(restored)
     if group is None or not group.finished:
         shared = planned.trainings[0].resolved.config
         survey(shared.data, shared.videos, shared.group)

@@ -40,6 +40,11 @@ def show(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def printable(text: str) -> str:
+    """Text of a file as part of a message: with escapes in place of what is no printable character."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
+
+
 class Fields:
     """One mapping of a file, read key by key; `done()` refuses the keys that nobody asked for.
 

@@ -272,7 +272,10 @@ def read_counts(path: Path) -> tuple[list[str], list[list[int]]]:
     Raises:
         ValueError: there is none, it is not square, or a cell is no count; names the file.
     """
-    rows = list(csv.reader(_whole(complete_lines(path)), strict=True)) if path.is_file() else []
+    try:
+        rows = list(csv.reader(_whole(complete_lines(path)), strict=True))
+    except csv.Error as error:
+        raise ValueError(f"{path}: not a table ({error}); {_REMEDY}") from None
     header, *cells = rows or [[]]
     if not header or any(len(row) != len(header) for row in cells) or len(cells) != len(header):
         raise ValueError(f"{path}: {len(cells)} rows below {len(header)} names; {_REMEDY}")

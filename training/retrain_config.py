@@ -14,7 +14,7 @@ from searchspace.trained import ARCHITECTURE
 from training import recipe as recipes
 from training.footprint import KEPT, check_batch, checkpoint_bytes
 from training.recipe import Recipe, check_recipe
-from training.run import DATA_TEXTS, RunFolder, check_texts, settled
+from training.run import DATA_TEXTS, RunFolder, check_settings, check_texts, settled
 from video.recipe import MOTION_CLASSES
 
 MOTION_CLIP = "8x64x64@5"
@@ -103,12 +103,7 @@ class RetrainConfig:
         """
         own = {field.name for field in dataclasses.fields(cls)} - {"recipe"}
         flat = {key: value for key, value in data.items() if "." in key}
-        other = sorted((own ^ (set(data) - set(flat))) | (set(Recipe().flat()) ^ set(flat)))
-        if other:
-            raise ValueError(
-                f"the run's configuration has other settings than this version ({', '.join(other)}); go on with the "
-                "version that its environment.json names, or start a new run"
-            )
+        check_settings({*own, *Recipe().flat()}, data)
         return cls(recipe=Recipe.from_flat(flat), **{key: data[key] for key in own})
 
 

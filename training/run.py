@@ -13,7 +13,7 @@ import socket
 import stat
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ import searchspace
 from searchspace import is_published, stored
 from searchspace.clip import Clip
 from searchspace.naming import absolute, check_run_name, escaped, located
-from searchspace.schema import MAX_FILE_BYTES, Fields, nearest, write_atomically
+from searchspace.schema import MAX_FILE_BYTES, Fields, nearest, printable, write_atomically
 from searchspace.trained import versions
 from training import openmp
 from training.formats import COMMAND
@@ -293,6 +293,16 @@ def environment() -> dict[str, Any]:
         "cpus": cores(),
         "openmp": openmp.given(),
     }
+
+
+def check_settings(own: Iterable[str], found: Iterable[str]) -> None:
+    """Refuses a stored configuration that has other settings than this version (raises `ValueError`)."""
+    other = sorted(set(own) ^ set(found))
+    if other:
+        raise ValueError(
+            f"the run's configuration has other settings than this version ({', '.join(map(printable, other))}); go on "
+            "with the version that its environment.json names, or start a new run"
+        )
 
 
 def check_texts(fields: Fields, texts: Mapping[str, str]) -> None:

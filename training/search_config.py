@@ -261,13 +261,7 @@ class SearchConfig:
         Raises:
             ValueError: other settings than this version has, or a value that is not allowed.
         """
-        known = {field.name for field in dataclasses.fields(cls)}
-        other = sorted(known ^ set(data))
-        if other:
-            raise ValueError(
-                f"the run's configuration has other settings than this version ({', '.join(other)}); go on with the "
-                "version that its environment.json names, or start a new run"
-            )
+        runs.check_settings([field.name for field in dataclasses.fields(cls)], data)
         budgets = data["budgets"]
         return cls(**{**data, "budgets": tuple(budgets) if isinstance(budgets, list) else budgets})
 

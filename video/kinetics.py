@@ -106,7 +106,8 @@ def _read(annotations: Path) -> tuple[list[dict[str, str]], list[str]]:
     except FileNotFoundError:
         raise ValueError(f"{where}: no such file; give an annotation file or a folder of videos") from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{where} is not a CSV file in UTF-8 ({error})") from None
+        reason = f" ({error})" if isinstance(error, csv.Error) else ""
+        raise ValueError(f"{where} is not a CSV file in UTF-8{reason}; save it as one") from None
     if not rows:
         raise ValueError(f"{where} has no rows" + (" with a youtube_id" if unnamed else ""))
     left = f"{len(unnamed):,} rows of {escaped(annotations.name)} have no youtube_id and are left out"

@@ -8,6 +8,8 @@ clip. At 32 x 32 and 5 frames per second, 1 pixel per frame is 0.156 units per s
 import dataclasses
 from typing import Any, NamedTuple
 
+from searchspace.schema import show
+
 Range = tuple[float, float]
 
 NOMINAL_SECONDS = 1.6
@@ -63,7 +65,8 @@ def is_range(value: object, low: float, high: float) -> bool:
 
 def _check_range(name: str, value: Range, low: float, high: float) -> None:
     if not is_range(value, low, high):
-        raise ValueError(f"motion recipe: {name} = {value!r} must be two increasing numbers within {low:g} to {high:g}")
+        allowed = f"two increasing numbers within {low:g} to {high:g}"
+        raise ValueError(f"motion recipe: {name} = {show(value)} must be {allowed}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -112,10 +115,10 @@ class MotionRecipe:
 
     def __post_init__(self) -> None:
         if type(self.waves) is not int or self.waves < 2:
-            raise ValueError(f"motion recipe: waves = {self.waves!r} must be a whole number, at least 2")
+            raise ValueError(f"motion recipe: waves = {show(self.waves)} must be a whole number, at least 2")
         _check_range("band", self.band, 0.1, 100.0)
         if not self.band[0] < self.band[1]:
-            raise ValueError(f"motion recipe: band = {self.band!r} must be two different frequencies")
+            raise ValueError(f"motion recipe: band = {show(self.band)} must be two different frequencies")
         for name in ("slow", "fast", "order", "coarse", "fine", "zoom", "wander"):
             _check_range(name, getattr(self, name), 0.0, 10.0)
         for name in ("push", "rest"):
@@ -125,9 +128,9 @@ class MotionRecipe:
         for name, top in (("tint", 1.0), ("coherence", 1.0), ("shake", 0.5), ("noise", 1.0), ("turn", NOMINAL_SECONDS)):
             value = getattr(self, name)
             if not is_number(value) or not 0.0 <= value <= top:
-                raise ValueError(f"motion recipe: {name} = {value!r} must lie within 0 to {top:g}")
+                raise ValueError(f"motion recipe: {name} = {show(value)} must lie within 0 to {top:g}")
         if self.push[0] <= 0.0:
-            raise ValueError(f"motion recipe: push = {self.push!r} must be longer than 0 seconds")
+            raise ValueError(f"motion recipe: push = {show(self.push)} must be longer than 0 seconds")
 
     @classmethod
     def at(cls, difficulty: float) -> "MotionRecipe":
@@ -137,7 +140,7 @@ class MotionRecipe:
             ValueError: difficulty outside 0 to 1.
         """
         if not is_number(difficulty) or not 0.0 <= difficulty <= 1.0:
-            raise ValueError(f"difficulty {difficulty!r} is not allowed: give a number from 0 (easy) to 1 (hard)")
+            raise ValueError(f"difficulty {show(difficulty)} is not allowed: give a number from 0 (easy) to 1 (hard)")
 
         def between(easy: float, hard: float) -> float:
             return round(easy + (hard - easy) * difficulty, 6)

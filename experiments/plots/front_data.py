@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from experiments.describe import block_lines
-from experiments.run_files import FrontPoint, Run
+from experiments.run_files import PARETO, FrontPoint, Run
 from searchspace import cost, published, published_names
 
 MAX_LOOKS = 2000
@@ -113,6 +113,9 @@ def gather(runs: Sequence[Run]) -> FrontPicture:
         raise ValueError("no run to plot; give one or more")
     if len({run.folder.resolve() for run in runs}) < len(runs):
         raise ValueError("a run is given twice; give each once")
+    for run in runs:
+        if run.finished and not run.front:
+            raise ValueError(f"{run.folder / PARETO} has no rows; restore the file from a copy")
     budgets = [run.summary["budget"] for run in runs]
     clips = {run.name: run.clip for run in runs}
     for run in runs[1:]:

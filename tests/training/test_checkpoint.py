@@ -1,13 +1,14 @@
 """Checkpoints: exact, atomic, the last two kept, damaged ones passed over."""
 
 import errno
+import json
 import os
 
 import pytest
 import torch
 from safetensors import SafetensorError
 
-from training import checkpoint
+from training import checkpoint, optimizers
 
 
 def some(seed: int) -> dict[str, dict[str, torch.Tensor]]:
@@ -122,3 +123,99 @@ def test_a_full_disk_behind_safetensors_is_the_system_s_own_error(tmp_path, monk
         checkpoint.save(tmp_path, 2, some(2), {})
     assert error.value.errno == errno.ENOSPC and error.value.filename == str(tmp_path)
     assert checkpoint.names(tmp_path) == ["step-00000001"]
+
+
+def test_one_that_does_not_fit_falls_back_to_the_one_before(tmp_path):
+    for step in (1, 2, 3):
+        checkpoint.save(tmp_path, step, some(step), {"n": step}, keep=3)
+    tried = []
+
+    def restore(found):
+        tried.append(found.step)
+        if found.step == 3:
+            raise RuntimeError("size mismatch for a.b")
+        if found.step == 2:
+            raise ValueError("optimizer: it is of another network")
+
+    found, passed = checkpoint.load_newest(tmp_path, restore)
+    assert found is not None and found.step == 1 and tried == [3, 2, 1]
+    assert "step-00000003 (RuntimeError: size mismatch for a.b)" in passed[0]
+    assert "step-00000002 (optimizer: it is of another network)" in passed[1]
+    assert len(checkpoint.names(tmp_path)) == 3  # who only looks changes nothing
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_what_was_passed_over_is_no_reason_to_remove_what_comes(tmp_path, keep):
+    checkpoint.save(tmp_path, 1, some(1), {})
+    newest = checkpoint.save(tmp_path, 20, some(2), {})
+    (newest / "checkpoint.json").write_text("{}")
+    found, _ = checkpoint.load_newest(tmp_path, ours=True)
+    assert found is not None and found.step == 1
+    checkpoint.save(tmp_path, 5, some(5), {}, keep=keep)
+    found, passed = checkpoint.load_newest(tmp_path)
+    assert found is not None and found.step == 5 and passed == []
+    assert (tmp_path / "damaged-step-00000020" / "checkpoint.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), PermissionError(errno.EACCES, "Permission denied"), OSError(errno.EMFILE, "Too many")]
+)
+def test_trouble_of_the_machine_is_no_damage(tmp_path, error):
+    checkpoint.save(tmp_path, 1, some(1), {})
+    checkpoint.save(tmp_path, 2, some(2), {})
+
+    def restore(found):
+        raise error
+
+    with pytest.raises(type(error)):
+        checkpoint.load_newest(tmp_path, restore, ours=True)
+    assert checkpoint.names(tmp_path) == ["step-00000001", "step-00000002"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"step": 3},
+        {"step": "2"},
+        {"groups": "supernet"},
+        {"groups": ["../step-00000001/supernet"]},
+        {"groups": ["missing"]},
+        {"data": []},
+    ],
+)
+def test_a_checkpoint_that_says_what_cannot_be_is_damaged(tmp_path, change):
+    checkpoint.save(tmp_path, 1, some(1), {})
+    newest = checkpoint.save(tmp_path, 2, some(2), {})
+    content = json.loads((newest / "checkpoint.json").read_text())
+    (newest / "checkpoint.json").write_text(json.dumps({**content, **change}))
+    found, passed = checkpoint.load_newest(tmp_path)
+    assert found is not None and found.step == 1 and len(passed) == 1
+
+
+@pytest.mark.parametrize("name", optimizers.NAMES)
+def test_an_optimiser_takes_only_what_is_its_own(name):
+    def made(count, size=3):
+        weights = [torch.ones(size, 2, requires_grad=True) for _ in range(count)]
+        optimizer = optimizers.build(name, weights, 0.1)
+        for weight in weights:
+            weight.grad = torch.ones_like(weight)
+        optimizer.step()
+        return optimizer
+
+    tensors, plain = checkpoint.optimizer_state(made(2))
+    checkpoint.restore_optimizer(made(2), tensors, plain)
+    some = next(iter(tensors))
+    for other in (
+        {f"7{some[1:]}": tensors[some]},
+        {"x.y": tensors[some]},
+        {**tensors, some: tensors[some].to(torch.int32)},
+        {**tensors, some: torch.zeros(9)},
+        {**tensors, f"{some}x": tensors[some]},
+        {key: value for key, value in tensors.items() if key != some or name == "sgd"} | {"0.other": tensors[some]},
+    ):
+        with pytest.raises(ValueError, match="optimizer: "):
+            checkpoint.restore_optimizer(made(2), other, plain)
+    with pytest.raises(ValueError, match="optimizer: "):
+        checkpoint.restore_optimizer(made(2, size=4), tensors, plain)
+    with pytest.raises(ValueError, match="optimizer: "):
+        checkpoint.restore_optimizer(made(1), tensors, plain)
