@@ -114,6 +114,18 @@ class Convolutions:
                 result.bias += values
         return result
 
+    def is_depthwise(self, node: Node) -> bool:
+        """Whether something is a depthwise convolution, perhaps scaled and shifted; its weights are not read."""
+        while node.kind in ("scaled", "shifted"):
+            (node,) = node.inputs
+        operator = node.operator
+        if node.kind not in CONVOLUTIONS or operator is None or len(operator.inputs) < 2:
+            return False
+        shape = self.graph.shape(operator.inputs[1])
+        inputs = {"CONV_2D": -1, "CONV_3D": -2, "FlexConv3D": -2}.get(node.kind)
+        grouped = inputs is not None and len(shape) >= 4 and shape[inputs] == 1
+        return node.kind == "DEPTHWISE_CONV_2D" or (grouped and node.shape[-1] > 1)
+
     def _bare(self, node: Node) -> Convolution:
         operator, graph = node.operator, self.graph
         assert operator is not None

@@ -54,6 +54,7 @@ class _Reader:
         self.gates: dict[str, str] = {}
         self.kinds: dict[str, str] = {}
         self.causal: dict[bool, str] = {}
+        self.clip_means: list[str] = []  # where squeeze-excitation sees all frames of a clip
 
     def read(self) -> Found:
         patterns = self.patterns
@@ -137,8 +138,9 @@ class _Reader:
         raise self._unlike(f"a projection of a depthwise convolution as one side of the sum of {where}", node)
 
     def _begins_a_branch(self, node: Node) -> bool:
-        """Whether a projection reads something gated or activated, which a skip connection does not."""
-        return node.kind in ("MUL", "scaled") or (self.patterns.activation(node) is not None and node.kind != "ADD")
+        """Whether a projection reads a depthwise convolution, or something gated, which a skip connection does not."""
+        found = self.patterns.activation(node)
+        return self.patterns.is_depthwise(found.source) if found is not None else node.kind in ("MUL", "scaled")
 
     def _branch(self, project: Convolution, scale: float, where: str) -> tuple[Bottleneck, Node]:
         node, squeeze = project.source, None
@@ -211,6 +213,8 @@ class _Reader:
                 raise self._unlike(f"a mean of its own map in squeeze-excitation of {where}", node)
             if mean.cumulative:
                 self.causal.setdefault(True, where)
+            elif "T" in mean.axes:
+                self.clip_means.append(where)
             kinds.append("3d" if mean.cumulative or "T" in mean.axes else "2d")
             squeeze.reduce.weight[:, i * channels : (i + 1) * channels] *= mean.factor
         if kinds == ["2d", "3d"] and squeeze.position_scale is None:
@@ -260,6 +264,10 @@ class _Reader:
 
     def _form(self, bottlenecks: list[Bottleneck], dense_activation: str) -> Form:
         causal = self._one(self.causal, "whether frames see later ones") if self.causal else False
+        if causal and self.clip_means:
+            raise Refused(
+                f"squeeze-excitation of {self.clip_means[0]} sees frames that the kernels do not; in no MoViNet"
+            )
         start = STREAM if causal else BASE
         kernels = {
             "2plus1d" if layer.temporal is not None else "3d"

@@ -152,9 +152,9 @@ def test_a_published_network_is_known_by_its_layers(name: str, stream: bool, tmp
 
 
 def odd() -> Architecture:
-    """Kernels, strides and widths of no published network; squeeze-excitation in some layers only."""
+    """Kernels, strides and widths of no published network; a projection behind the stem, some layers squeezed."""
     layers = (
-        Layer(Kernel(1, 3, 5), 2, 16, 0),
+        Layer(Kernel(1, 3, 5), 1, 16, 0),
         Layer(Kernel(3, 1, 3), 1, 24, 8),
         Layer(Kernel(5, 3, 1), 1, 8, 0),
     )

@@ -1,5 +1,6 @@
 """TensorFlow Lite files that are damaged, lie, or hold something else: one line, no crash, bounded memory."""
 
+import dataclasses
 import os
 import struct
 import subprocess
@@ -17,7 +18,7 @@ from searchspace import BASE, STREAM
 from tests.networks import tflite_mutated
 from tests.networks.small_reference import small_reference
 from tests.networks.test_tflite import HARD, live, unpacked
-from tests.networks.tflite_writer import Builder, Writer, write
+from tests.networks.tflite_writer import Builder, Writer, _Network, write
 
 
 def refused(data: bytes, folder: Path) -> str:
@@ -81,6 +82,26 @@ def test_operators_that_no_movinet_has(
 
 def constants(writer: Writer) -> list[dict]:
     return [tensor for tensor in writer.tensors if "data" in tensor]
+
+
+def test_causal_kernels_under_means_of_whole_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a stream network: its answers would be another network's."""
+    squeeze = _Network.squeeze
+
+    def of_clip(self: _Network, y: int, weights: object, name: str) -> int:
+        def mean(x: int) -> int:
+            clip = self.reshape(x, [1, 1, *self.writer.shape(x)[1:]])
+            axes = self.writer.constant(np.array([1, 2, 3]))
+            return self.writer.run("MEAN", [clip, axes], [1, 1, 1, 1, self.writer.shape(x)[-1]])
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(self, "mean", mean)
+            patch.setattr(self, "over_time", lambda mean, name: mean)
+            return squeeze(self, y, weights, name)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(_Network, "squeeze", of_clip)
+    data = write(live(small_reference(dataclasses.replace(HARD, squeeze_kind="3d"))), 32, 32)
+    assert "sees frames that the kernels do not; in no MoViNet" in refused(data, tmp_path)
 
 
 def test_numbers_that_no_movinet_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
