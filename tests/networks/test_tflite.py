@@ -249,5 +249,5 @@ def test_a_file_is_loaded_as_a_trained_network(tmp_path: Path) -> None:
 
 def test_as_an_architecture_it_is_told_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "a.tflite").write_bytes(write(live(small_reference(HARD)), 32, 32))
-    with pytest.raises(ValueError, match=r"a TensorFlow Lite file; .* comes of it by: nas import .*a\.tflite$"):
+    with pytest.raises(ValueError, match=r"a TensorFlow Lite file; .* comes of it with: nas import .*a\.tflite$"):
         networks.create(tmp_path / "a.tflite")
