@@ -1,6 +1,7 @@
 """Settings of every test: one thread per worker (two workers run side by side), no screen, no deadlines."""
 
 import os
+import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by torch and numpy when they are first imported
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -21,3 +22,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOVINAS_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+# A shell that starts the tests in the background leaves Ctrl-C ignored, and children inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
