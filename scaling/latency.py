@@ -34,10 +34,8 @@ def read_latencies(path: Path, names: Collection[str]) -> dict[str, float]:
         raise ValueError(f"latency table {path} cannot be read: {reason}; give columns name,milliseconds") from None
     missing = [column for column in COLUMNS if column not in columns]
     if missing:
-        raise ValueError(
-            f"latency table {path} has no column {missing[0]!r} (it begins with {show(','.join(columns))}); give "
-            "columns name,milliseconds"
-        )
+        first = f"it begins with {show(','.join(columns))}" if columns else "it is empty"
+        raise ValueError(f"latency table {path} has no column {missing[0]!r} ({first}); give columns name,milliseconds")
     found: dict[str, float] = {}
     for number, row in enumerate(rows, start=2):
         name, text = (row["name"] or "").strip(), row["milliseconds"]

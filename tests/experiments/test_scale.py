@@ -145,13 +145,13 @@ def test_the_picture(nas: Nas, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name,ms\nA2,3\n", "no column 'milliseconds' (it has name, ms)"),
+        ("name,ms\nA2,3\n", "no column 'milliseconds' (it begins with 'name,ms')"),
         ("name,milliseconds\nA2,fast\n", "line 2: 'fast' is not a positive number"),
         ("name,milliseconds\nA2,-3\n", "line 2: '-3' is not a positive number"),
         ("name,milliseconds\nA2\n", "line 2: None is not a positive number"),
         ("name,milliseconds\nA2,3\nA2,4\n", "line 3: 'A2' is there twice"),
         ("name,milliseconds\nB2,3\n", "has none of A0, A1, A2"),
-        ("", "it has none"),
+        ("", "no column 'name' (it is empty)"),
         (None, "No such file"),
     ],
 )
