@@ -3,7 +3,7 @@
     python -m benchmarks.busy                                   # the whole table: about 20 minutes, at most 25
     python -m benchmarks.busy --settings default PASSIVE 10000 --loads 0 1 --turns 1
 
-Rows are settings: the library's default, sleeping at once, spin counts, one thread, and the policy chosen by the load
+Rows are settings: the library's default, sleeping at once, spin counts, one thread, and what `nas` chooses by the load
 at the start. Columns are a step of a search on an A2-sized network, a step of a retraining, a batch of an evaluation
 and a frame of a stream, each beside 0, 1 and 2 endless loops of equal priority. Every setting beside every load is a
 process of its own, since the library reads the setting when it is loaded; idle and busy take turns, three times. Shown
@@ -32,18 +32,12 @@ from pathlib import Path
 from typing import Any
 
 from training import openmp
-from training.resources import core_seconds, cores
+from training.resources import cores
 
 RESULTS = Path(__file__).parent / "results" / "busy.jsonl"
 WORKS = ("search", "retrain", "evaluate", "stream")
 UNITS = {"search": "step", "retrain": "step", "evaluate": "batch", "stream": "frame"}
 BY_LOAD = "by load"
-
-BUSY_CORES = 0.5
-"""Cores in use by others at the start from which on `by_load` has threads sleep at once."""
-
-LOAD_SECONDS = 0.1
-"""For which the load at the start is watched."""
 
 START_SECONDS = 60.0
 """For a process to import torch and build its networks; a machine on which that takes longer is beyond measuring."""
@@ -55,7 +49,7 @@ class Setting:
 
     Attributes:
         name: in the table.
-        environment: what the process is started with; None for what `by_load` says in it.
+        environment: what the process is started with; None for what `nas` sets by the load at the start.
         threads: of torch; None for the cores.
     """
 
@@ -95,20 +89,6 @@ class Row:
     limit: float
     repeats: int
     digest: str
-
-
-def by_load(seconds: float = LOAD_SECONDS) -> dict[str, str]:
-    """The policy by what other programs take now: sleep at once beside them, else what the library has by itself.
-
-    Args:
-        seconds: for which this process sleeps and watches.
-    """
-    before = core_seconds()
-    time.sleep(seconds)
-    after = core_seconds()
-    if before is None or after is None:
-        return {}
-    return {"OMP_WAIT_POLICY": "PASSIVE"} if (after - before) / seconds >= BUSY_CORES else {}
 
 
 # The process that is measured
@@ -377,7 +357,7 @@ def main(words: list[str] | None = None) -> None:
         parser.error(f"--limit {arguments.limit:g} must be above --seconds {arguments.seconds:g}")
     if arguments.measure:
         if arguments.setting == BY_LOAD:
-            os.environ.update(by_load())
+            os.environ.update(openmp.ours(openmp.is_busy()))
         measure(arguments.measure, arguments.threads, arguments.seconds, arguments.tiny)
         return
     rows = run(arguments)

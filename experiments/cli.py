@@ -39,6 +39,9 @@ COMMANDS = {
     "doctor": "versions, devices, memory, and what is missing for which feature",
 }
 
+WITHOUT_TORCH = ("config", "space", "show", "cost", "report", "plot", "data demo", "data check")
+"""Commands that have no threads to set up."""
+
 HELP = """usage: nas COMMAND ...
 
 Search for video networks that fit a budget.
@@ -58,16 +61,15 @@ def main(words: list[str] | None = None) -> int:
     """Runs `nas` with these words, by default the process's own; returns the exit code."""
     # Worker processes must not find a user's own package `video` or `training` in the working directory.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
-    ours = contextlib.ExitStack()
+    ours, own = contextlib.ExitStack(), words is None
     if words is None:  # this process is ours
         words = sys.argv[1:]
         output.protect()
         allocator.keep_pages()
-        openmp.choose()  # before torch is imported
         ours.enter_context(signals_raise())
     try:
         with ours:
-            code = _run(words)
+            code = _run(words, own)
             sys.stdout.flush()
             return code
     except SystemExit as stop:  # argparse ends --help this way
@@ -81,7 +83,7 @@ def main(words: list[str] | None = None) -> int:
         return code
 
 
-def _run(words: list[str]) -> int:
+def _run(words: list[str], own: bool) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(HELP.format(commands=_listed(COMMANDS)), end="")
         return 0
@@ -93,6 +95,8 @@ def _run(words: list[str]) -> int:
     name, rest = _find(words)
     if not name:
         return 0
+    if own and name not in WITHOUT_TORCH:
+        openmp.choose()  # before torch is imported
     command = importlib.import_module(f"experiments.{module(name)}")
     parser = Parser(f"nas {name}", command.__doc__ or "", command.EXAMPLE)
     command.add_arguments(parser)

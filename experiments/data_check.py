@@ -45,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Scans the folder as a search would, and keeps nothing."""
     from experiments.plots.live import Live
+    from training.expectation import expected
+    from training.selection import select
     from video import FolderSource
 
     with Live() as live:
@@ -79,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
     rows.append(("all", *(source.parts[part] for part in source.parts)))
     numbers = range(1, len(source.parts) + 1)
     tables.show(tables.grid(("class", *source.parts), rows, numbers), f"{args.folder}: videos of each part of a search")
+    for line in expected(select(source, None)):
+        print(line)
     for note in source.notes:
         print(f"note: {note}")
     _some("missing", source.missing)

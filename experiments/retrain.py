@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from experiments import evaluation_pictures, retrain_family, retrain_text, tables
+from experiments import evaluation_pictures, retrain_family, retrain_folds, retrain_text, tables
 from experiments.arguments import (
     add_machine_flags,
     add_run_flags,
@@ -25,9 +25,10 @@ from experiments.arguments import (
 from experiments.errors import finishing
 from experiments.evaluate import comparison
 from experiments.machine import best_device, machine_defaults
-from experiments.targets import STREAM_HELP, resolve_architecture
+from experiments.targets import STREAM_HELP, resolve_architecture, typed
 from searchspace import Clip
 from searchspace.commands import go_on
+from searchspace.find import weights_of
 from searchspace.stored import read_counts
 from training.data import survey
 from training.evaluation_folders import of_retraining, protocols_of
@@ -61,7 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--stream", action="store_const", const=True, help=STREAM_HELP)
     what.add_argument("--ensemble", type=whole(1, 16), metavar="N", help="N members that take turns at the frames")
     what.add_argument(
-        "--init", metavar="WEIGHTS", help="trained weights, or a run of nas search (default: from scratch)"
+        "--init",
+        metavar="WEIGHTS",
+        help="trained weights, a run of nas search, or none (default: those of ARCH, where it has any)",
     )
     what.add_argument("--teacher", metavar="NETWORK", help="a trained network whose answers are learned, too")
     data = parser.add_argument_group("data")
@@ -69,11 +72,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--videos", metavar="DIR", help="the clips of an annotation file (default: beside it)")
     data.add_argument("--group", metavar="REGEX", type=read_by(regular_expression), help="names a file's person")
     data.add_argument(
+        "--folds", type=whole(2, 1000), metavar="K", help="train K times, so that every video is tested once"
+    )
+    data.add_argument(
         "--clip", metavar="TxHxW@FPS", type=read_by(lambda text: str(Clip.parse(text))), help="clips to train on"
     )
     data.add_argument("--workers", type=whole(0, 256), metavar="N", help="processes that decode videos")
     how = parser.add_argument_group("how to train")
-    how.add_argument("--recipe", "-c", metavar="RECIPE", help="kinetics600, finetune, demo, or a .yaml file")
+    how.add_argument("--recipe", "-c", metavar="RECIPE", help="finetune, videos, kinetics600, demo, or a .yaml file")
     how.add_argument("--epochs", type=float, metavar="N", help="of the recipe's schedule")
     how.add_argument("--batch", type=whole(1), metavar="N", help="clips a step")
     how.add_argument("--freeze-epochs", type=float, metavar="N", help="epochs in which only the classifier learns")
@@ -103,8 +109,10 @@ def run(args: argparse.Namespace) -> int:
     if family is not None:
         return retrain_family.run(args, family, given, again("retrain", add_arguments, args), say)
     retrain_family.refuse_flags(args)
+    if args.folds is not None or (args.resume and retrain_folds.named(args.runs, args.name)):
+        return retrain_folds.run(args, given, again("retrain", add_arguments, args), say)
     found = resume(args.runs, args.name, "retrain", comparable(given)) if args.resume else None
-    architecture = None
+    architecture = weights = None
     if found is not None:
         resolved = restored(found)
     elif args.arch is None:
@@ -113,7 +121,8 @@ def run(args: argparse.Namespace) -> int:
         check_new(args.runs, args.name)
         architecture = resolve_architecture(args.arch, args.runs)
         given = machine_defaults(given)
-        resolved = resolve(architecture, given)
+        weights = weights_of(typed(args.arch, args.runs))
+        resolved = resolve(architecture, given, weights)
     config = resolved.config
     if found is None or not found.finished:
         survey(config.data, config.videos, config.group)
@@ -129,7 +138,15 @@ def run(args: argparse.Namespace) -> int:
     if found is None and args.device == "auto":
         given["device"] = best_device()
     with Live() as progress:
-        result = retrain(architecture, given, runs=args.runs, name=args.name, resume=args.resume, progress=progress)
+        result = retrain(
+            architecture,
+            given,
+            weights=weights,
+            runs=args.runs,
+            name=args.name,
+            resume=args.resume,
+            progress=progress,
+        )
     return _finish(args, result.folder, say)
 
 

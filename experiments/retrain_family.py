@@ -29,7 +29,7 @@ def add_arguments(group: argparse._ArgumentGroup) -> None:
         metavar="A0:A5",
         help="which (default: all; on the built-in data those that take minutes)",
     )
-    group.add_argument("--seeds", type=whole(1, 100), metavar="N", help="trainings of each member (default: 1)")
+    group.add_argument("--seeds", type=whole(1, 100), metavar="N", help="trainings of each member or fold (default: 1)")
     group.add_argument("--parallel", type=whole(1, 256), metavar="N", help="trainings at a time (default: 1)")
     group.add_argument(
         "--ray", metavar="ADDRESS", nargs="?", const="local", help="train on this Ray cluster; alone, starts one here"
@@ -57,8 +57,11 @@ def find(word: str, runs: Path) -> Path | None:
 def refuse_flags(args: argparse.Namespace) -> None:
     """Refuses flags of families for what is none (raises `ValueError`)."""
     for name in FLAGS:
-        if getattr(args, name) is not None:
-            raise ValueError(f"--{name} is for families; give the folder of one that nas scale made, or leave it out")
+        if getattr(args, name) is not None and not (name == "seeds" and args.folds is not None):
+            also = " and for --folds" if name == "seeds" else ""
+            raise ValueError(
+                f"--{name} is for families{also}; give the folder of one that nas scale made, or leave it out"
+            )
 
 
 def run(args: argparse.Namespace, folder: Path, given: dict[str, Any], typed: str, say: Callable[[str], None]) -> int:

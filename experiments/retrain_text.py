@@ -9,6 +9,7 @@ from controller.front import wilson
 from searchspace import cost, format_quantity
 from searchspace.commands import command
 from searchspace.cost import FLOAT_BYTES
+from training.expectation import gained
 from training.footprint import LIBRARIES, saved_bytes
 from training.retrain_config import Resolved
 
@@ -31,7 +32,7 @@ def planned(resolved: Resolved) -> list[str]:
         lines.append(f"{schedule.epochs:g} epochs of {config.data} in steps of {optimizer.batch} clips")
     most = max(resolved.members, key=lambda member: cost(member, member.clip).macs)
     pieces = recipe.compute.accumulate * recipe.compute.subclips
-    activations = optimizer.batch * saved_bytes(most, most.clip) / pieces
+    activations = optimizer.batch * saved_bytes(most, recipe.augmentation.clip_of(most.clip)) / pieces
     weights = FLOAT_BYTES * cost(most, most.clip).params
     lines.append(
         f"memory: about {(LIBRARIES + activations + 6 * weights) / 1e9:.1f} GB"
@@ -52,6 +53,8 @@ def result(folder: Path, summary: dict[str, Any]) -> list[str]:
     lines.append(f"{what}: accuracy {_with_interval(summary)} of the test part, {summary['times_chance']:.1f} x chance")
     if len(members) == 1:
         lines.append(f"last checkpoint: accuracy {_with_interval(members[0]['last'])}")
+    correct = round(summary["accuracy"] * summary["clips"])
+    lines += gained(summary.get("probes") or [], correct, summary["clips"])
     skipped = sum(member["skipped"] for member in members)
     if skipped:
         lines.append(f"{skipped} steps were skipped: their loss or gradient was not finite")

@@ -259,7 +259,7 @@ class MoViNet(VideoNetwork[Architecture]):
         for position, layer in zip(self.architecture.layers(), self.bottlenecks(), strict=True):
             name = states.layer_name(position)
             before = states.part(state, name)
-            again = self.checkpointing and self.training and torch.is_grad_enabled()
+            again = self.checkpointing and torch.is_grad_enabled()
             x, new = checkpointed(layer, x, before) if again else layer(x, before)
             after |= states.named(new, name)
             if maps is not None:

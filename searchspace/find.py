@@ -43,3 +43,20 @@ def find(word: str | os.PathLike[str], stream: bool = False) -> Buildable:
         )
     found = load_architecture(path)
     return found.streaming() if stream else found
+
+
+def weights_of(word: str | os.PathLike[str]) -> Path | None:
+    """Where the weights are that come with the architecture that a word names; None where none do.
+
+    Those of a trained network, of a run that trained one, and of a file of weights that carries its architecture. What
+    a search has trained is shared by all networks of its space, and is not meant.
+
+    Args:
+        word: as of `find`.
+    """
+    path = Path(word)
+    if is_published(word):
+        return None
+    if find_trained(path) is not None:
+        return path
+    return path if path.is_file() and path.suffix.lower() == ".safetensors" else None

@@ -6,7 +6,6 @@ logits of Kinetics' 600 classes serve better than the 2,048 numbers before them 
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -18,21 +17,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-import networks
 import video
 from networks import MoViNet, Trained
-from networks.ensemble import Network
-from searchspace import Architecture
 from training.evaluation import for_inference
 from training.protocols import Progress
+from training.transfer import MANY_CLASSES, hidden_of, says_much
 from video.labelled import Labelled
 from video.scan import check_unchanged
 from video.views import read_middle
 
 Features = npt.NDArray[np.float32]
-
-MANY_CLASSES = 100
-"""Classes of a network from which on its logits are its features."""
 
 FRAMES = 64
 """Frames of the middle of a video that a network sees, at the video's own rate; our choice, see docs/probe.md."""
@@ -52,7 +46,9 @@ _SAVE_EVERY = 50
 
 def network_features(trained: Trained) -> Callable[[Labelled], Features]:
     """A function from a video to a network's features [D] of it."""
-    network = _of_features(trained.network)
+    network = trained.network
+    if not says_much(network) and isinstance(network, MoViNet):
+        network = hidden_of(network)
     answering = for_inference(network.eval())
 
     def features(item: Labelled) -> Features:
@@ -63,19 +59,6 @@ def network_features(trained: Trained) -> Callable[[Labelled], Features]:
         return values
 
     return features
-
-
-def _of_features(network: Network) -> Network:
-    """A network that answers with its features in place of logits."""
-    if network.architecture.classes >= MANY_CLASSES or not isinstance(network, MoViNet):
-        return network
-    assert isinstance(network.architecture, Architecture)
-    hidden = network.architecture.head.hidden
-    own = networks.create(dataclasses.replace(network.architecture, classes=hidden), generator=torch.Generator())
-    tensors = dict(network.state_dict())
-    tensors["classifier.weight"], tensors["classifier.bias"] = torch.eye(hidden), torch.zeros(hidden)
-    own.load_state_dict(tensors)
-    return own
 
 
 def plain_features(kind: str) -> Callable[[Labelled], Features]:

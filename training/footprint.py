@@ -76,7 +76,7 @@ def check_batch(architecture: Architecture, recipe: Recipe, clips: int) -> None:
     Raises:
         ValueError: says what is too small.
     """
-    compute, clip = recipe.compute, architecture.clip
+    compute, clip = recipe.compute, recipe.augmentation.clip_of(architecture.clip)
     height, width = halve(clip.height, 2), halve(clip.width, 2)
     for position in architecture.layers():
         height, width = halve(height, position.layer.stride), halve(width, position.layer.stride)

@@ -91,6 +91,11 @@ _SCORED = {"accuracy": SHARE, "clips": Whole(1)}
 MEMBER = {"steps": COUNT, "clips": COUNT, "skipped": COUNT, "best": _SCORED, "last": _SCORED, "seconds": AMOUNT}
 """member.json, and each entry of a summary's `members`."""
 
+_COUNTED = {"correct": COUNT, "clips": Whole(1)}
+PROBED = {"features": str, "how": str, **_COUNTED, "tested": _COUNTED}
+PROBES = {"probes": Some(PROBED)}
+"""probes.json: what linear classifiers make of the videos before anything is trained; a summary has it, too."""
+
 RETRAIN_SUMMARY: dict[str, Any] = {
     **_SCORED,
     "loss?": Maybe(float),
@@ -98,6 +103,7 @@ RETRAIN_SUMMARY: dict[str, Any] = {
     "times_chance": AMOUNT,
     "clip": str,
     "members": Some(MEMBER),
+    "probes?": Maybe(Some(PROBED)),
     "seconds": AMOUNT,
 }
 EPOCH = {"step": COUNT, "epoch": AMOUNT, "clips": Whole(1), "correct": COUNT, "loss": Maybe(float), "accuracy": SHARE}
@@ -105,6 +111,21 @@ EPOCH = {"step": COUNT, "epoch": AMOUNT, "clips": Whole(1), "correct": COUNT, "l
 
 STEP = {"step": COUNT, "epoch": AMOUNT, "loss": Maybe(float), "rate": AMOUNT}
 """A row of metrics.csv."""
+
+CROSS_VALIDATION: dict[str, Any] = {
+    "accuracy": SHARE,
+    "low": SHARE,
+    "high": SHARE,
+    "clips": Whole(1),
+    "folds": Whole(2),
+    "seeds": Whole(1),
+    "correct": Some(COUNT),
+    "trainings": Some({"seed": COUNT, "fold": Whole(1), "run": str, "correct": COUNT, "clips": Whole(1)}),
+    "protocols": Each({"correct": AMOUNT, "videos": Whole(1)}),
+    "probes": list,
+    "seconds": AMOUNT,
+}
+"""summary.json of a cross-validation."""
 
 RETRAIN_CONFIG = {"data": Maybe(str), "device": str, "workers": Whole(0, 256), "evaluation.views": Whole(1, 100)}
 

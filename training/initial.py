@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 
 import networks
-import video
 from networks import MoViNet, Network, TemporalEnsemble
 from searchspace import Architecture
 from searchspace.commands import go_on
@@ -22,9 +21,10 @@ from training.recipe import Recipe
 from training.run import CONFIG, SPACE, read_json
 from training.search_config import SearchConfig
 from training.seeds import derived, generator
-from training.selection import TRAIN
+from training.selection import TRAIN, Selection
 from training.supernet_steps import SupernetSteps
 from training.trainer import prepare_scratch
+from training.transfer import solve_
 
 UNFOLDING_CLIPS, UNFOLDING_BATCH = 48, 8
 """Clips on which folded BatchNorm is unfolded, and how many are read at once; see `networks.unfold_`."""
@@ -40,7 +40,7 @@ def check(init: str, members: Sequence[Architecture]) -> None:
     Raises:
         ValueError: weights that are not there, are of another network, or of another number of networks.
     """
-    if _is_search(Path(init)):
+    if is_search(init):
         return  # what its shared weights lack is known once the path is cut out of them
     trained = networks.load(init)
     for i, architecture in enumerate(members):
@@ -52,7 +52,7 @@ def start(
     architecture: Architecture,
     recipe: Recipe,
     init: str | None,
-    source: video.Source,
+    source: Selection,
     seed: int,
     member: int = 0,
     members: int = 1,
@@ -63,7 +63,8 @@ def start(
         architecture: with the data's number of classes.
         recipe: for residual scalars, from scratch only.
         init: see `training.retrain_config.RetrainConfig`.
-        source: of training clips, part "train", for BatchNorm's statistics after a search, or where it is folded.
+        source: of training clips, part "train", for BatchNorm's statistics after a search, or where it is folded, and
+            for a classifier of other classes.
         seed: of drawn weights.
         member: which one it is of the networks to train.
         members: how many these are; weights of as many go to one each.
@@ -76,7 +77,7 @@ def start(
         network = networks.create(architecture, generator=drawn)
         prepare_scratch(network, recipe)
         return network, "weights: from scratch"
-    if _is_search(Path(init)):
+    if is_search(init):
         return _extracted(architecture, Path(init), source, seed)
     trained = networks.load(init)
     given = _of_member(trained.network, init, member, members)
@@ -91,7 +92,11 @@ def start(
     if isinstance(trained.network, TemporalEnsemble):
         text += f", member {member + 1}"
     if not same:
-        text += f", with a new classifier ({_few(trained.classes)} before, {_few(source.classes)} now)"
+        right, solved = solve_(network, given, source, TRAIN)
+        text += (
+            f", with a new classifier ({_few(trained.classes)} before, {_few(source.classes)} now), solved on training "
+            f"clips: {right:,} of {solved:,} right where their group is left out"
+        )
     return network, text
 
 
@@ -99,7 +104,9 @@ def _few(classes: tuple[str, ...]) -> str:
     return f"{len(classes)} classes: {', '.join(classes[:2])}, ..."
 
 
-def _is_search(folder: Path) -> bool:
+def is_search(init: str) -> bool:
+    """Whether weights are the shared ones of a search."""
+    folder = Path(init)
     return (folder / CONFIG).is_file() and read_json(folder / CONFIG, COMMAND).get("command") == "search"
 
 
@@ -136,7 +143,7 @@ def _kind(network: MoViNet) -> str:
     return "causal" if network.streams else "base"
 
 
-def _extracted(architecture: Architecture, folder: Path, source: video.Source, seed: int) -> tuple[MoViNet, str]:
+def _extracted(architecture: Architecture, folder: Path, source: Selection, seed: int) -> tuple[MoViNet, str]:
     """The path of the architecture in a search's shared weights, its BatchNorm recalibrated on training clips."""
     config = read_json(folder / CONFIG)
     del config["command"]

@@ -18,7 +18,29 @@ def mixed_labels(labels: Tensor, classes: int, share: float) -> Tensor:
     return hot * share + hot.flip(0) * (1.0 - share)
 
 
-def classification(logits: Tensor, targets: Tensor, loss: Loss, teacher: Tensor | None = None) -> Tensor:
+def class_weights(labels: Tensor, classes: int, balance: float) -> Tensor | None:
+    """What a clip of each class counts, [classes]: its number of clips to the power of -balance, 1 on average a clip.
+
+    Args:
+        labels: of the clips that are trained on, int64 [N].
+        classes: how many; one without a clip counts 1.
+        balance: see `training.recipe.Loss`.
+
+    Returns:
+        None where all count the same.
+    """
+    counts = torch.bincount(labels, minlength=classes).double()
+    present = counts > 0
+    if not balance or float(counts[present].min()) == float(counts.max()):
+        return None
+    weights = torch.where(present, counts.clamp_min(1) ** -balance, torch.ones_like(counts))
+    weights[present] *= counts.sum() / (counts * weights)[present].sum()
+    return weights.float()
+
+
+def classification(
+    logits: Tensor, targets: Tensor, loss: Loss, teacher: Tensor | None = None, weights: Tensor | None = None
+) -> Tensor:
     """Cross-entropy with smoothed labels; with a teacher, mixed with its divergence.
 
     The teacher's part is T^2 KL(teacher || student) of probabilities softened by temperature T, so that its gradient
@@ -29,8 +51,14 @@ def classification(logits: Tensor, targets: Tensor, loss: Loss, teacher: Tensor 
         targets: labels int64 [N], or probabilities [N, classes].
         loss: of the recipe.
         teacher: its logits [N, classes].
+        weights: what clips of each class count, [classes]; None for all the same. The teacher's part has none.
     """
-    labels = F.cross_entropy(logits.float(), targets, label_smoothing=loss.label_smoothing)
+    labels = F.cross_entropy(
+        logits.float(), targets, label_smoothing=loss.label_smoothing, reduction="mean" if weights is None else "none"
+    )
+    if weights is not None:
+        own = weights[targets] if targets.dtype == torch.int64 else targets @ weights
+        labels = (labels * own).mean()
     if teacher is None:
         return labels
     temperature = loss.temperature

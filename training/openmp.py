@@ -3,13 +3,14 @@
 A thread that has done its share of an operation waits for the others by spinning, 300,000 rounds of libgomp (some
 milliseconds) before it sleeps. Where other programs want the cores, the thread that is waited for does not run while
 others spin, and a step takes many times as long as its arithmetic. Where the machine is free, sleeping at once costs
-what waking up takes, at every operation. `SPINS` lies between; `python -m benchmarks.busy` measures it.
+what waking up takes, at every operation. No number of rounds is good at both (`python -m benchmarks.busy` measures it),
+so the load at the start decides: beside other programs threads sleep at once, else after `SPINS` rounds.
 
 `nas` sets it for itself, before torch is loaded, and its worker processes inherit it; trainings that `scaling` starts
 from Python get it, too. Who has set one of `VARIABLES` is left alone. It decides when threads sleep, and nothing that
 they compute.
 
-- libgomp, in torch's packages for Linux: GOMP_SPINCOUNT.
+- libgomp, in torch's packages for Linux: GOMP_SPINCOUNT, or OMP_WAIT_POLICY.
 - libomp and libiomp5, in torch's packages for macOS and in conda's: KMP_BLOCKTIME, milliseconds. Untried.
 """
 
@@ -19,16 +20,23 @@ import contextlib
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-SPINS = 10_000
-"""Rounds before a thread sleeps, a fraction of a millisecond. On two cores, an A2-sized search step: free, as fast as
-with 300,000 (0.19 to 0.23 s; sleeping at once 0.27 to 0.31); beside one busy process 0.65 s, with 100,000 2.6 s, with
-300,000 from 2 s to none within 24 s."""
+from training.resources import core_seconds
+
+SPINS = 3_000
+"""Rounds before a thread sleeps, where the machine was free at the start: as fast as the library's own 300,000, and
+beside a program that starts later a step takes four times as long, not twenty (benchmarks/README.md, "A busy
+machine")."""
 
 BLOCKTIME_MS = 1
 """The shortest that every version of libomp understands, but for sleeping at once."""
+
+BUSY_CORES, WATCHED_SECONDS = 0.5, 0.1
+"""Cores in use by others from which on the machine counts as busy, and for how long the load is watched: a clock tick
+is 10 ms, so that less would tell little."""
 
 VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
 
@@ -38,9 +46,19 @@ _set_here: dict[str, str] = {}
 """What `choose` has set in this process."""
 
 
-def ours() -> dict[str, str]:
-    """What we set."""
+def ours(busy: bool) -> dict[str, str]:
+    """What we set beside other programs, or on a free machine."""
+    if busy:
+        return {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
     return {"GOMP_SPINCOUNT": str(SPINS), "KMP_BLOCKTIME": str(BLOCKTIME_MS)}
+
+
+def is_busy() -> bool:
+    """Whether other programs take the cores now; watches them for a moment, in which this thread sleeps."""
+    before = core_seconds()
+    time.sleep(WATCHED_SECONDS)
+    after = core_seconds()
+    return before is not None and after is not None and after - before >= BUSY_CORES * WATCHED_SECONDS
 
 
 def given() -> dict[str, str]:
@@ -55,7 +73,7 @@ def choose() -> bool:
     """
     if given() or "torch" in sys.modules:
         return False
-    _set_here.update(ours())
+    _set_here.update(ours(is_busy()))
     os.environ.update(_set_here)
     return True
 
@@ -67,7 +85,7 @@ def is_ours() -> bool:
 
 def environment() -> dict[str, str]:
     """What a process that computes with torch should be started with: what is set here, or else ours."""
-    return given() or ours()
+    return given() or ours(is_busy())
 
 
 @contextlib.contextmanager
@@ -108,4 +126,6 @@ def described(file: str | None) -> str:
 def _reads(library: str, variable: str) -> bool:
     if library.startswith("libgomp"):
         return not variable.startswith("KMP")
+    if variable == "OMP_WAIT_POLICY":
+        return True
     return not variable.startswith("GOMP") or not library.startswith("lib")

@@ -16,10 +16,13 @@ from training.features import PLAIN, Features, key_of, network_features, plain_f
 from training.folds import Indices, folds
 from training.progress import Progress, Silent
 from training.scores import Scores
+from training.selection import TEST, TRAIN, WATCH, Selection, files_of
+from video.folder import FolderSource
 from video.labelled import Labelled, both_sides
 from video.split import groups_of
 
 FOLDS = 5
+Told = Callable[[str, int, int], None]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,58 +88,135 @@ def probe(
     Raises:
         ValueError: no such data, a single class, or groups that leave a fold without a class.
     """
-    progress = progress or Silent()
-    told = progress
+    told = progress or Silent()
 
     def looked(done: int, total: int) -> None:
         told.phase("looking through the videos", done, total)
 
-    cache = scan_file(data, videos, part="probe", otherwise=Path())
+    cache = scan_file(data, videos, otherwise=Path())
     kept = None if cache == Path() else cache
     found = both_sides(located(data), videos, scan_cache=kept, workers=workers, progress=looked)
     groups = groups_of(found.below_class, group) if group is not None else [item.name for item in found.train]
-    items = (*found.train, *found.val)
-    labels = np.array([item.label for item in items], np.int64)
-    train, val = len(found.train), len(found.val)
-    if val:
-        how = f"fitted on {train:,} training videos, judged on {val:,} validation videos"
-        tests = [np.arange(train, train + val)]
-    else:
-        names = [str(name) for name in found.classes]
-        tests = folds(labels.tolist(), groups, names, min(count, len(set(groups))))
-        what = f"{len(set(groups)):,} groups" if group is not None else "each on its own"
-        how = f"{len(tests)} folds of {train:,} videos ({what}), each judged by a classifier of the others"
-    groups += [f"val {i}" for i in range(val)]
-    kinds: list[tuple[str, str, Callable[[Labelled], Features]]] = []
-    if trained is not None:
-        kinds.append(("network", key_of(trained), network_features(trained)))
-    kinds += [(name, name, plain_features(name)) for name in PLAIN]
+    names = tuple(escaped(name) for name in found.classes)
+    asked = _Asked((*found.train, *found.val), (*groups, *(item.name for item in found.val)), names, len(found.val))
+    tests, how = asked.protocol(count, grouped=group is not None)
     rows = []
-    for name, key, features in kinds:
-
-        def done(count: int, total: int, name: str = name) -> None:
-            told.phase(f"features: {name}", count, total)
-
-        place = None if kept is None else kept.with_name(f"features-{kept.stem[5:]}-{key.replace(' ', '-')}.npz")
-        values = read_features(items, features, key=key, cache=place, progress=done)
-        rows.append(Probed(name, _judged(values, labels, groups, tests, len(found.classes)), values.shape[1]))
-    return ProbeResult(
-        tuple(escaped(name) for name in found.classes),
-        train,
-        sum(map(len, tests)),
-        how,
-        tuple(rows),
-        found.notes,
-    )
+    for features in (*_of_network(trained), *_plain()):
+        values = asked.values(features, kept, told.phase)
+        rows.append(Probed(features.name, asked.judged(values, tests), values.shape[1]))
+    return ProbeResult(names, len(found.train), sum(map(len, tests)), how, tuple(rows), found.notes)
 
 
-def _judged(values: Features, labels: Indices, groups: list[str], tests: list[Indices], classes: int) -> Scores:
-    """Answers on test videos, each by a classifier that was fitted on the others, of which none is a test video."""
-    judged = np.sort(np.concatenate(tests))
-    fixed = len(judged) < len(labels)  # a validation side: it is never fitted on
-    answers = np.zeros((len(labels), classes), np.float32)
-    for test in tests:
-        rows = np.setdiff1d(np.arange(len(labels)), judged if fixed else test)
-        classifier = linear.fit(np.asarray(values[rows], np.float64), labels[rows], classes, [groups[i] for i in rows])
-        answers[test] = classifier.log_probabilities(np.asarray(values[test], np.float64))
-    return Scores(labels[judged], answers[judged])
+@dataclasses.dataclass(frozen=True, eq=False)
+class Before:
+    """What a linear classifier makes of the videos of a training.
+
+    Attributes:
+        features: as of `Probed`.
+        how: the protocol of `scores`, in words.
+        scores: by the protocol of `probe`, over all videos.
+        tested: of the videos that test the training, by a classifier of all others that the training sees.
+    """
+
+    features: str
+    how: str
+    scores: Scores
+    tested: Scores
+
+
+def probe_selection(
+    trained: Trained | None, selection: Selection, cache: Path | None, told: Told, plain: bool = False
+) -> list[Before]:
+    """Judges features on the videos of a training.
+
+    Args:
+        trained: the network; None for none.
+        selection: of the videos of a folder.
+        cache: the file of its scan; features are kept beside it. None keeps nothing.
+        told: called with what is done, how many and of how many; may raise to stop.
+        plain: judges what needs no network, too.
+
+    Raises:
+        ValueError: a video that does not decode, or has changed.
+    """
+    source = selection.source
+    parts = sorted(source.parts, key=lambda part: part == "val")
+    items = [item for part in parts for item in files_of(source, part)]
+    assert isinstance(source, FolderSource)
+    groups = [name for part in parts for name in source.groups(part)]
+    asked = _Asked(tuple(items), tuple(groups), tuple(selection.classes), source.parts.get("val", 0))
+    count = FOLDS if selection.fold is None else selection.fold.count
+    tests, how = asked.protocol(count, grouped=source.group is not None)
+    place = {item.name: i for i, item in enumerate(items)}
+    test = np.array([place[item.name] for item in files_of(selection, TEST)], np.int64)
+    others = [place[item.name] for part in (TRAIN, WATCH) for item in files_of(selection, part)]
+    found = []
+    for features in (*_of_network(trained), *(_plain() if plain else ())):
+        values = asked.values(features, cache, told)
+        tested = asked.judged(values, [(np.array(others), test)])
+        found.append(Before(features.name, how, asked.judged(values, tests), tested))
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Features:
+    name: str
+    key: str
+    of: Callable[[Labelled], Features]
+
+
+def _of_network(trained: Trained | None) -> list[_Features]:
+    return [] if trained is None else [_Features("network", key_of(trained), network_features(trained))]
+
+
+def _plain() -> list[_Features]:
+    return [_Features(name, name, plain_features(name)) for name in PLAIN]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """Labelled videos, those of the validation side last."""
+
+    items: tuple[Labelled, ...]
+    groups: tuple[str, ...]
+    classes: tuple[str, ...]
+    val: int
+
+    @property
+    def labels(self) -> Indices:
+        return np.array([item.label for item in self.items], np.int64)
+
+    def protocol(self, count: int, grouped: bool) -> tuple[list[tuple[Indices, Indices]], str]:
+        """Rows that a classifier is fitted on, and those that it is judged on; and that in words."""
+        every = np.arange(len(self.items))
+        train = len(every) - self.val
+        if self.val:
+            how = f"fitted on {train:,} training videos, judged on {self.val:,} validation videos"
+            return [(every[:train], every[train:])], how
+        names = len(set(self.groups))
+        tests = folds(self.labels.tolist(), self.groups, self.classes, min(count, names))
+        what = f"{names:,} groups" if grouped else "each on its own"
+        how = f"{len(tests)} folds of {train:,} videos ({what}), each judged by a classifier of the others"
+        return [(np.setdiff1d(every, test), test) for test in tests], how
+
+    def values(self, features: _Features, cache: Path | None, told: Told) -> Features:
+        """Features of every video, [N, D]."""
+
+        def done(count: int, total: int) -> None:
+            told(f"features: {features.name}", count, total)
+
+        place = None
+        if cache is not None:
+            place = cache.with_name(f"features-{cache.stem[5:]}-{features.key.replace(' ', '-')}.npz")
+        return read_features(self.items, features.of, key=features.key, cache=place, progress=done)
+
+    def judged(self, values: Features, tests: list[tuple[Indices, Indices]]) -> Scores:
+        """Answers on test videos, each by a classifier that was fitted on its other rows."""
+        labels, answers = self.labels, []
+        for rows, test in tests:
+            groups = [self.groups[i] for i in rows]
+            fitted = linear.fit(np.asarray(values[rows], np.float64), labels[rows], len(self.classes), groups)
+            answers.append(fitted.log_probabilities(np.asarray(values[test], np.float64)))
+        judged = np.concatenate([test for _, test in tests])
+        order = np.argsort(judged)
+        return Scores(labels[judged][order], np.concatenate(answers)[order])

@@ -13,7 +13,7 @@ from searchspace.schema import nearest
 from searchspace.stored import Each, Maybe, Whole, conform, naming
 from training.data import differences, scan_file
 from training.progress import Progress, Silent
-from training.selection import JUDGED
+from training.selection import FOLD, JUDGED, TEST, Fold, files_of, select
 from video.asked import Files, Rendered, Videos
 from video.labelled import Labelled, digest, labelled_videos, listing
 
@@ -29,12 +29,10 @@ KNOWN = {
     "seed?": Whole(0, 2**64 - 1),
     "group?": Maybe(str),
     "parts?": Each(Whole(1, 10_000_000)),
+    "fold?": str,
     "recipe?": {"waves?": Whole(2, 10_000)},
 }
 """What is read of the description of the data that a network was trained on."""
-
-HELD_OUT = "rescoring"
-"""The part of a folder without a validation side that training does not see."""
 
 
 def open_videos(
@@ -203,7 +201,8 @@ def _held_out(
             raise
         return None
     if not differences(known, {**known, **source.describe()}):
-        return source.classes, source.videos(HELD_OUT)
+        fold = None if FOLD not in known else Fold.parse(known[FOLD])
+        return source.classes, files_of(select(source, None, fold), TEST)
     if same:
         raise ValueError(
             f"data {data!r} has changed since {trained.path} was trained, so what of it was held out then is not known "

@@ -27,12 +27,14 @@ class Schedule:
         epochs: passes over the training clips.
         epoch_clips: what counts as an epoch of the built-in data, which has as many clips as one asks for: none comes
             twice. A folder of videos has epochs of its own.
+        least_steps: of a training, whatever its epochs: of a few tens of clips these are a few steps.
         warmup_epochs: of the linear rise.
         floor: where the cosine ends, as a share of the peak.
     """
 
     epochs: float = 10.0
     epoch_clips: int = 2048
+    least_steps: int = 0
     warmup_epochs: float = 0.5
     floor: float = 0.0
 
@@ -40,6 +42,7 @@ class Schedule:
         fields = Fields(dataclasses.asdict(self), "schedule")
         fields.number("epochs", 0.001, 1e6)
         fields.integer("epoch_clips", 1, 1_000_000_000)
+        fields.integer("least_steps", 0, 1_000_000_000)
         fields.number("warmup_epochs", 0, 1e6)
         fields.number("floor", 0, 1)
 
@@ -97,6 +100,8 @@ class Loss:
 
     Attributes:
         label_smoothing: share of the target that is spread over all classes.
+        balance: 1 has every class count as much as any other, however many clips it has; 0 every clip; between them,
+            clips of a class count as its size to the power of -balance.
         mixup: alpha of the Beta distribution of mixed pairs of clips (Zhang et al., arXiv 1710.09412); 0 for none.
         distillation: weight of the teacher against the labels, where there is a teacher (Hinton et al., 1503.02531).
         temperature: of the teacher and the student in distillation.
@@ -104,6 +109,7 @@ class Loss:
     """
 
     label_smoothing: float = 0.1
+    balance: float = 0.0
     mixup: float = 0.0
     distillation: float = 0.5
     temperature: float = 2.0
@@ -112,6 +118,7 @@ class Loss:
     def __post_init__(self) -> None:
         fields = Fields(dataclasses.asdict(self), "loss")
         fields.number("label_smoothing", 0, 0.9)
+        fields.number("balance", 0, 1)
         fields.number("mixup", 0, 100)
         fields.number("distillation", 0, 1)
         fields.number("temperature", 0.01, 100)
@@ -130,6 +137,8 @@ class Network:
         recalibrate: training clips that BatchNorm's statistics are taken from whenever the network is scored and kept;
             0 for its moving averages, which lag behind in a training of a few hundred steps.
         freeze_epochs: epochs in which only the classifier learns, after `--init`.
+        freeze_norms: BatchNorm keeps the statistics that the weights came with, and dropout and stochastic depth are
+            off: the network that trains is the one that is scored, however small the batch.
     """
 
     dropout: float | None = None
@@ -138,6 +147,7 @@ class Network:
     average: float = 0.0
     recalibrate: int = 0
     freeze_epochs: float = 0.0
+    freeze_norms: bool = False
 
     def __post_init__(self) -> None:
         fields = Fields(dataclasses.asdict(self), "network")
@@ -148,6 +158,12 @@ class Network:
         fields.number("average", 0, 0.999999)
         fields.integer("recalibrate", 0, 1_000_000)
         fields.number("freeze_epochs", 0, 1e6)
+        fields.boolean("freeze_norms")
+        if self.freeze_norms and self.recalibrate:
+            raise ValueError(
+                f"network.recalibrate is {self.recalibrate}, with network.freeze_norms, which keeps BatchNorm's "
+                "statistics as they are; set one of them to 0 or false"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -184,16 +200,22 @@ class Evaluation:
 
     Attributes:
         clips: held-out clips scored after every epoch, which decide the best checkpoint; None for all.
+        least_steps: between two scorings, which of a few tens of clips are not worth their time after every epoch.
+        patience: scorings in a row without a better one after which the training ends; 0 never ends it early.
         views: temporal crops of each clip of a real video, whose probabilities are averaged.
     """
 
     clips: int | None = None
+    least_steps: int = 0
+    patience: int = 0
     views: int = 1
 
     def __post_init__(self) -> None:
         fields = Fields(dataclasses.asdict(self), "evaluation")
         if self.clips is not None:
             fields.integer("clips", 1, 1_000_000_000)
+        fields.integer("least_steps", 0, 1_000_000_000)
+        fields.integer("patience", 0, 1_000_000)
         fields.integer("views", 1, 100)
 
 

@@ -19,29 +19,36 @@ import torch
 
 import networks
 from networks import Network, TemporalEnsemble
-from searchspace import Architecture, Buildable, Clip, Ensemble, load_architecture
+from searchspace import Architecture, Buildable, Clip, Ensemble, find, load_architecture
 from searchspace.commands import go_on
+from searchspace.find import weights_of
 from searchspace.schema import write_atomically
 from searchspace.trained import ARCHITECTURE
 from training import initial
 from training import run as runs_module
-from training.data import keep_description, open_source, survey
+from training.data import keep_description, open_source, scan_file, survey
 from training.evaluation import evaluate, for_inference
 from training.evaluation_folders import of_retraining, protocols_of
-from training.formats import MEMBER, RETRAIN_SUMMARY
+from training.expectation import expected, probed
+from training.formats import MEMBER, PROBES, RETRAIN_SUMMARY
 from training.interrupt import Interrupt, Interrupted, exit_code
 from training.judging import judge_retraining
+from training.probe import probe_selection
 from training.progress import Logged, Progress, Silent
 from training.retrain_config import RetrainConfig, comparable, networks_of, resolve, restored
 from training.retrain_loop import BEST, CHECKPOINTS, EVALUATION_BATCH, LAST, RetrainLoop, metrics_of
 from training.run import RunFolder
 from training.scores import Scores
 from training.seeds import derived
-from training.selection import TEST, Selection, select
+from training.selection import TEST, Fold, Selection, select
 from training.trainer import check
 
 COMMAND = "retrain"
-CONFUSION = "confusion.csv"
+CONFUSION, PROBES_FILE = "confusion.csv", "probes.json"
+
+MOST_PROBED = 5_000
+"""Videos that a training looks at for its probes; each is a video more than an epoch would see."""
+
 WALL_CLOCK = ("data_ms", "step_ms", "seconds")
 """Fields of metrics and summary that hold times, and so differ between two runs of one configuration."""
 
@@ -73,6 +80,7 @@ def retrain(
     architecture: Buildable | str | os.PathLike[str] | None,
     settings: Mapping[str, Any] | None = None,
     *,
+    weights: str | os.PathLike[str] | None = None,
     runs: str | os.PathLike[str] = "runs",
     name: str | None = None,
     resume: bool = False,
@@ -81,9 +89,13 @@ def retrain(
     """Trains a network and keeps its best and its last weights.
 
     Args:
-        architecture: what to train, or the path of its arch.json; None only where a run is resumed.
+        architecture: what to train, or what names it: a published name, or the path of an arch.json, of a trained
+            network (whose weights it starts from unless `init` says otherwise) or of the run of one; None only where a
+            run is resumed.
         settings: those of `training.retrain_config.RetrainConfig` that differ from what follows from the architecture;
             `recipe` names a recipe or its file, dotted names such as `optimizer.lr` change a value in it.
+        weights: that come with the architecture, to start from unless `init` says otherwise; None for those that its
+            path brings along, if any.
         runs: folder of all runs.
         name: of the run; by default the first free `retrain-<number>`.
         resume: go on with the run of this name, or the newest; where there is none yet, it starts.
@@ -102,8 +114,8 @@ def retrain(
     if found is None:
         if architecture is None:
             raise ValueError("no architecture given; name one, such as runs/search-1 or a0")
-        buildable = load_architecture(architecture) if isinstance(architecture, str | os.PathLike) else architecture
-        resolved = resolve(buildable, given)
+        buildable, weights = named(architecture, weights)
+        resolved = resolve(buildable, given, weights)
         survey(resolved.config.data, resolved.config.videos, resolved.config.group)
         for line in resolved.remarks:
             progress.line(line)
@@ -140,6 +152,19 @@ def retrain(
         return load_result(folder.path)
 
 
+def named(
+    architecture: Buildable | str | os.PathLike[str], weights: str | os.PathLike[str] | None = None
+) -> tuple[Buildable, str | os.PathLike[str] | None]:
+    """The architecture that is meant, and the weights that come with it; raises `ValueError` where there is none."""
+    if isinstance(architecture, str | os.PathLike):
+        return find(architecture), weights if weights is not None else weights_of(architecture)
+    return architecture, weights
+
+
+def _counted(scores: Scores) -> dict[str, int]:
+    return {"correct": scores.correct, "clips": scores.clips}
+
+
 def load_result(folder: Path) -> RetrainResult:
     """Reads a finished run; raises `ValueError` where it is not one."""
     return RetrainResult(folder, runs_module.read_json(folder / runs_module.SUMMARY, RETRAIN_SUMMARY))
@@ -163,6 +188,7 @@ class _Run:
         """Trains every member, and scores what they are together."""
         config, folder = self.config, self.folder
         with Interrupt() as interrupt:
+            probes = self._probes(interrupt)
             summaries, tested = [], None
             for i, architecture in enumerate(self.members):
                 alone = self.ensemble is None
@@ -179,7 +205,7 @@ class _Run:
                     path,
                     go_on("retrain", folder.path),
                     architecture,
-                    self.source if alone else Selection(self.source.source.at(architecture.clip), self.source.chosen),
+                    self.source if alone else self.source.at(architecture.clip),
                     seed=config.seed if alone else derived(config.seed, "member", i),
                     member=i,
                     members=len(self.members),
@@ -195,7 +221,45 @@ class _Run:
             final = together or tested
             assert final is not None
             self._write_confusion(final)
-            folder.write_json(runs_module.SUMMARY, self._summary(summaries, together))
+            summary = self._summary(summaries, together)
+            folder.write_json(runs_module.SUMMARY, summary | ({"probes": probes} if probes else {}))
+
+    def _probes(self, interrupt: Interrupt) -> list[dict[str, Any]]:
+        """What linear classifiers make of real videos: on the weights, or without any on what needs no network."""
+        config = self.config
+        known = self.folder.path / PROBES_FILE
+        if known.exists():
+            return list(runs_module.read_json(known, PROBES)["probes"])
+        if config.data is None or (config.init is not None and initial.is_search(config.init)):
+            return []
+        count = sum(self.source.source.parts.values())
+        if count > MOST_PROBED:
+            self.progress.line(f"not probed, because there are {count:,} videos; nas probe does it")
+            return []
+
+        def told(what: str, done: int, total: int) -> None:
+            if interrupt.exit_code:
+                raise Interrupted(
+                    interrupt.exit_code,
+                    f"stopped before the training began; go on with: {go_on('retrain', self.folder.path)}",
+                )
+            self.progress.phase(what, done, total)
+
+        trained = None if config.init is None else networks.load(config.init)
+        cache = scan_file(config.data, config.videos, otherwise=self.folder.path / "scan.json")
+        found = [
+            {
+                "features": one.features,
+                "how": one.how,
+                **_counted(one.scores),
+                "tested": _counted(one.tested),
+            }
+            for one in probe_selection(trained, self.source, cache, told, plain=trained is None)
+        ]
+        self.folder.write_json(PROBES_FILE, {"probes": found})
+        for line in probed(found, config.init):
+            self.progress.line(line)
+        return found
 
     def _write_confusion(self, scores: Scores) -> None:
         """confusion.csv: a row for each true class, a column for each answer, in counts."""
@@ -221,10 +285,13 @@ class _Run:
             sizes={"weights": max(1, round(epochs * clips))},
         )
         source = source.augmented(recipe.augmentation)
-        selection = select(source, recipe.evaluation.clips)
+        selection = select(source, recipe.evaluation.clips, None if config.fold is None else Fold.parse(config.fold))
         keep_description(self.folder, selection, self.progress)
         sizes = ", ".join(f"{count:,} {part}" for part, count in selection.parts.items())
         self.progress.line(f"clips of {self.clip}, {len(selection.classes)} classes: {sizes}")
+        if config.data is not None:
+            for line in expected(selection):
+                self.progress.line(line)
         return selection
 
     def _described(self, architecture: Architecture) -> Architecture:

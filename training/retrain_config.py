@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,14 +13,19 @@ from searchspace.naming import absolute, located
 from searchspace.schema import Fields, nearest
 from searchspace.trained import ARCHITECTURE
 from training import recipe as recipes
+from training.clips import fitting
 from training.footprint import KEPT, check_batch, checkpoint_bytes
 from training.recipe import Recipe, check_recipe
 from training.run import DATA_TEXTS, RunFolder, check_settings, check_texts, settled
+from training.selection import Fold
 from video.recipe import MOTION_CLASSES
 
 MOTION_CLIP = "8x64x64@5"
 """Of the built-in data, for networks that were not searched on it: what a CPU trains on in minutes."""
 
+
+SCRATCH = "none"
+"""As `init`, on the command line: no weights, although there are some."""
 
 TEXTS = {"init": "the path of weights", "teacher": "the path of a trained network", **DATA_TEXTS}
 """Settings that may be None or text, and what the text is."""
@@ -38,6 +44,7 @@ class RetrainConfig:
         data: folder of videos or annotation file, or None for the built-in motion data.
         videos: folder of the clips of an annotation file; None for its own.
         group: regular expression whose first group names the person or recording of a file.
+        fold: of a cross-validation, such as 2/5: these groups test; None for what the data's own sides or split say.
         clip: shape of the clips that are trained on, and that the trained network is meant for.
         stream: the architecture in its causal form.
         seed: of everything random.
@@ -56,6 +63,7 @@ class RetrainConfig:
     data: str | None = None
     videos: str | None = None
     group: str | None = None
+    fold: str | None = None
     clip: str = MOTION_CLIP
     stream: bool = False
     seed: int = 0
@@ -71,6 +79,9 @@ class RetrainConfig:
             object.__setattr__(self, key, value)
         fields = Fields({**vars(self)}, "setting")
         check_texts(fields, TEXTS)
+        if self.fold is not None:
+            fields.free_text("fold", "a fold such as 2/5")
+            Fold.parse(self.fold)
         fields.free_text("arch", "text")
         fields.free_text("recipe_name", "the name of a recipe")
         check_recipe(self.recipe)
@@ -132,11 +143,14 @@ class Resolved:
         return checkpoint_bytes(members, self.config.recipe, self.config.keep)
 
 
-def resolve(architecture: Buildable, given: Mapping[str, Any]) -> Resolved:
+def resolve(
+    architecture: Buildable, given: Mapping[str, Any], weights: str | os.PathLike[str] | None = None
+) -> Resolved:
     """Fills what was not given, from where the architecture came from.
 
     Args:
         architecture: what to train.
+        weights: that come with it, to start from where no others are given.
         given: settings of `RetrainConfig` by name, those of the recipe by dotted name; `recipe` is the name of one or
             the path of a file.
 
@@ -154,18 +168,23 @@ def resolve(architecture: Buildable, given: Mapping[str, Any]) -> Resolved:
             near = f"; did you mean '{ends[0]}'?" if ends else nearest(key, every)
             raise ValueError(f"unknown setting {key!r}{near} (nas config --print lists those of a recipe)")
     origin, remarks = architecture.provenance, []
+    if "init" not in settings and weights is not None:
+        settings["init"] = absolute(weights)
+        remarks.append(f"weights: those of {weights} (--init {SCRATCH} starts from scratch)")
     if "data" not in settings:
         data, remark = _data(origin)
         remarks.append(remark)
         settings["data"] = data
         if data is not None:
             settings = {"group": origin.get("group"), "videos": origin.get("videos"), **settings}
+    if settings.get("init") == SCRATCH:
+        settings["init"] = None
     if name is None:
         name, remark = _recipe(origin, settings)
         remarks.append(remark)
     found = Recipe.load(name).changed(dotted)
     if "clip" not in settings:
-        clip, remark = _clip(architecture, settings["data"])
+        clip, remark = _clip(architecture, settings["data"], settings.get("videos"))
         settings["clip"] = str(clip)
         remarks += [remark] if remark else []
     config = RetrainConfig(recipe=found, recipe_name=_recipe_name(name), **settings)
@@ -181,6 +200,8 @@ def comparable(given: Mapping[str, Any]) -> dict[str, Any]:
     Of a recipe of ours that is the name; a file of the user's is compared value by value, for it may have changed.
     """
     found = settled(given)
+    if found.get("init") == SCRATCH:
+        found["init"] = None
     name = found.pop("recipe", None)
     if name is None:
         return found
@@ -214,10 +235,11 @@ def networks_of(
     architecture = architecture.streaming() if config.stream else architecture
 
     def shaped(member: Architecture, own: Clip) -> Architecture:
-        if own.frames % recipe.compute.subclips:
+        frames = recipe.augmentation.clip_of(own).frames
+        if frames % recipe.compute.subclips:
             raise ValueError(
-                f"compute.subclips is {recipe.compute.subclips}, which clips of {own.frames} frames do not split into; "
-                f"give a number that divides {own.frames}"
+                f"compute.subclips is {recipe.compute.subclips}, which clips of {frames} frames do not split into; "
+                f"give a number that divides {frames}"
             )
         dropout, drop_path = recipe.network.dropout, recipe.network.drop_path
         return dataclasses.replace(
@@ -267,18 +289,23 @@ def _data(origin: Mapping[str, Any]) -> tuple[str | None, str]:
 
 
 def _recipe(origin: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[str, str]:
+    other = "(--recipe chooses another)"
+    if settings.get("data") is None:
+        return "demo", f"recipe: demo, for the built-in data {other}"
+    if settings.get("init") is not None:
+        return "finetune", f"recipe: finetune, for weights that are trained already {other}"
     named = origin.get("recipe")
-    if isinstance(named, str) and named in recipes.names():
-        return named, f"recipe: {named}, with which the network was trained"
-    if settings.get("init") is not None and settings.get("data") is not None:
-        return "finetune", "recipe: finetune, for weights that are trained already (--recipe chooses another)"
-    return "demo", "recipe: demo (--recipe chooses another)"
+    if isinstance(named, str) and named in recipes.names() and named not in ("demo", "finetune"):
+        return named, f"recipe: {named}, with which the network was trained {other}"
+    return "videos", f"recipe: videos, for real ones from scratch {other}"
 
 
-def _clip(architecture: Buildable, data: str | None) -> tuple[Clip, str]:
+def _clip(architecture: Buildable, data: str | None, videos: str | None) -> tuple[Clip, str]:
     own, origin = architecture.clip, architecture.provenance
     if data is not None:
-        return own, ""
+        if origin.get("data") == data or not located(data).exists():
+            return own, ""
+        return fitting(own, data, videos)
     if origin.get("data") == "motion":
         return own, f"clip: {own}, the architecture's own; --clip {MOTION_CLIP} trains in minutes"
     return Clip.parse(MOTION_CLIP), f"clip: {MOTION_CLIP} for the built-in data (--clip chooses another)"

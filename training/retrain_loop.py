@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import networks
 import video
 from networks import MoViNet
@@ -27,6 +29,7 @@ from training.health import NotFinite, Watch
 from training.initial import start
 from training.interrupt import Interrupt, Interrupted
 from training.ledger import Ledger
+from training.losses import class_weights
 from training.metrics import Scalars
 from training.order import Order
 from training.progress import Progress, Status
@@ -70,15 +73,19 @@ class Length:
 
     steps: int
     epoch_steps: float
+    between: float
+    """Steps from one scoring to the next: one epoch, or as many as are worth a scoring."""
 
     @classmethod
     def of(cls, recipe: Recipe, train_clips: int, batch: int) -> Length:
         """So many clips an epoch, in batches of so many."""
-        return cls(max(1, round(recipe.schedule.epochs * train_clips / batch)), train_clips / batch)
+        epoch = train_clips / batch
+        steps = max(1, round(recipe.schedule.epochs * epoch), recipe.schedule.least_steps)
+        return cls(steps, epoch, epoch * max(1, math.ceil(recipe.evaluation.least_steps / epoch)))
 
-    def epoch_ended(self, done: int) -> bool:
-        """Whether the step before `done` was the last of an epoch, or of all."""
-        return done == self.steps or int(done / self.epoch_steps) > int((done - 1) / self.epoch_steps)
+    def scored_after(self, done: int) -> bool:
+        """Whether the network is scored after so many steps."""
+        return done == self.steps or int(done / self.between) > int((done - 1) / self.between)
 
 
 class RetrainLoop:
@@ -143,10 +150,14 @@ class RetrainLoop:
             seed=seed,
             device=config.device,
             teacher=teacher,
+            weights=class_weights(
+                torch.from_numpy(source.labels(TRAIN)), len(source.classes), self.recipe.loss.balance
+            ),
         )
         self.metrics = Ledger(folder / "metrics.csv", METRICS)
         self.scores = Ledger(folder / "scores.jsonl")
         self.best: float | None = None
+        self.waited = 0
         self.accuracy = math.nan
         self.smooth: dict[str, float] = {}
         self.contention = Contention()
@@ -186,10 +197,12 @@ class RetrainLoop:
         trainer, watch = self.trainer, Watch(self.trainer)
         batches = video.batches(self.source, self._requests(), workers=self.config.workers, told=self.progress.line)
         saved = trainer.done
-        if saved and self.length.epoch_ended(saved) and not self._scored():  # stopped while it was scored
+        if not saved and self.config.init is not None:
+            self._score(scalars)  # what the weights know already competes with what training makes of them
+        if saved and self.length.scored_after(saved) and not self._scored():  # stopped while it was scored
             self._score(scalars)
             self._save()
-        while trainer.done < self.length.steps and not self.interrupt.exit_code:
+        while trainer.done < self.length.steps and not self._waited_enough() and not self.interrupt.exit_code:
             begin = time.perf_counter()
             try:
                 clips, labels = next(batches)
@@ -207,7 +220,7 @@ class RetrainLoop:
                 watch(outcome, clips)
             except NotFinite as error:
                 raise self._came_apart(error) from error
-            if self.length.epoch_ended(trainer.done):
+            if self.length.scored_after(trainer.done):
                 try:
                     self._score(scalars)
                 except (Interrupted, ValueError):  # asked to stop, or a video that cannot be read
@@ -284,7 +297,8 @@ class RetrainLoop:
 
     def _score(self, scalars: Scalars) -> None:
         """The end of an epoch: how good is it, and is it the best?"""
-        step, network = self.trainer.done, self._network()
+        step = self.trainer.done
+        network = self._network() if step else self.trainer.evaluated
         score = self._evaluate(network, WATCH, "scoring on held-out clips")
         self.accuracy = score.accuracy
         epoch = round(step / self.length.epoch_steps, 3)
@@ -292,10 +306,19 @@ class RetrainLoop:
         loss = score.loss if math.isfinite(score.loss) else None
         self.scores.append_json({**record, "loss": loss, "accuracy": score.accuracy})
         scalars.add(step, {"held_out/accuracy": score.accuracy, "held_out/loss": score.loss})
-        measure = score.accuracy - min(1e3 if loss is None else loss, 1e3) * 1e-6  # of equals the one of lower loss
+        measure = _measure(score.accuracy, loss)
+        self.waited += 1
         if self.best is None or measure > self.best:
-            self.best = measure
+            self.best, self.waited = measure, 0
             self._keep(BEST, score, network, step)
+        if self._waited_enough() and step < self.length.steps:
+            self.progress.line(
+                f"stopped at step {step} of {self.length.steps}: {self.waited} scorings in a row were not better"
+            )
+
+    def _waited_enough(self) -> bool:
+        patience = self.recipe.evaluation.patience
+        return bool(patience) and self.waited >= patience
 
     def _scored(self) -> bool:
         records = read_records(self.scores.path, EPOCH)
@@ -336,6 +359,8 @@ class RetrainLoop:
             moved += ledger.rewind(lines.get(ledger.path.name, 0), discarded)
         done = read_records(self.scores.path, EPOCH)
         self.accuracy = float(done[-1]["accuracy"]) if done else math.nan
+        measures = [_measure(record["accuracy"], record["loss"]) for record in done]
+        self.waited = len(measures) - 1 - measures.index(max(measures)) if measures else 0
         if found is not None:
             self.progress.line(
                 f"going on with {self.folder} at step {self.trainer.done} of {self.length.steps}"
@@ -395,19 +420,25 @@ class RetrainLoop:
         best = networks.load(self.checkpoints / BEST)
         last: Network = self._network()
         results: dict[str, Any] = {}
-        for which, network, step in ((LAST, last, self.length.steps), (BEST, best.network, best.step)):
-            if which == LAST or step != self.length.steps:
+        done = self.trainer.done
+        for which, network, step in ((LAST, last, done), (BEST, best.network, best.step)):
+            if which == LAST or step != done:
                 title = f"scoring the {which} network on the test clips"
                 self.tested = self._evaluate(for_inference(network.to(self.config.device)), TEST, title)
             self._keep(which, self.tested, network, step)
             results[which] = {"step": step, **metrics_of(self.tested), "watched": watched.get(step)}
         return {
-            "steps": self.length.steps,
-            "clips": self.length.steps * self.order.batch,
+            "steps": done,
+            "clips": done * self.order.batch,
             "skipped": self.trainer.skipped,
             **results,
             "seconds": self._seconds(),
         }
+
+
+def _measure(accuracy: float, loss: float | None) -> float:
+    """What the best network has most of: accuracy, and of equals the lower loss."""
+    return accuracy - min(1e3 if loss is None else loss, 1e3) * 1e-6
 
 
 def metrics_of(scores: Scores) -> dict[str, float]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,16 +12,49 @@ import numpy as np
 import numpy.typing as npt
 
 from searchspace import Clip, ClipLike
+from searchspace.schema import show
+from training.folds import folds
 from video import FolderSource, Source
 from video.augmentation import Augmentation
 from video.labelled import Labelled, digest
 from video.source import Frames, check_request
+from video.split import split
 
 TRAIN, WATCH, TEST = "train", "watch", "test"
-FILES, JUDGED = "files", "judged"
-"""Keys of a description: the digest of all files, whatever their parts, and that of those that test the network."""
+FILES, JUDGED, FOLD = "files", "judged", "fold"
+"""Keys of a description: the digest of all files, whatever their parts, that of those that test the network, and which
+fold of a cross-validation they are."""
+
+SHARES = {TRAIN: 0.8, WATCH: 0.2}
+"""Of the videos that do not test in a fold."""
 
 Indices = npt.NDArray[np.int64]
+Pieces = list[tuple[str, Indices]]
+"""Items of a source: parts and indices there, one after the other."""
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Fold:
+    """One of the folds of a cross-validation, written `2/5`.
+
+    Attributes:
+        number: from 1.
+        count: how many there are.
+    """
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Fold:
+        """Reads `2/5`; raises `ValueError` for anything else."""
+        match = re.fullmatch(r"([1-9]\d{0,3})/([1-9]\d{0,3})", text)
+        if match is None or not int(match[1]) <= int(match[2]) or int(match[2]) < 2:
+            raise ValueError(f"fold {show(text)} is not allowed: give a fold of how many, such as 2/5")
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
 
 
 class Selection:
@@ -28,10 +63,11 @@ class Selection:
     Args:
         source: the other.
         chosen: for each part of this one, the parts of the other and the indices there, one after the other.
+        fold: which fold of a cross-validation they are, if any.
     """
 
-    def __init__(self, source: Source, chosen: Mapping[str, Sequence[tuple[str, Indices]]]) -> None:
-        self.source, self.chosen = source, chosen
+    def __init__(self, source: Source, chosen: Mapping[str, Pieces], fold: Fold | None = None) -> None:
+        self.source, self.chosen, self.fold = source, chosen, fold
         self.parts: Mapping[str, int] = {
             part: sum(len(indices) for _, indices in pieces) for part, pieces in chosen.items()
         }
@@ -80,13 +116,25 @@ class Selection:
         check_request(self, part, ())
         return np.concatenate([self.source.labels(own)[indices] for own, indices in self.chosen[part]])
 
+    def groups(self, part: str) -> list[str]:
+        """The group of each item of a part; of rendered clips each has its own."""
+        check_request(self, part, ())
+        found: list[str] = []
+        for own, indices in self.chosen[part]:
+            if isinstance(self.source, FolderSource):
+                theirs = self.source.groups(own)
+                found += [theirs[index] for index in indices]
+            else:
+                found += [f"{own} {index}" for index in indices]
+        return found
+
     def at(self, clip: ClipLike) -> Selection:
         """See `video.Source`."""
-        return Selection(self.source.at(clip), self.chosen)
+        return Selection(self.source.at(clip), self.chosen, self.fold)
 
     def augmented(self, augmentation: Augmentation) -> Selection:
         """See `video.Source`."""
-        return Selection(self.source.augmented(augmentation), self.chosen)
+        return Selection(self.source.augmented(augmentation), self.chosen, self.fold)
 
     def share(self, processes: int) -> None:
         """See `video.Source`."""
@@ -94,7 +142,8 @@ class Selection:
 
     def describe(self) -> dict[str, Any]:
         """See `video.Source`; the chosen numbers of clips are in it, and of files two digests."""
-        return {**self.source.describe(), "chosen": dict(self.parts), **self._digests}
+        fold = {} if self.fold is None else {FOLD: str(self.fold)}
+        return {**self.source.describe(), "chosen": dict(self.parts), **fold, **self._digests}
 
     @functools.cached_property
     def _digests(self) -> dict[str, str]:
@@ -120,29 +169,70 @@ def files_of(source: Source, part: str) -> tuple[Labelled, ...]:
     return source.videos(part) if isinstance(source, FolderSource) else ()
 
 
-def select(source: Source, watch_clips: int | None) -> Selection:
-    """Chooses clips for retraining: no part that trains is ever scored on.
+def select(source: Source, watch_clips: int | None, fold: Fold | None = None) -> Selection:
+    """Chooses clips for retraining: what trains is never scored, and what tests decides nothing.
 
-    Where the data brings a validation set, it tests; of the rest everything trains, but on the built-in data, whose
-    "rescoring" part watches. Without one, a fifth of the data (the part "rescoring") is kept from training to test.
-    The best checkpoint of real videos is so chosen on clips that also test it, as is usual; the last one is not.
+    Where the data brings a validation set, that tests; of the rest a fifth (the part "rescoring") watches the training:
+    it chooses the best checkpoint, and when to stop. Without a validation set "rescoring" tests and "controller"
+    watches. In a fold of a cross-validation the groups of the fold test, and a fifth of the others watches.
 
     Args:
         source: with the parts of a search.
         watch_clips: how many clips to watch the training on, 1 or more, evenly spread over their part; None for all.
+        fold: of a folder of videos without a validation set.
+
+    Raises:
+        ValueError: data that cannot be cut into such folds; says why.
     """
     sizes = source.parts
-    built_in = source.kind == "motion"
-    test = "val" if "val" in sizes else "rescoring"
-    watch = "rescoring" if built_in else test
-    train = ["weights"] if built_in else [part for part in ("weights", "controller", "rescoring") if part != test]
-    count = sizes[watch] if watch_clips is None else min(watch_clips, sizes[watch])
-    spread = np.unique(np.linspace(0, sizes[watch] - 1, count).round().astype(np.int64))
-    return Selection(
-        source,
-        {
-            TRAIN: [(part, np.arange(sizes[part])) for part in train],
-            WATCH: [(watch, spread)],
-            TEST: [(test, np.arange(sizes[test]))],
-        },
-    )
+
+    def whole(*parts: str) -> Pieces:
+        return [(part, np.arange(sizes[part])) for part in parts]
+
+    if fold is not None:
+        chosen = _of_fold(source, fold)
+    elif "val" in sizes:
+        # Built-in data has as many clips as one asks for in "weights".
+        train = whole("weights") if source.kind == "motion" else whole("weights", "controller")
+        chosen = {TRAIN: train, WATCH: whole("rescoring"), TEST: whole("val")}
+    else:
+        chosen = {TRAIN: whole("weights"), WATCH: whole("controller"), TEST: whole("rescoring")}
+    return Selection(source, {**chosen, WATCH: _thinned(chosen[WATCH], watch_clips)}, fold)
+
+
+def _of_fold(source: Source, fold: Fold) -> dict[str, Pieces]:
+    if not isinstance(source, FolderSource):
+        raise ValueError("folds are for videos; the built-in data renders as many test clips as one asks for")
+    if "val" in source.parts:
+        raise ValueError(
+            "the data has a validation side, which is what tests; leave the folds out, or give the training side alone"
+        )
+    found = [
+        (name, part, index, label, group)
+        for part in source.parts
+        for index, (name, label, group) in enumerate(
+            zip(source.names(part), source.labels(part).tolist(), source.groups(part), strict=True)
+        )
+    ]
+    found.sort()  # not by part, which depends on the seed
+    labels, groups = [item[3] for item in found], [item[4] for item in found]
+    test = folds(labels, groups, source.classes, fold.count)[fold.number - 1]
+    rest = np.setdiff1d(np.arange(len(found)), test)
+    inner = split([labels[i] for i in rest], [groups[i] for i in rest], source.classes, source.seed, SHARES)
+    rows = {TRAIN: rest[inner[TRAIN]], WATCH: rest[inner[WATCH]], TEST: test}
+    return {key: _pieces([(found[i][1], found[i][2]) for i in chosen]) for key, chosen in rows.items()}
+
+
+def _thinned(pieces: Pieces, count: int | None) -> Pieces:
+    """So many items of all, evenly spread."""
+    items = [(part, int(index)) for part, indices in pieces for index in indices]
+    if count is None or count >= len(items):
+        return pieces
+    return _pieces([items[i] for i in np.unique(np.linspace(0, len(items) - 1, count).round().astype(np.int64))])
+
+
+def _pieces(items: Sequence[tuple[str, int]]) -> Pieces:
+    return [
+        (part, np.sort(np.array([index for own, index in items if own == part], np.int64)))
+        for part in dict.fromkeys(part for part, _ in items)
+    ]

@@ -68,6 +68,7 @@ class Trainer:
         seed: of everything random.
         device: `cpu` or `cuda`.
         teacher: a network in evaluation mode whose answers are learned, too.
+        weights: what clips of each class count, see `losses.class_weights`.
 
     Attributes:
         done: steps done.
@@ -88,6 +89,7 @@ class Trainer:
         seed: int = 0,
         device: str = "cpu",
         teacher: Network | None = None,
+        weights: Tensor | None = None,
     ) -> None:
         check(network.architecture, recipe, device)
         if teacher is not None:
@@ -96,6 +98,7 @@ class Trainer:
         self.recipe, self.steps, self.epoch_steps = recipe, steps, epoch_steps
         self.seed, self.device = seed, device
         self.teacher = teacher.to(device).eval() if teacher is not None else None
+        self._weights = None if weights is None else weights.to(device)
         self.done = self.skipped = self.in_a_row = 0
         self.optimizer = _optimizer(network, recipe)
         self._decayed = of_kinds(network, recipe.optimizer.decayed)
@@ -167,7 +170,7 @@ class Trainer:
         """At first only the classifier may learn, on what the network shows in evaluation mode."""
         epochs = self.recipe.network.freeze_epochs
         frozen = epochs > 0 and step < epochs * self.epoch_steps
-        self.network.train(not frozen)
+        self.network.train(not (frozen or self.recipe.network.freeze_norms))
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(not frozen or name.startswith("classifier."))
 
@@ -186,7 +189,7 @@ class Trainer:
             last = self.network.bottlenecks()[-1] if loss.smoothness else None
             with autocast(self.device, self.recipe.compute.precision), losses.watched(last) as maps:
                 logits, after = self._compute(sub, state)
-            value = losses.classification(logits, targets, loss, taught)
+            value = losses.classification(logits, targets, loss, taught, self._weights)
             if maps:
                 value = value + loss.smoothness * losses.acceleration(maps[0])
             value = value * (share / count)

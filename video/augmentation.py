@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from searchspace.clip import Clip, ClipLike
+from searchspace.clip import MAX_FRAMES, Clip, ClipLike
 from video import sampling
 from video.policies import POLICIES, autoaugment, blend, randaugment
 from video.recipe import is_number, is_range
@@ -43,6 +43,8 @@ class Augmentation:
         erase: probability of filling a random rectangle with noise, the same noise in every frame.
         frame_rate_jitter: the distance of frames, counted in the file's own frames, is changed by -j to j - 1 of them:
             the upper end is left out, as the reference's sampler does, so that 1 makes 4 or 5 of 5.
+        frames: of a training clip, at the clip's frame rate, where the clip itself has more: a stretch of it costs less
+            to train on than what is scored. None for all.
 
     Raises:
         ValueError: a value out of range.
@@ -55,6 +57,7 @@ class Augmentation:
     color: float = 0.0
     erase: float = 0.0
     frame_rate_jitter: int = 0
+    frames: int | None = None
 
     def __post_init__(self) -> None:
         for name, low, high in (("crop_area", 0.01, 1.0), ("crop_aspect", 0.1, 10.0)):
@@ -71,6 +74,13 @@ class Augmentation:
         jitter = self.frame_rate_jitter
         if type(jitter) is not int or not 0 <= jitter <= 100:
             raise ValueError(f"frame_rate_jitter is {jitter!r}; allowed: a whole number from 0 to 100")
+        if self.frames is not None and (type(self.frames) is not int or not 1 <= self.frames <= MAX_FRAMES):
+            raise ValueError(f"frames is {self.frames!r}; allowed: a whole number from 1 to {MAX_FRAMES}, or None")
+
+    def clip_of(self, clip: ClipLike) -> Clip:
+        """The clip that is trained on, where that one is scored."""
+        clip = Clip.of(clip)
+        return clip if self.frames is None or self.frames >= clip.frames else dataclasses.replace(clip, frames=self.frames)
 
     def for_classes(self, classes: Iterable[str]) -> "Augmentation":
         """The same, without flips where a flip would turn one class into another; says so in a warning."""

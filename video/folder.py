@@ -40,6 +40,16 @@ class _Video:
     label: int
     info: VideoInfo
     stamp: FileStamp
+    group: str
+    """Videos of one group stay together, whatever they are split for."""
+
+
+class _Kept:
+    """Decoded videos by path, shorter side and frame rate."""
+
+    def __init__(self) -> None:
+        self.videos: dict[tuple[str, int, float], Frames] = {}
+        self.bytes = 0
 
 
 class FolderSource:
@@ -101,8 +111,7 @@ class FolderSource:
         self.group = group
         self.augmentation: Augmentation | None = None
         self.cache_bytes = cache_bytes
-        self._cache: dict[tuple[str, int], Frames] = {}
-        self._cached_bytes = 0
+        self._kept = _Kept()
         self._opened: set[str] = set()
 
         self.root, found = listing(root, videos)
@@ -133,21 +142,21 @@ class FolderSource:
         named = [v.below_class if group is not None else f"{self.classes[v.label]}/{v.below_class}" for v in train]
         groups = groups_of(named, group)
 
-        def video(file: ListedFile) -> _Video:
-            return _Video(file.name, file.path, file.label, infos[file.path], scanned[file.path].stamp)
+        def video(file: ListedFile, group: str) -> _Video:
+            return _Video(file.name, file.path, file.label, infos[file.path], scanned[file.path].stamp, group)
 
         indices = split([v.label for v in train], groups, self.classes, seed)
         self._videos: dict[str, list[_Video]] = {
-            part: [video(train[i]) for i in chosen] for part, chosen in indices.items()
+            part: [video(train[i], groups[i]) for i in chosen] for part, chosen in indices.items()
         }
         if found.val_folder:
-            self._videos["val"] = [video(v) for v in val]
+            self._videos["val"] = [video(v, v.name) for v in val]
         self.parts: Mapping[str, int] = {part: len(videos) for part, videos in self._videos.items()}
         self.notes = tuple(_notes(self, found, groups, [v.below_class for v in val]))
 
     def __getstate__(self) -> dict[str, Any]:
         # Worker processes decode for themselves.
-        return {**self.__dict__, "_cache": {}, "_cached_bytes": 0, "_opened": set()}
+        return {**self.__dict__, "_kept": _Kept(), "_opened": set()}
 
     def item(self, part: str, index: int, epoch: int = 0, training: bool = False, view: int = 0) -> tuple[Frames, int]:
         """One clip, uint8 [T, H, W, 3], and its label.
@@ -178,7 +187,7 @@ class FolderSource:
 
     def _augmented(self, video: _Video, how: Augmentation, length: int, rng: np.random.Generator) -> Frames:
         """A training clip; all that is drawn for it is drawn once, for all of its frames."""
-        info, clip = video.info, self.clip
+        info, clip = video.info, how.clip_of(self.clip)
         times = how.times(info.duration, info.fps, clip, rng)
         window = how.window(info.height, info.width, clip, rng)
         side = sampling.decoded_side(info.height, info.width, clip, how.decode_margin)
@@ -208,16 +217,20 @@ class FolderSource:
         check_request(self, part, ())
         return [video.name for video in self._videos[part]]
 
+    def groups(self, part: str) -> list[str]:
+        """The group of each of a part's videos, in order of index; of "val" each has its own."""
+        check_request(self, part, ())
+        return [video.group for video in self._videos[part]]
+
     def videos(self, part: str) -> tuple[Labelled, ...]:
         """A part's videos, in order of index."""
         check_request(self, part, ())
         return tuple(Labelled(v.name, self.root / v.path, v.label, v.info, v.stamp) for v in self._videos[part])
 
     def at(self, clip: ClipLike) -> "FolderSource":
-        """The same videos and split at another clip shape, without another scan."""
+        """The same videos and split at another clip shape, without another scan; decoded videos are kept together."""
         other = copy.copy(self)
         other.clip = Clip.of(clip)
-        other._cache, other._cached_bytes, other._opened = {}, 0, set()
         return other
 
     def augmented(self, augmentation: Augmentation) -> "FolderSource":
@@ -257,16 +270,16 @@ class FolderSource:
         """Decoded frames at grid steps, from memory where the video is, or can be, kept."""
         info, fps = video.info, self.clip.fps
         side = side or sampling.decoded_side(info.height, info.width, self.clip)
-        key = video.path, side
-        if key in self._cache:
-            return self._cache[key][steps]
+        key, kept = (video.path, side, fps), self._kept
+        if key in kept.videos:
+            return kept.videos[key][steps]
         if length <= _WHOLE_AT_MOST and self.cache_bytes > 0:
             scale = min(1.0, side / min(info.height, info.width))
             size = round(length * info.height * info.width * 3 * scale**2)
-            if size + self._cached_bytes <= self.cache_bytes:
+            if size + kept.bytes <= self.cache_bytes:
                 frames = self._read(video, sampling.grid_times(np.arange(length), fps), side)
-                self._cache[key] = frames
-                self._cached_bytes += frames.nbytes
+                kept.videos[key] = frames
+                kept.bytes += frames.nbytes
                 return frames[steps]
         return self._read(video, sampling.grid_times(steps, fps), side)
 

@@ -39,14 +39,21 @@ def groups_of(names: Sequence[str], pattern: str | None) -> list[str]:
     return groups
 
 
-def split(labels: Sequence[int], groups: Sequence[str], classes: Sequence[str], seed: int) -> dict[str, list[int]]:
-    """Divides videos into the parts of a search; a group stays whole, every class is in every part.
+def split(
+    labels: Sequence[int],
+    groups: Sequence[str],
+    classes: Sequence[str],
+    seed: int,
+    fractions: Mapping[str, float] = FRACTIONS,
+) -> dict[str, list[int]]:
+    """Divides videos into parts, by default those of a search; a group stays whole, every class is in every part.
 
     Args:
         labels: class of each video.
         groups: group of each video; may hold videos of several classes.
         classes: names, for messages.
         seed: another seed gives another split; the order of the videos does not matter beyond the indices returned.
+        fractions: names of the parts, and the share of the videos that each gets, as nearly as whole groups allow.
 
     Returns:
         For each part, increasing indices of its videos.
@@ -62,19 +69,19 @@ def split(labels: Sequence[int], groups: Sequence[str], classes: Sequence[str], 
         per_class[label].add(group)
     grouped = len(members) < len(labels)
     for label, name in enumerate(classes):
-        if len(per_class[label]) < len(FRACTIONS):
+        if len(per_class[label]) < len(fractions):
             count = sum(1 for other in labels if other == label)
             what = f"{count} usable videos" + (f" in {len(per_class[label])} groups" if grouped else "")
-            needed = f"{len(FRACTIONS)} {'groups' if grouped else 'videos'}"
+            needed = f"{len(fractions)} {'groups' if grouped else 'videos'}"
             raise ValueError(
-                f"class {name!r} has {what}: a search needs at least {needed} of each class, one for each of "
-                f"{', '.join(FRACTIONS)}; add videos or leave the class out"
+                f"class {name!r} has {what}: at least {needed} of each class are needed, one for each of "
+                f"{', '.join(fractions)}; add videos or leave the class out"
             )
     counts = {group: Counter(labels[i] for i in indices) for group, indices in members.items()}
     best: tuple[bool, float, dict[str, list[str]]] | None = None
     for attempt in range(max(1, min(_ATTEMPTS, _STEPS_AT_MOST // len(members)))):
-        parts = _greedy(counts, _order(members, seed, attempt))
-        candidate = (not _complete(parts, per_class), _misfit(parts, counts), parts)
+        parts = _greedy(counts, _order(members, seed, attempt), fractions)
+        candidate = (not _complete(parts, per_class), _misfit(parts, counts, fractions), parts)
         if best is None or candidate[:2] < best[:2]:
             best = candidate
     assert best is not None
@@ -101,24 +108,26 @@ def _order(members: Mapping[str, Sequence[int]], seed: int, attempt: int) -> lis
     return sorted(members, key=lot)
 
 
-def _greedy(counts: Mapping[str, Counter[int]], order: Sequence[str]) -> dict[str, list[str]]:
+def _greedy(
+    counts: Mapping[str, Counter[int]], order: Sequence[str], fractions: Mapping[str, float]
+) -> dict[str, list[str]]:
     """Each group in turn to the part where it brings the class counts nearest to their targets."""
     totals: Counter[int] = Counter()
     for count in counts.values():
         totals.update(count)
-    have: dict[str, Counter[int]] = {part: Counter() for part in FRACTIONS}
-    chosen: dict[str, list[str]] = {part: [] for part in FRACTIONS}
+    have: dict[str, Counter[int]] = {part: Counter() for part in fractions}
+    chosen: dict[str, list[str]] = {part: [] for part in fractions}
     for group in order:
 
         def rise(part: str, count: Counter[int] = counts[group]) -> float:
             """Rise of the sum of (have - target)^2 / target over classes."""
             total = 0.0
             for label, more in count.items():
-                target = FRACTIONS[part] * totals[label]
+                target = fractions[part] * totals[label]
                 total += ((have[part][label] + more - target) ** 2 - (have[part][label] - target) ** 2) / target
             return total
 
-        part = min(FRACTIONS, key=rise)
+        part = min(fractions, key=rise)
         have[part].update(counts[group])
         chosen[part].append(group)
     return chosen
@@ -129,7 +138,9 @@ def _complete(parts: Mapping[str, Sequence[str]], per_class: Mapping[int, set[st
     return not any(groups.isdisjoint(chosen) for groups in per_class.values() for chosen in sets)
 
 
-def _misfit(parts: Mapping[str, Sequence[str]], counts: Mapping[str, Counter[int]]) -> float:
+def _misfit(
+    parts: Mapping[str, Sequence[str]], counts: Mapping[str, Counter[int]], fractions: Mapping[str, float]
+) -> float:
     """How far the parts' class counts are from their targets: the same sum that the greedy step lowers."""
     totals: Counter[int] = Counter()
     for count in counts.values():
@@ -139,5 +150,5 @@ def _misfit(parts: Mapping[str, Sequence[str]], counts: Mapping[str, Counter[int
         have: Counter[int] = Counter()
         for group in chosen:
             have.update(counts[group])
-        total += sum((have[label] - FRACTIONS[part] * n) ** 2 / (FRACTIONS[part] * n) for label, n in totals.items())
+        total += sum((have[label] - fractions[part] * n) ** 2 / (fractions[part] * n) for label, n in totals.items())
     return total

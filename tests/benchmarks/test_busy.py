@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks import busy
-from benchmarks.busy import SETTINGS, Row, Setting, by_load, cell, check_digests, loops, measured, table
+from benchmarks.busy import SETTINGS, Row, Setting, cell, check_digests, loops, measured, table
 
 
 def row(setting: str = "default", load: int = 0, seconds: float | None = 0.2, digest: str = "a", **more: Any) -> Row:
@@ -87,13 +87,6 @@ def test_another_result_is_an_error() -> None:
     check_digests([row(), row("PASSIVE", 1), row("one thread", threads=1, digest="b"), row(seconds=None, digest="")])
     with pytest.raises(SystemExit, match="search on 2 threads: 'PASSIVE' beside 1 loops computes something else"):
         check_digests([row(), row("PASSIVE", 1, digest="b")])
-
-
-def test_the_load_at_the_start_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    for used, chosen in ((0.0, {}), (0.04, {}), (0.1, {"OMP_WAIT_POLICY": "PASSIVE"}), (None, {})):
-        counts = iter([100.0, None if used is None else 100.0 + used])
-        monkeypatch.setattr(busy, "core_seconds", lambda counts=counts: next(counts))
-        assert by_load(0.1) == chosen
 
 
 def test_loops_end_with_their_block() -> None:

@@ -17,6 +17,7 @@ from training.progress import Silent
 from video.processes import WorkerPool
 
 OURS = {"GOMP_SPINCOUNT": str(openmp.SPINS), "KMP_BLOCKTIME": str(openmp.BLOCKTIME_MS)}
+BESIDE_OTHERS = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +26,7 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in openmp.VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(openmp, "_set_here", {})
+    monkeypatch.setattr(openmp, "is_busy", lambda: False)
 
 
 def given() -> dict[str, str]:
@@ -39,13 +41,32 @@ def nas(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_library_of_torch_reads_what_nas_sets_and_what_the_user_set() -> None:
     """libgomp itself prints what it read."""
-    for own, spins, by in (({}, str(openmp.SPINS), "nas"), ({"GOMP_SPINCOUNT": "77"}, "77", "you")):
+    ours = {f"GOMP_SPINCOUNT={openmp.SPINS}": str(openmp.SPINS), "OMP_WAIT_POLICY=PASSIVE": "0"}  # by the load just now
+    for own, spins, by in (({}, ours, "nas"), ({"GOMP_SPINCOUNT": "77"}, {"GOMP_SPINCOUNT=77": "77"}, "you")):
         answer = nas("doctor", "--json", OMP_DISPLAY_ENV="VERBOSE", **own)
         told = json.loads(answer.stdout)["machine"]["OpenMP"]
         if "libgomp" not in told:
             pytest.skip(f"torch has another library here: {told}")
-        assert f"GOMP_SPINCOUNT = '{spins}'" in answer.stderr
-        assert told == f"libgomp.so.1, set by {by}: GOMP_SPINCOUNT={spins}"
+        start, _, what = told.partition(f", set by {by}: ")
+        assert start == "libgomp.so.1" and f"GOMP_SPINCOUNT = '{spins[what]}'" in answer.stderr
+
+
+def test_the_load_at_the_start_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    for used, busy in ((0.0, False), (0.04, False), (0.1, True), (None, False)):
+        counts = iter([100.0, None if used is None else 100.0 + used])
+        monkeypatch.setattr(openmp, "core_seconds", lambda counts=counts: next(counts))
+        assert openmp.is_busy() is busy
+    assert openmp.ours(False) == OURS and openmp.ours(True) == BESIDE_OTHERS
+
+
+def test_commands_without_torch_do_not_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from experiments import cli
+
+    asked: list[str] = []
+    monkeypatch.setattr(openmp, "choose", lambda: asked.append("choose"))
+    for words, times in ((["cost", "a0"], 0), (["--version"], 0), (["doctor", "--json"], 1)):
+        assert cli._run(words, own=True) == 0 and len(asked) == times
 
 
 @pytest.mark.parametrize("name", openmp.VARIABLES)

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 import networks
 from searchspace import Clip, Ensemble, load_architecture, published
+from searchspace.find import weights_of
 from tests.training.networks_of_seconds import architecture
 from tests.training.small import settings as search_settings
 from tests.training.small import without_clock
@@ -25,6 +26,7 @@ from training.progress import Silent
 from training.recipe import Recipe
 from training.retrain import retrain
 from training.retrain_config import RetrainConfig, resolve
+from training.retrain_loop import Length
 from training.search import search
 from training.trainer import Trainer
 
@@ -309,9 +311,115 @@ def test_what_was_not_given_follows_from_where_the_architecture_came_from(tmp_pa
     gone = dataclasses.replace(tiny, provenance={"data": str(tmp_path / "gone")})
     with pytest.raises(ValueError, match="not there now; give its new place with --data"):
         resolve(gone, {})
-    assert resolve(tiny, {"init": "x", "data": str(tmp_path)}).config.recipe_name == "finetune"
-    again = dataclasses.replace(tiny, provenance={"recipe": "finetune"})
-    assert resolve(again, {}).config.recipe_name == "finetune"
+
+
+@pytest.mark.parametrize(
+    ("named", "given", "recipe"),
+    [
+        (None, {}, "demo"),
+        ("finetune", {}, "demo"),  # of the built-in data, whatever the network was trained with
+        (None, {"data": "."}, "videos"),
+        ("demo", {"data": "."}, "videos"),
+        ("kinetics600", {"data": "."}, "kinetics600"),
+        ("kinetics600", {"data": ".", "init": "x"}, "finetune"),
+        ("videos", {"data": ".", "init": "none"}, "videos"),
+        ("finetune", {"data": ".", "init": "none"}, "videos"),
+        (None, {"data": ".", "recipe": "demo"}, "demo"),
+    ],
+)
+def test_the_recipe_follows_data_and_weights(named, given, recipe):
+    tiny = dataclasses.replace(architecture(), provenance={} if named is None else {"recipe": named})
+    assert resolve(tiny, {"clip": "4x16x16@5", **given}).config.recipe_name == recipe
+
+
+def test_weights_that_come_with_the_architecture_are_the_start_unless_none_are_asked_for(finished, tmp_path):
+    folder = finished[0].folder
+    assert weights_of(folder) == folder and weights_of(folder / "checkpoints" / "last" / "arch.json") is not None
+    assert weights_of("a0") is None and weights_of(tmp_path) is None
+    for given, init in (({}, str(folder)), ({"init": "none"}, None), ({"init": "other"}, "other")):
+        found = resolve(architecture(), given, weights_of(folder))
+        assert found.config.init == init
+        assert any(line.startswith("weights: those of") for line in found.remarks) == (given == {})
+    heard = Heard()
+    settings = {**SETTINGS, "schedule.epochs": 1, "optimizer.lr": 0.0, "network.recalibrate": 0}
+    result = retrain(folder, settings, runs=tmp_path, name="again", progress=heard)
+    trained = networks.load(folder).network.get_parameter("stem.weight")
+    assert torch.equal(networks.load(result.folder).network.get_parameter("stem.weight"), trained)
+    assert any(line.startswith("weights: those of") for line in heard.lines)
+    retrain(folder, {**settings, "init": "none"}, runs=tmp_path, name="fresh", progress=heard)
+    assert "weights: from scratch" in heard.lines
+    assert retrain(None, {"init": "none"}, runs=tmp_path, name="fresh", resume=True).folder.name == "fresh"
+
+
+def test_what_the_weights_know_competes_with_what_training_makes_of_them(finished, tmp_path):
+    """A rate that spoils the weights: the start is kept as the best, and the test says so."""
+    settings = {**SETTINGS, "optimizer.lr": 50.0, "loss.mixup": 0.0, "init": str(finished[0].folder)}
+    result = retrain(architecture(), settings, runs=tmp_path)
+    (member,) = result.summary["members"]
+    scores = [json.loads(line) for line in (result.folder / "scores.jsonl").read_text().splitlines()]
+    assert [score["step"] for score in scores] == [0, 4, 8, 12]
+    best = max(scores, key=lambda score: (score["accuracy"], -(score["loss"] or 1e3)))
+    assert member["best"]["step"] == best["step"] == 0 and member["best"]["watched"] == scores[0]
+    start = networks.load(finished[0].folder).network.state_dict()
+    kept = networks.load(result.folder).network.state_dict()
+    assert all(torch.equal(kept[name], start[name]) for name in start)
+
+
+@pytest.mark.parametrize("cut", [None, 4, 8])
+def test_training_ends_when_no_scoring_is_better(tmp_path, cut):
+    """At rate 0 every scoring is like the first, and a resumed run counts as one that went through."""
+    still = {**SETTINGS, "optimizer.lr": 0.0, "network.recalibrate": 0, "network.average": 0.0, "loss.mixup": 0.0}
+    given = {
+        **still,
+        "schedule.epochs": 6,
+        "evaluation.patience": 2,
+        "network.dropout": 0.0,
+        "network.freeze_norms": True,
+    }
+    heard = Heard()
+    if cut is not None:
+        with pytest.raises(Crash):
+            retrain(architecture(), given, runs=tmp_path, name="a", progress=Heard(cut, crash))
+    result = retrain(architecture(), given, runs=tmp_path, name="a", resume=cut is not None, progress=heard)
+    scores = [json.loads(line) for line in (result.folder / "scores.jsonl").read_text().splitlines()]
+    assert [score["step"] for score in scores] == [4, 8, 12]
+    (member,) = result.summary["members"]
+    assert (member["steps"], member["clips"], member["last"]["step"], member["best"]["step"]) == (12, 96, 12, 4)
+    assert "stopped at step 12 of 24: 2 scorings in a row were not better" in heard.lines
+    assert len((result.folder / "metrics.csv").read_text().splitlines()) == 13
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps", "scored"),
+    [
+        ({"schedule.epochs": 3}, 12, [4, 8, 12]),
+        ({"schedule.epochs": 1, "schedule.least_steps": 7}, 7, [4, 7]),
+        ({"schedule.epochs": 3, "evaluation.least_steps": 5}, 12, [8, 12]),
+        ({"schedule.epochs": 3, "evaluation.least_steps": 99}, 12, [12]),
+        ({"schedule.epochs": 0.5}, 2, [2]),
+    ],
+)
+def test_few_clips_have_steps_enough_and_no_more_scorings_than_are_worth_their_time(settings, steps, scored):
+    length = Length.of(Recipe().changed(settings), 32, 8)
+    assert length.steps == steps and [i for i in range(1, steps + 1) if length.scored_after(i)] == scored
+
+
+def test_classes_of_few_clips_count_more():
+    labels = torch.tensor([0] * 6 + [1] * 2 + [3] * 4)
+    assert losses.class_weights(labels, 4, 0.0) is None
+    assert losses.class_weights(torch.tensor([0, 0, 1, 1]), 2, 1.0) is None
+    for balance in (0.5, 1.0):
+        weights = losses.class_weights(labels, 4, balance)
+        assert weights[labels].mean().item() == pytest.approx(1.0) and weights[2] == 1.0
+        assert weights[1] / weights[0] == pytest.approx(3.0**balance)
+    logits = torch.randn(12, 4, generator=torch.Generator().manual_seed(0))
+    own = losses.class_weights(labels, 4, 1.0)
+    loss = Recipe().changed({"loss.label_smoothing": 0.1}).loss
+    each = torch.nn.functional.cross_entropy(logits, labels, reduction="none", label_smoothing=0.1)
+    by_class = torch.stack([each[labels == k].mean() for k in (0, 1, 3)]).mean()  # every class as much as any other
+    assert losses.classification(logits, labels, loss, None, own).item() == pytest.approx(by_class.item(), rel=1e-6)
+    hot = torch.nn.functional.one_hot(labels, 4).float()
+    assert losses.classification(logits, hot, loss, None, own).item() == pytest.approx(by_class.item(), rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_items_do_not_depend_on_caches_order_or_process(dataset: Path) -> None:
             alone, its_label = bare.item("weights", index, 2, training)
             assert np.array_equal(alone, row) and its_label == label
     again = pickle.loads(pickle.dumps(cached))
-    assert not again._cache
+    assert not again._kept.videos
     assert np.array_equal(again.item("weights", 3, 2, True)[0], cached.item("weights", 3, 2, True)[0])
 
 
@@ -117,7 +117,7 @@ def test_long_videos_are_read_piece_by_piece_with_the_same_result(
     monkeypatch.setattr("video.folder._WHOLE_AT_MOST", 2 * GRID)
     pieces = FolderSource(dataset, CLIP)
     assert np.array_equal(pieces.item("weights", 1, 4, True)[0], whole)
-    assert not pieces._cache
+    assert not pieces._kept.videos
 
 
 def test_scan_cache_is_used_renewed_and_survives_damage(dataset: Path, tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_refusals(tmp_path: Path) -> None:
     refused("class 'sit' has 0 usable videos")
     for i in range(2):
         write(root / "sit" / f"{i}.avi", 3, "mjpeg", pix_fmt="yuvj420p")
-    refused("class 'sit' has 2 usable videos: a search needs at least 3")
+    refused("class 'sit' has 2 usable videos: at least 3")
     refused("not a regular expression", group="(")
     refused("round brackets", group="a")
     refused("seed", seed=-1)

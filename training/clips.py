@@ -1,0 +1,43 @@
+"""The clip that a network is trained for on some videos, where its user names none: it follows how long they last."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+
+import numpy as np
+
+from searchspace import Clip
+from video import probe
+from video.labelled import listing
+
+LOOKED_AT = 12
+"""Videos, evenly spread over the data, that are decoded to learn how long they last."""
+
+
+def fitting(clip: Clip, data: str, videos: str | None = None) -> tuple[Clip, str]:
+    """A clip of as many frames and the same size that covers a video of usual length, and a line that says so.
+
+    The frames are spread over the median video, but not faster than it has them: a network that sees a third of an
+    action, or two frames of it, learns little. Measured in docs/training.md.
+
+    Args:
+        clip: the network's own.
+        data: the folder of videos, or annotation file.
+        videos: the folder that the clips of an annotation file are below.
+
+    Returns:
+        The clip; the network's own where no video that was looked at can be read.
+    """
+    root, found = listing(data, videos)
+    files = [file.path for file in found.train]
+    chosen = np.unique(np.linspace(0, len(files) - 1, min(LOOKED_AT, len(files))).round().astype(int))
+    infos = [info for i in chosen if not (info := probe(root / files[i])).error]
+    if not infos:
+        return clip, f"clip: {clip}, the network's own"
+    seconds, rate = (statistics.median(values) for values in zip(*((i.duration, i.fps) for i in infos), strict=True))
+    chosen_clip = dataclasses.replace(clip, fps=float(f"{min(rate, clip.frames / seconds):.2g}"))
+    return chosen_clip, (
+        f"clip: {chosen_clip}, since videos last {seconds:.1f} s and have {rate:.3g} frames a second (median of "
+        f"{len(infos)}; --clip chooses another)"
+    )

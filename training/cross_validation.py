@@ -1,0 +1,204 @@
+"""Cross-validation: a training for each fold of a data set, so that each video tests networks that never saw it.
+
+fold-1-seed-0/ ...   a retraining each (`training.retrain`)
+arch.json            what is trained
+config.json          folds, seeds, and the settings of all trainings
+summary.json         right answers of each and of all, with intervals; what a linear classifier has on the same folds
+confusion.csv        answers of all trainings
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from controller.front import wilson
+from searchspace import Buildable, load_architecture
+from searchspace.commands import go_on
+from searchspace.naming import absolute
+from searchspace.schema import write_atomically
+from searchspace.stored import read_counts
+from searchspace.trained import ARCHITECTURE
+from training import run as runs_module
+from training.formats import CROSS_VALIDATION
+from training.interrupt import Interrupted
+from training.progress import Progress, Silent
+from training.retrain import CONFUSION, RetrainResult, named, retrain
+from training.retrain_config import comparable, resolve
+from training.run import RunFolder
+from training.selection import Fold
+
+COMMAND = "folds"
+"""Of config.json, and the first part of the name of such a folder."""
+
+OWN = ("folds", "seeds")
+
+
+@dataclasses.dataclass(frozen=True)
+class CrossValidation:
+    """What a cross-validation ends with.
+
+    Attributes:
+        folder: with a run for each fold and seed.
+        summary: the content of its summary.json.
+    """
+
+    folder: Path
+    summary: dict[str, Any]
+
+    @property
+    def accuracy(self) -> float:
+        """Mean over the seeds of the share of all videos that are right, in [0, 1]."""
+        return float(self.summary["accuracy"])
+
+
+def cross_validate(
+    architecture: Buildable | str | os.PathLike[str] | None,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    folds: int | None = None,
+    seeds: int | None = None,
+    runs: str | os.PathLike[str] = "runs",
+    name: str | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> CrossValidation:
+    """Trains a network for each fold, and counts what they answer on the videos that they did not see.
+
+    Args:
+        architecture, weights: as of `retrain`.
+        settings: as of `retrain`; `data` is a folder without a validation side.
+        folds: how many, 2 or more; by default 5.
+        seeds: trainings of each fold; by default 1.
+        runs: folder of all runs.
+        name: of the folder made there; by default the first free `folds-<number>`.
+        resume: go on with the one of this name, or the newest; where there is none yet, it starts.
+        progress: where to report.
+
+    Raises:
+        ValueError: as `retrain`, or data that cannot be cut into such folds.
+        Interrupted: what is finished is kept, and can be gone on with.
+        OSError: the disk is full or the folder cannot be written.
+    """
+    progress, given = progress or Silent(), dict(settings or {})
+    if "fold" in given:
+        raise ValueError("a single fold was given among the settings of a cross-validation, which trains all; leave it")
+    own = {key: value for key, value in zip(OWN, (folds, seeds), strict=True) if value is not None}
+    asked = comparable(given)
+    found = runs_module.resume(Path(runs), name, COMMAND, {**asked, **own}) if resume else None
+    if found is None:
+        if architecture is None:
+            raise ValueError("no architecture given; name one, such as runs/search-1 or a0")
+        buildable, weights = named(architecture, weights)
+        if weights is not None:
+            given.setdefault("init", absolute(weights))
+        count, trainings = own.get("folds", 5), own.get("seeds", 1)
+        Fold.parse(f"1/{count}")
+        if trainings < 1:
+            raise ValueError(f"seeds is {trainings}; allowed: 1 or more trainings of each fold")
+        config = resolve(buildable, {**given, "fold": f"1/{count}"}, weights).config
+        if config.data is None:
+            raise ValueError("folds are for videos: give a folder of them with --data")
+        stored = {**comparable(given), "folds": count, "seeds": trainings}
+        folder = runs_module.create(Path(runs), name, COMMAND, stored, {ARCHITECTURE: buildable.to_json()})
+    else:
+        folder, buildable = found, load_architecture(found.path / ARCHITECTURE)
+    with folder:
+        if not folder.finished:
+            with folder.starting():
+                _run(folder, buildable, progress)
+        return load(folder.path)
+
+
+def load(folder: Path) -> CrossValidation:
+    """Reads a finished one; raises `ValueError` where it is not one."""
+    return CrossValidation(folder, runs_module.read_json(folder / runs_module.SUMMARY, CROSS_VALIDATION))
+
+
+def runs_of(folder: Path) -> list[Path]:
+    """The runs of a finished one, in order of seed and fold."""
+    return [folder / row["run"] for row in load(folder).summary["trainings"]]
+
+
+def _run(folder: RunFolder, buildable: Buildable, progress: Progress) -> None:
+    settings = {key: value for key, value in folder.config.items() if key not in (*OWN, "command")}
+    if "recipe_name" in settings:
+        settings["recipe"] = settings.pop("recipe_name")
+    first, count, seeds = settings.pop("seed", 0), folder.config["folds"], folder.config["seeds"]
+    rows: list[tuple[int, int, RetrainResult]] = []
+    for seed in range(first, first + seeds):
+        for number in range(1, count + 1):
+            progress.line(f"fold {number} of {count}" + (f", seed {seed}" if seeds > 1 else ""))
+            own = {**settings, "fold": str(Fold(number, count)), "seed": seed}
+            name = f"fold-{number}-seed-{seed}"
+            try:
+                result = retrain(buildable, own, runs=folder.path, name=name, resume=True, progress=progress)
+            except Interrupted as stop:
+                again = go_on("retrain", folder.path)
+                raise Interrupted(stop.exit_code, f"stopped in fold {number} of {count}; go on with: {again}") from None
+            rows.append((seed, number, result))
+    _write_confusion(folder.path, [result.folder for _, _, result in rows])
+    folder.write_json(runs_module.SUMMARY, _summary(rows, count, seeds))
+
+
+def _summary(rows: list[tuple[int, int, RetrainResult]], folds: int, seeds: int) -> dict[str, Any]:
+    trainings: list[dict[str, Any]] = []
+    protocols: dict[str, list[tuple[int, int, int]]] = {}
+    for seed, number, result in rows:
+        clips = result.summary["clips"]
+        correct = round(result.accuracy * clips)
+        trainings.append({"seed": seed, "fold": number, "run": result.folder.name, "correct": correct, "clips": clips})
+        for one in result.protocols:
+            right = round(one["accuracy"] * one["videos"])
+            protocols.setdefault(one["protocol"], []).append((seed, right, one["videos"]))
+    clips = sum(row["clips"] for row in trainings) // seeds
+    by_seed = [sum(row["correct"] for row in trainings if row["seed"] == s) for s in sorted({s for s, _, _ in rows})]
+    accuracy = float(np.mean(by_seed)) / clips
+    low, high = wilson(accuracy, clips)
+    return {
+        "accuracy": accuracy,
+        "low": float(low),
+        "high": float(high),
+        "clips": clips,
+        "folds": folds,
+        "seeds": seeds,
+        "correct": by_seed,
+        "trainings": trainings,
+        "protocols": {
+            name: {
+                "correct": sum(right for _, right, _ in found) / seeds,
+                "videos": sum(videos for _, _, videos in found) // seeds,
+            }
+            for name, found in protocols.items()
+            if len(found) == len(rows)
+        },
+        "probes": _pooled([result.summary.get("probes") or [] for _, _, result in rows], folds),
+        "seconds": sum(result.summary["seconds"] for _, _, result in rows),
+    }
+
+
+def _pooled(probes: list[list[dict[str, Any]]], folds: int) -> list[dict[str, Any]]:
+    """What linear classifiers have on the test videos of all folds; the same for every seed."""
+    pooled = []
+    for kind in zip(*probes[:folds], strict=True):
+        tested = {key: sum(one["tested"][key] for one in kind) for key in ("correct", "clips")}
+        pooled.append({**kind[0], "tested": tested})
+    return pooled
+
+
+def _write_confusion(folder: Path, runs: list[Path]) -> None:
+    read = [read_counts(run / CONFUSION) for run in runs]
+    classes = read[0][0]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(classes)
+    writer.writerows(np.sum([np.asarray(counts) for _, counts in read], axis=0).tolist())
+    write_atomically(folder / CONFUSION, text.getvalue())

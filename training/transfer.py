@@ -1,0 +1,76 @@
+"""The classifier that trained weights get for other classes: a linear one in closed form, before anything is trained.
+
+A drawn classifier throws away at first what the weights know, since its gradients go through all of the network. The
+solution of a regularised regression on the training clips is what `nas probe` judges weights by; on a network's logits
+it is, with its old classifier, one linear layer again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+
+import networks
+import video
+from networks import MoViNet
+from networks.ensemble import Network
+from training import linear
+from training.evaluation import for_inference
+from training.selection import Selection
+
+MANY_CLASSES = 100
+"""Classes of a network from which on its logits are its features, else what its classifier sees; see docs/probe.md."""
+
+MOST_CLIPS, BATCH = 4096, 8
+"""Training clips that a classifier is solved on, at most (the system has one equation a clip), and how many at once."""
+
+
+def hidden_of(network: MoViNet) -> MoViNet:
+    """A copy in evaluation mode that answers with what its classifier sees, in place of logits."""
+    hidden = network.architecture.head.hidden
+    architecture = dataclasses.replace(network.architecture, classes=hidden)
+    own = networks.create(architecture, generator=torch.Generator())
+    tensors = dict(network.state_dict())
+    tensors["classifier.weight"], tensors["classifier.bias"] = torch.eye(hidden), torch.zeros(hidden)
+    own.load_state_dict(tensors)
+    return own.eval()
+
+
+def says_much(network: Network) -> bool:
+    """Whether a network's logits are its features."""
+    return network.architecture.classes >= MANY_CLASSES
+
+
+@torch.no_grad()
+def solve_(network: MoViNet, old: MoViNet, source: Selection, part: str) -> tuple[int, int]:
+    """Gives a network the classifier that a ridge regression finds on training clips, in their middle.
+
+    Args:
+        network: with the trained weights everywhere but in its classifier, which is set.
+        old: the network that these are from.
+        source: the data.
+        part: of it, that is trained on.
+
+    Returns:
+        How many of these clips are right where their group is left out of the solution, and how many they are.
+    """
+    body = for_inference(hidden_of(network))
+    size = source.parts[part]
+    chosen = np.unique(np.linspace(0, size - 1, min(size, MOST_CLIPS)).round().astype(np.int64)).tolist()
+    requests = [video.Request(part, chosen[i : i + BATCH]) for i in range(0, len(chosen), BATCH)]
+    rows = [body.logits(video.to_float(clips)).double() for clips, _ in video.batches(source, requests)]
+    features = torch.cat(rows)
+    weight, bias = old.classifier.weight.double().cpu(), old.classifier.bias.double().cpu()
+    if says_much(old):
+        features = features @ weight.T + bias
+    groups = source.groups(part)
+    labels = source.labels(part)[chosen]
+    found = linear.fit(features.numpy(), labels, len(source.classes), [groups[i] for i in chosen])
+    solved, constant = torch.from_numpy(found.weight).T, torch.from_numpy(found.bias)
+    if says_much(old):
+        solved, constant = solved @ weight, solved @ bias + constant
+    network.classifier.weight.copy_(solved / found.temperature)
+    network.classifier.bias.copy_(constant / found.temperature)
+    return int((found.left_out.argmax(1) == labels).sum()), len(chosen)
