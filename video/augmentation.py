@@ -80,7 +80,7 @@ class Augmentation:
     def clip_of(self, clip: ClipLike) -> Clip:
         """The clip that is trained on, where that one is scored."""
         clip = Clip.of(clip)
-        return clip if self.frames is None or self.frames >= clip.frames else dataclasses.replace(clip, frames=self.frames)
+        return clip if self.frames is None else dataclasses.replace(clip, frames=min(self.frames, clip.frames))
 
     def for_classes(self, classes: Iterable[str]) -> "Augmentation":
         """The same, without flips where a flip would turn one class into another; says so in a warning."""
