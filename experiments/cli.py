@@ -39,8 +39,8 @@ COMMANDS = {
     "doctor": "versions, devices, memory, and what is missing for which feature",
 }
 
-WITHOUT_TORCH = ("config", "space", "show", "cost", "report", "plot", "data demo", "data check")
-"""Commands that have no threads to set up."""
+WITHOUT_TORCH = ("config", "space", "show", "cost", "report", "plot", "data", "help", "-h", "--help", "--version")
+"""First words of commands that have no threads to set up."""
 
 HELP = """usage: nas COMMAND ...
 
@@ -61,15 +61,17 @@ def main(words: list[str] | None = None) -> int:
     """Runs `nas` with these words, by default the process's own; returns the exit code."""
     # Worker processes must not find a user's own package `video` or `training` in the working directory.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
-    ours, own = contextlib.ExitStack(), words is None
+    ours = contextlib.ExitStack()
     if words is None:  # this process is ours
         words = sys.argv[1:]
         output.protect()
         allocator.keep_pages()
+        if words and words[0] not in WITHOUT_TORCH:
+            openmp.choose()  # before torch is imported
         ours.enter_context(signals_raise())
     try:
         with ours:
-            code = _run(words, own)
+            code = _run(words)
             sys.stdout.flush()
             return code
     except SystemExit as stop:  # argparse ends --help this way
@@ -83,7 +85,7 @@ def main(words: list[str] | None = None) -> int:
         return code
 
 
-def _run(words: list[str], own: bool) -> int:
+def _run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(HELP.format(commands=_listed(COMMANDS)), end="")
         return 0
@@ -95,8 +97,6 @@ def _run(words: list[str], own: bool) -> int:
     name, rest = _find(words)
     if not name:
         return 0
-    if own and name not in WITHOUT_TORCH:
-        openmp.choose()  # before torch is imported
     command = importlib.import_module(f"experiments.{module(name)}")
     parser = Parser(f"nas {name}", command.__doc__ or "", command.EXAMPLE)
     command.add_arguments(parser)

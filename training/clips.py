@@ -7,7 +7,7 @@ import statistics
 
 import numpy as np
 
-from searchspace import Clip
+from searchspace import Clip, ClipLike
 from video import probe
 from video.labelled import listing
 
@@ -15,7 +15,7 @@ LOOKED_AT = 12
 """Videos, evenly spread over the data, that are decoded to learn how long they last."""
 
 
-def fitting(clip: Clip, data: str, videos: str | None = None) -> tuple[Clip, str]:
+def fitting(clip: ClipLike, data: str, videos: str | None = None) -> tuple[Clip, str]:
     """A clip of as many frames and the same size that covers a video of usual length, and a line that says so.
 
     The frames are spread over the median video, but not faster than it has them: a network that sees a third of an
@@ -29,6 +29,7 @@ def fitting(clip: Clip, data: str, videos: str | None = None) -> tuple[Clip, str
     Returns:
         The clip; the network's own where no video that was looked at can be read.
     """
+    clip = Clip.of(clip)
     root, found = listing(data, videos)
     files = [file.path for file in found.train]
     chosen = np.unique(np.linspace(0, len(files) - 1, min(LOOKED_AT, len(files))).round().astype(int))

@@ -19,9 +19,10 @@ import torch
 
 import video
 from networks import MoViNet, Trained
+from training import transfer
 from training.evaluation import for_inference
 from training.protocols import Progress
-from training.transfer import MANY_CLASSES, hidden_of, says_much
+from training.transfer import hidden_of, says_much
 from video.labelled import Labelled
 from video.scan import check_unchanged
 from video.views import read_middle
@@ -137,7 +138,7 @@ def read_features(
 
 def key_of(trained: Trained) -> str:
     """A digest of a network's weights, and of how its features are made."""
-    digest = hashlib.sha256(f"{FRAMES} {MANY_CLASSES} {trained.network.architecture.clip}".encode())
+    digest = hashlib.sha256(f"{FRAMES} {transfer.MANY_CLASSES} {trained.network.architecture.clip}".encode())
     for name, tensor in sorted(trained.network.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())

@@ -127,7 +127,13 @@ CROSS_VALIDATION: dict[str, Any] = {
 }
 """summary.json of a cross-validation."""
 
-RETRAIN_CONFIG = {"data": Maybe(str), "device": str, "workers": Whole(0, 256), "evaluation.views": Whole(1, 100)}
+RETRAIN_CONFIG = {
+    "data": Maybe(str),
+    "device": str,
+    "workers": Whole(0, 256),
+    "evaluation.views": Whole(1, 100),
+    "augmentation.frames?": Maybe(Whole(1)),
+}
 
 # An evaluation
 

@@ -88,7 +88,9 @@ def signals_raise() -> Iterator[None]:
         if not isinstance(what.exc_value, KeyboardInterrupt):
             shown(what)
             return
-        again = threading.Timer(AGAIN_SECONDS, signal.raise_signal, [exit_code(what.exc_value) - 128])
+        # To the main thread, whose waiting ends: raised in the timer's own, it would be noticed when that is over.
+        main, number = threading.main_thread().ident, exit_code(what.exc_value) - 128
+        again = threading.Timer(AGAIN_SECONDS, signal.pthread_kill, [main, number])
         again.daemon = True
         again.start()
 

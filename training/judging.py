@@ -31,6 +31,7 @@ from training.protocols import PROTOCOLS, VIEWS, Result, judge, work
 from training.questions import MOTION, open_videos
 from training.run import CONFIG, SUMMARY, read_json
 from video.asked import Files, Videos
+from video.augmentation import Augmentation
 
 CHEAP = 0.25
 """Share of the training's multiply-accumulates that a protocol may take and be run without being asked for (ours)."""
@@ -172,7 +173,8 @@ def judge_retraining(run: Path, progress: Progress | None = None, moved: Mapping
     own = config["evaluation.views"]
     views = (own, 1) if own > 1 else VIEWS
     trained_on = read_json(run / SUMMARY, RETRAIN_SUMMARY)["members"][0]["clips"]
-    most = CHEAP * 3 * searchspace.cost(architecture).macs * trained_on
+    seen = Augmentation(frames=config.get("augmentation.frames")).clip_of(architecture.clip)
+    most = CHEAP * 3 * searchspace.cost(architecture, seen).macs * trained_on
 
     def choose(videos: Videos) -> list[str]:
         chosen = ["clip"]

@@ -104,7 +104,7 @@ def probe(
     for features in (*_of_network(trained), *_plain()):
         values = asked.values(features, kept, told.phase)
         rows.append(Probed(features.name, asked.judged(values, tests), values.shape[1]))
-    return ProbeResult(names, len(found.train), sum(map(len, tests)), how, tuple(rows), found.notes)
+    return ProbeResult(names, len(found.train), sum(len(test) for _, test in tests), how, tuple(rows), found.notes)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

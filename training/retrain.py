@@ -11,6 +11,7 @@ import csv
 import dataclasses
 import io
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -284,7 +285,11 @@ class _Run:
             progress=self.progress,
             sizes={"weights": max(1, round(epochs * clips))},
         )
-        source = source.augmented(recipe.augmentation)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            source = source.augmented(recipe.augmentation)
+        for warning in told:
+            self.progress.line(str(warning.message))
         selection = select(source, recipe.evaluation.clips, None if config.fold is None else Fold.parse(config.fold))
         keep_description(self.folder, selection, self.progress)
         sizes = ", ".join(f"{count:,} {part}" for part, count in selection.parts.items())

@@ -182,7 +182,7 @@ def resolve(
     if name is None:
         name, remark = _recipe(origin, settings)
         remarks.append(remark)
-    found = Recipe.load(name).changed(dotted)
+    found = Recipe.load(name).changed(_as_long_as_asked(dotted))
     if "clip" not in settings:
         clip, remark = _clip(architecture, settings["data"], settings.get("videos"))
         settings["clip"] = str(clip)
@@ -192,6 +192,12 @@ def resolve(
     for member in members:
         check_batch(member, found, found.optimizer.batch)
     return Resolved(config, members, ensemble, tuple(remarks))
+
+
+def _as_long_as_asked(dotted: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Epochs that were asked for are all that is trained, whatever a recipe takes for the least."""
+    asked = "schedule.epochs" in dotted
+    return {"schedule.least_steps": 0, **dotted} if asked else dotted
 
 
 def comparable(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -303,7 +309,7 @@ def _recipe(origin: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[str
 def _clip(architecture: Buildable, data: str | None, videos: str | None) -> tuple[Clip, str]:
     own, origin = architecture.clip, architecture.provenance
     if data is not None:
-        if origin.get("data") == data or not located(data).exists():
+        if origin.get("data") == data or not isinstance(data, str) or not located(data).exists():
             return own, ""
         return fitting(own, data, videos)
     if origin.get("data") == "motion":

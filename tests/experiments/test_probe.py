@@ -13,7 +13,7 @@ import networks
 from tests.experiments.conftest import Nas
 from tests.training.networks_of_seconds import network
 from tests.video.conftest import write
-from training import features as features_module
+from training import transfer
 from training.features import PLAIN, key_of, network_features, plain_features, read_features
 from training.probe import probe
 from video.labelled import both_sides
@@ -79,7 +79,7 @@ def test_features_of_a_network_are_what_its_classifier_sees(folder: Path, traine
     weight, bias = trained.network.classifier.weight, trained.network.classifier.bias  # type: ignore[union-attr]
     logits = seen @ weight.detach().numpy().T + bias.detach().numpy()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features_module, "MANY_CLASSES", 1)
+        patch.setattr(transfer, "MANY_CLASSES", 1)
         assert network_features(trained)(item) == pytest.approx(logits, abs=1e-4)
 
 

@@ -167,6 +167,8 @@ SHOWN_BY = {
     "video/kinetics.py": ["search", "scale", "retrain", "evaluate", "data check"],
     "video/motion.py": ["retrain"],
     "video/views.py": ["predict"],
+    "training/clips.py": ["retrain"],
+    "training/cross_validation.py": ["retrain"],
     "training/data.py": ["search", "scale", "retrain"],
     "training/footprint.py": ["retrain"],
     "training/initial.py": ["retrain"],

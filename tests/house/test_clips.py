@@ -35,8 +35,8 @@ from video.views import resized_side
 ROOT = Path(__file__).parents[2]
 CLIP = Clip(4, 32, 16)
 FORMS: tuple[Any, ...] = (CLIP, (4, 32, 16), [4, 32, 16], "4x32x16@5", "4x32x16")
-NEEDS_A_FILE = {"read_views", "read_stream", "read_middle", "FolderSource", "_of_run"}
-"""Tried in tests/video, where there are video files."""
+NEEDS_A_FILE = {"read_views", "read_stream", "read_middle", "FolderSource", "_of_run", "fitting"}
+"""Tried in tests/video and tests/training, where there are video files."""
 
 SOURCE = video.MotionSource(0, CLIP, sizes={"weights": 4, "controller": 4, "rescoring": 4, "val": 4})
 A0, RNG = published("a0"), np.random.default_rng
@@ -64,6 +64,7 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "random_window": lambda clip: sampling.random_window(90, 70, clip, RNG(0)),
     "decoded_side": lambda clip: sampling.decoded_side(90, 70, clip),
     "times": lambda clip: HOW.times(9.0, 25.0, clip, RNG(0)).tolist(),
+    "clip_of": lambda clip: dataclasses.replace(HOW, frames=3).clip_of(clip),
     "window": lambda clip: HOW.window(90, 70, clip, RNG(0)),
     "frame_times": lambda clip: frame_times(clip).tolist(),
     "render": lambda clip: SOURCE.scenes("val", [0]).render(clip).tolist(),

@@ -73,14 +73,15 @@ def _networks(count: int, seed: int) -> list[searchspace.Architecture]:
     return found
 
 
-def test_fifty_networks_by_torch() -> None:
+@pytest.mark.parametrize("count", [16, pytest.param(50, marks=pytest.mark.slow)])
+def test_networks_by_torch(count: int) -> None:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     import networks
 
     clip = Clip(3, 30, 25)
-    for architecture in _networks(50, seed=1):
+    for architecture in _networks(count, seed=1):
         with torch.device("meta"):
             network = networks.create(architecture).eval()
         network.to_empty(device="cpu")  # no initial weights, which would take most of the time

@@ -60,13 +60,19 @@ def test_the_load_at_the_start_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     assert openmp.ours(False) == OURS and openmp.ours(True) == BESIDE_OTHERS
 
 
-def test_commands_without_torch_do_not_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    from experiments import cli
-
-    asked: list[str] = []
-    monkeypatch.setattr(openmp, "choose", lambda: asked.append("choose"))
-    for words, times in ((["cost", "a0"], 0), (["--version"], 0), (["doctor", "--json"], 1)):
-        assert cli._run(words, own=True) == 0 and len(asked) == times
+def test_commands_without_torch_do_not_wait_for_it() -> None:
+    code = "import sys; from experiments.cli import main; from training import openmp; main(); print(openmp.given())"
+    for words, chosen in (
+        (["cost", "a0"], False),
+        (["--version"], False),
+        (["data", "--help"], False),
+        (["doctor"], True),
+    ):
+        path = {"PYTHONPATH": str(Path(__file__).parents[2])}
+        run = subprocess.run(
+            [sys.executable, "-c", code, *words], env={**os.environ, **path}, capture_output=True, text=True
+        )
+        assert (run.stdout.splitlines()[-1] != "{}") == chosen, run
 
 
 @pytest.mark.parametrize("name", openmp.VARIABLES)

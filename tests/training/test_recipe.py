@@ -36,7 +36,7 @@ def test_every_recipe_survives_its_own_file_and_its_flat_form(name, tmp_path):
 
 
 def test_recipes_are_known_by_name():
-    assert recipes.names() == ("demo", "finetune", "kinetics600")
+    assert recipes.names() == ("demo", "finetune", "kinetics600", "videos")
     with pytest.raises(ValueError, match=r"'kinetics60' is not known; did you mean 'kinetics600'"):
         Recipe.load("kinetics60")
 

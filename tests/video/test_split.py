@@ -41,7 +41,7 @@ def test_groups_stay_whole_and_classes_are_everywhere(videos: list[tuple[int, in
     try:
         parts = split(labels, groups, CLASSES, seed)
     except ValueError as error:
-        assert "every class in every part" in str(error) or "needs at least 3" in str(error)
+        assert "every class in every part" in str(error) or "at least 3" in str(error)
         return
     home: dict[str, str] = {}
     for part, chosen in parts.items():
@@ -53,11 +53,11 @@ def test_groups_stay_whole_and_classes_are_everywhere(videos: list[tuple[int, in
 def test_three_videos_of_a_class_are_enough_and_two_are_not() -> None:
     parts = split([0, 0, 0, 1, 1, 1], list("abcdef"), ("run", "sit"), 0)
     assert all(len(chosen) == 2 for chosen in parts.values())
-    with pytest.raises(ValueError, match=r"class 'sit' has 2 usable videos: .* at least 3 videos"):
+    with pytest.raises(ValueError, match=r"class 'sit' has 2 usable videos: at least 3 videos"):
         split([0, 0, 0, 1, 1], list("abcde"), ("run", "sit"), 0)
     with pytest.raises(ValueError, match=r"class 'sit' has 0 usable videos"):
         split([0, 0, 0], list("abc"), ("run", "sit"), 0)
-    with pytest.raises(ValueError, match=r"class 'sit' has 4 usable videos in 2 groups: .* at least 3 groups"):
+    with pytest.raises(ValueError, match=r"class 'sit' has 4 usable videos in 2 groups: at least 3 groups"):
         split([0, 0, 0, 1, 1, 1, 1], list("abcaabb"), ("run", "sit"), 0)
 
 

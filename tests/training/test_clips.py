@@ -1,0 +1,44 @@
+"""The clip of a training on real videos follows how long they last."""
+
+from pathlib import Path
+
+import pytest
+
+from searchspace import Clip
+from tests.video.conftest import write
+from training.clips import fitting
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of 40 frames at 20 a second and, one of three, of 200."""
+    root = tmp_path_factory.mktemp("videos")
+    for name in ("a", "b"):
+        for number, frames in enumerate((40, 200, 40)):
+            write(root / name / f"{number}.mp4", frames, rate=20)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("own", "found"),
+    [
+        (Clip(8, 32, 32, 5.0), "8x32x32@4"),  # spread over 2 s
+        (Clip(50, 172, 172, 5.0), "50x172x172@20"),  # not faster than the frames there are
+        (Clip(25, 64, 48, 5.0), "25x64x48@12"),
+    ],
+)
+def test_frames_are_spread_over_a_video_of_usual_length(videos: Path, own: Clip, found: str) -> None:
+    for form in (own, str(own), (own.frames, own.height, own.width)):
+        clip, text = fitting(form, str(videos))
+        assert str(clip) == found
+        assert "since videos last 2.0 s and have 20 frames a second (median of 6; --clip" in text
+
+
+def test_files_that_cannot_be_read_do_not_count(videos: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.mp4").write_bytes(b"none")
+    own = Clip(8, 32, 32, 5.0)
+    assert fitting(own, str(tmp_path)) == (own, "clip: 8x32x32@5, the network's own")
+    write(tmp_path / "b" / "y.mp4", 40, rate=20)
+    assert str(fitting(own, str(tmp_path))[0]) == "8x32x32@4"
