@@ -82,8 +82,7 @@ def start(
     trained = networks.load(init)
     given = _of_member(trained.network, init, member, members)
     network = networks.create(architecture, generator=drawn)
-    unnamed = all(name.isdigit() for name in trained.classes)
-    same = len(trained.classes) == architecture.classes if unnamed else trained.classes == source.classes
+    same = _knows(trained, source)
     _copy(network, given, init, classifier=same)
     text = f"weights: {init}"
     if networks.is_folded(network):
@@ -92,12 +91,41 @@ def start(
     if isinstance(trained.network, TemporalEnsemble):
         text += f", member {member + 1}"
     if not same:
-        right, solved = solve_(network, given, source, TRAIN)
+        right, solved = solve_(network, given, source, (TRAIN,))
         text += (
             f", with a new classifier ({_few(trained.classes)} before, {_few(source.classes)} now), solved on training "
             f"clips: {right:,} of {solved:,} right where their group is left out"
         )
     return network, text
+
+
+def solve_again_(
+    network: MoViNet, init: str, source: Selection, parts: Sequence[str], member: int = 0, members: int = 1
+) -> bool:
+    """Solves the classifier of a network anew that training did not improve, on more clips than it could be chosen by.
+
+    Args:
+        network: with the weights that it started from.
+        init, source, member, members: as of `start`.
+        parts: of the data, to learn from.
+
+    Returns:
+        Whether there was one to solve: not where the weights knew the same classes, or are not there any more.
+    """
+    if is_search(init) or not Path(init).exists():
+        return False
+    trained = networks.load(init)
+    if _knows(trained, source):
+        return False
+    solve_(network, _of_member(trained.network, init, member, members), source, parts)
+    return True
+
+
+def _knows(trained: networks.Trained, source: Selection) -> bool:
+    """Whether a network's classes are those of the data; such without names are, if they are as many."""
+    if all(name.isdigit() for name in trained.classes):
+        return len(trained.classes) == len(source.classes)
+    return trained.classes == source.classes
 
 
 def _few(classes: tuple[str, ...]) -> str:

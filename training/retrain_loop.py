@@ -26,7 +26,7 @@ from training.evaluation import evaluate, for_inference
 from training.footprint import check_batch
 from training.formats import EPOCH
 from training.health import NotFinite, Watch
-from training.initial import start
+from training.initial import solve_again_, start
 from training.interrupt import Interrupt, Interrupted
 from training.ledger import Ledger
 from training.losses import class_weights
@@ -127,6 +127,7 @@ class RetrainLoop:
     ) -> None:
         self.config, self.recipe, self.folder, self.again = config, config.recipe, folder, again
         self.architecture, self.source, self.progress, self.interrupt = architecture, source, progress, interrupt
+        self.member, self.members = member, members
         folder.mkdir(exist_ok=True)
         size = source.parts[TRAIN]
         epoch = self.recipe.schedule.epoch_clips if config.data is None else size
@@ -418,6 +419,10 @@ class RetrainLoop:
         """Scores the last and the best network on the test clips, and keeps both."""
         watched = {record["step"]: record for record in read_records(self.scores.path, EPOCH)}
         best = networks.load(self.checkpoints / BEST)
+        if best.step == 0 and self.config.init is not None and isinstance(best.network, MoViNet):
+            given = (self.config.init, self.source, (TRAIN, WATCH), self.member, self.members)
+            if solve_again_(best.network, *given):
+                self.progress.line("training gained nothing: the start is kept, its classifier solved on more clips")
         last: Network = self._network()
         results: dict[str, Any] = {}
         done = self.trainer.done
