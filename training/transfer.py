@@ -27,11 +27,6 @@ MANY_CLASSES = 100
 MOST_CLIPS, BATCH = 2048, 8
 """Training clips that a classifier is solved on, at most (the system has one equation a clip), and how many at once."""
 
-MOST_DRAWS, CLIPS_ENOUGH = 4, 200
-"""A clip is looked at as it is scored, and so often as it is trained on (cropped, mirrored, a stretch of it) that there
-are about as many. A classifier of the clips as they are scored is far too sure of what training shows it, and its first
-steps spoil the network."""
-
 
 def hidden_of(network: MoViNet) -> MoViNet:
     """A copy in evaluation mode that answers with what its classifier sees, in place of logits."""
@@ -51,7 +46,7 @@ def says_much(network: Network) -> bool:
 
 @torch.no_grad()
 def solve_(network: MoViNet, old: MoViNet, source: Selection, parts: Sequence[str]) -> tuple[int, int]:
-    """Gives a network the classifier that a ridge regression finds on training clips.
+    """Gives a network the classifier that a ridge regression finds on training clips, as they are scored.
 
     Args:
         network: with the trained weights everywhere but in its classifier, which is set.
@@ -66,12 +61,8 @@ def solve_(network: MoViNet, old: MoViNet, source: Selection, parts: Sequence[st
     every = [(part, index) for part in parts for index in range(source.parts[part])]
     spread = np.linspace(0, len(every) - 1, min(len(every), MOST_CLIPS)).round().astype(np.int64)
     chosen = {part: [index for own, index in (every[i] for i in np.unique(spread)) if own == part] for part in parts}
-    looks = 1 + max(1, min(MOST_DRAWS, round(CLIPS_ENOUGH / len(spread))))
     requests = [
-        video.Request(part, some[i : i + BATCH], epoch=look, training=look > 0)
-        for look in range(looks)
-        for part, some in chosen.items()
-        for i in range(0, len(some), BATCH)
+        video.Request(part, some[i : i + BATCH]) for part, some in chosen.items() for i in range(0, len(some), BATCH)
     ]
     rows = [body.logits(video.to_float(clips)).double() for clips, _ in video.batches(source, requests)]
     features = torch.cat(rows)
@@ -80,10 +71,10 @@ def solve_(network: MoViNet, old: MoViNet, source: Selection, parts: Sequence[st
         features = features @ weight.T + bias
     groups = [source.groups(part)[i] for part, some in chosen.items() for i in some]
     labels = np.concatenate([source.labels(part)[some] for part, some in chosen.items()])
-    found = linear.fit(features.numpy(), np.tile(labels, looks), len(source.classes), groups * looks)
+    found = linear.fit(features.numpy(), labels, len(source.classes), groups)
     solved, constant = torch.from_numpy(found.weight).T, torch.from_numpy(found.bias)
     if says_much(old):
         solved, constant = solved @ weight, solved @ bias + constant
     network.classifier.weight.copy_(solved / found.temperature)
     network.classifier.bias.copy_(constant / found.temperature)
-    return int((found.left_out[: len(labels)].argmax(1) == labels).sum()), len(labels)
+    return int((found.left_out.argmax(1) == labels).sum()), len(labels)

@@ -73,7 +73,7 @@ def test_a_retraining_says_it(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_published_weights_learn_what_they_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Six interactions of two people, 24 steps, a new classifier: unfolded the loss falls, folded it stays at ln 6."""
+    """Six interactions of two people, BatchNorm of the batch: unfolded they are learned, folded all is forgotten."""
     weights, data = SHARED / "weights" / "movinet_a0_stream_k600_int8.tflite", SHARED / "video" / "ut_set1"
     if not weights.exists() or not data.is_dir():
         pytest.skip("no ../shared/weights or ../shared/video/ut_set1 here")
@@ -82,13 +82,15 @@ def test_published_weights_learn_what_they_are_shown(tmp_path: Path, monkeypatch
     networks.save_weights(imported.network, file, imported.classes)
     settings = {"init": str(file), "data": str(data), "group": r"^(set\d_seq\d+)", "recipe": "finetune"}
     settings |= {"clip": "8x112x112@5", "schedule.epochs": 4, "network.dropout": 0.0, "threads": 2}
+    settings |= {"network.freeze_norms": False, "network.recalibrate": 48, "evaluation.patience": 0}
+    settings |= {"optimizer.name": "rmsprop", "optimizer.lr": 0.01, "optimizer.weight_decay": 3e-5}
     accuracy, last = {}, {}
     for unfolded in (True, False):
         if not unfolded:
             monkeypatch.setattr(networks, "is_folded", lambda network: False)
         result = retrain(file, settings, runs=tmp_path, name=f"unfolded-{unfolded}")
         rows = (result.folder / "metrics.csv").read_text().splitlines()[1:]
-        accuracy[unfolded] = result.accuracy
+        accuracy[unfolded] = result.summary["members"][0]["last"]["accuracy"]
         last[unfolded] = sum(float(row.split(",")[2]) for row in rows[-6:]) / 6
-    assert last[True] < 1.7 and accuracy[True] > 0.6, (last, accuracy)
-    assert last[False] > 1.75 and accuracy[False] < 0.45, (last, accuracy)
+    assert last[True] < 1.5 and accuracy[True] > 0.6, (last, accuracy)
+    assert last[False] > 1.6 and accuracy[False] < 0.45, (last, accuracy)

@@ -1,0 +1,115 @@
+"""The classifier that trained weights get for other classes: the closed solution, as one linear layer."""
+
+import numpy as np
+import pytest
+import torch
+
+import networks
+import video
+from searchspace import Clip
+from tests.training.networks_of_seconds import architecture
+from tests.video.conftest import write
+from training import initial, linear, transfer
+from training.recipe import Recipe
+from training.selection import TEST, TRAIN, WATCH, Selection, select
+from video import FolderSource, MotionSource
+from video.augmentation import Augmentation
+
+CLIP = Clip(4, 16, 16, 5.0)
+
+
+@pytest.fixture(scope="module")
+def source() -> Selection:
+    return select(MotionSource(0, CLIP, sizes={"weights": 40, "rescoring": 9, "val": 8}), None)
+
+
+def network(classes: int, seed: int, stream: bool = False) -> networks.MoViNet:
+    found = networks.create(architecture(classes=classes, stream=stream), generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        for layer in found.bottlenecks():
+            layer.scale.fill_(0.5)
+    return found.eval()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("classes", [5, 120])
+def test_logits_are_those_of_the_regression_on_what_the_weights_say(source, classes, stream):
+    """Of many classes on the old logits, of few on what the classifier sees; nothing else of the network changes."""
+    old, new = network(classes, 1, stream), network(18, 2, stream)
+    before = {name: tensor.clone() for name, tensor in new.state_dict().items() if not name.startswith("classifier.")}
+    new.load_state_dict({**new.state_dict(), **{n: t for n, t in old.state_dict().items() if n in before}})
+    right, clips = transfer.solve_(new, old, source, (TRAIN, WATCH))
+    assert clips == 49 and 0 <= right <= clips
+    says = old.logits if classes == 120 else transfer.hidden_of(old).logits
+    rows, labels = [], []
+    with torch.no_grad():
+        for part in (TRAIN, WATCH):
+            for index in range(source.parts[part]):
+                frames, label = source.item(part, index)
+                rows.append(says(clips_of(frames))[0].double().numpy())
+                labels.append(label)
+        found = linear.fit(np.stack(rows), np.array(labels), 18, [str(i) for i in range(49)])
+        clip = clips_of(source.item(TEST, 3)[0])
+        expected = found.scores(says(clip).double().numpy()) / found.temperature
+        assert new.logits(clip).numpy() == pytest.approx(expected, abs=2e-3)
+    for name, tensor in new.state_dict().items():
+        if not name.startswith("classifier."):
+            assert torch.equal(tensor, old.state_dict()[name]), name
+
+
+def clips_of(frames: np.ndarray) -> torch.Tensor:
+    return video.to_float(torch.from_numpy(frames)[None].permute(0, 4, 1, 2, 3))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_a_classifier_sees_and_its_weights_give_the_logits(source, stream):
+    own, clip = network(18, 3, stream), clips_of(source.item(TEST, 0)[0])
+    with torch.no_grad():
+        seen = transfer.hidden_of(own).logits(clip)
+        logits = seen @ own.classifier.weight.T + own.classifier.bias
+        assert seen.shape == (1, 32) and torch.allclose(logits, own.logits(clip), atol=1e-5)
+
+
+def bright(value: int):
+    def content(index: int, height: int, width: int) -> np.ndarray:
+        return np.full((height, width, 3), value, np.uint8)
+
+    return content
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Selection:
+    root = tmp_path_factory.mktemp("people")
+    for name, value in (("bright", 190), ("dark", 60)):
+        for person in range(6):
+            write(root / name / f"p{person}_1.mp4", 4, content=bright(value + 5 * person))
+    source = FolderSource(root, CLIP, group=r"^(p\d)").augmented(Augmentation(crop_area=(0.5, 1.0), flip=0.5, frames=2))
+    return select(source, None)
+
+
+def test_a_network_knows_easy_classes_before_it_is_trained(people, tmp_path):
+    file = tmp_path / "w.safetensors"
+    networks.save_weights(network(5, 1), file)
+    own = architecture(classes=2)
+    started, text = initial.start(own, Recipe(), str(file), people, seed=0)
+    assert "with a new classifier (5 classes: 0, 1, ... before, 2 classes: bright, dark, ... now)" in text
+    assert text.endswith("8 of 8 right where their group is left out")
+    for part in (WATCH, TEST):
+        frames, labels = people.batch(part, range(people.parts[part]))
+        with torch.no_grad():
+            logits = started.eval().logits(video.to_float(torch.from_numpy(frames).permute(0, 4, 1, 2, 3)))
+        assert logits.argmax(1).tolist() == labels.tolist()
+    again, _ = initial.start(own, Recipe(), str(file), people, seed=0)
+    assert torch.equal(again.classifier.weight, started.classifier.weight)
+    assert initial.solve_again_(again, str(file), people, (TRAIN, WATCH))
+    assert not torch.equal(again.classifier.weight, started.classifier.weight)
+    assert not initial.solve_again_(again, str(tmp_path / "gone.safetensors"), people, (TRAIN,))
+
+
+def test_training_clips_may_be_a_stretch_of_the_clip_that_is_scored(people):
+    frames, _ = people.item(TRAIN, 0, training=True)
+    assert frames.shape == (2, 16, 16, 3)
+    assert people.item(TRAIN, 0)[0].shape == (4, 16, 16, 3)
+    for bad in (0, 1.5, "2"):
+        with pytest.raises(ValueError, match=r"frames is .*; allowed: a whole number from 1 to"):
+            Augmentation(frames=bad)
