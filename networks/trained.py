@@ -14,6 +14,7 @@ from networks.ensemble import Network
 from networks.importing import import_weights
 from networks.weights import save_weights, stated_architecture
 from searchspace.commands import command
+from searchspace.ensemble import load_architecture
 from searchspace.naming import check_classes
 from searchspace.trained import ARCHITECTURE, RECORD, WEIGHTS, Record, find_trained, load_trained_architecture, versions
 from searchspace.weights_header import class_names, is_safetensors, is_tflite
@@ -147,7 +148,21 @@ def _remedy(place: Path) -> str:
         return f"weights of other projects become such a file with: {command('import', place)}"
     if (place / RECORD).is_file():
         return "it is a state to go on from; give the run, or its checkpoints/best"
-    return f"train them with: {command('retrain', place)}"
+    if _is_trainable(place):
+        return f"train them with: {command('retrain', place)}"
+    return "give a run of nas retrain, the folder of a trained network, or a file in one, such as model.safetensors"
+
+
+def _is_trainable(place: Path) -> bool:
+    """Whether it is an architecture, or holds one or several: of its own, the winner of a search, a family."""
+    for file in (place, place / ARCHITECTURE, place / "best" / ARCHITECTURE):
+        if file.is_file():
+            try:
+                load_architecture(file)
+            except ValueError:
+                return False
+            return True
+    return (place / "coefficients.json").is_file()
 
 
 def _check_classes(classes: Sequence[str], network: Network, where: str) -> None:

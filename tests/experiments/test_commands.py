@@ -217,6 +217,15 @@ def test_dry_run_says_what_it_understood_and_touches_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("words", [["search"], ["retrain", "a0"]])
+def test_a_dry_run_answers_for_a_gpu_that_is_not_there(
+    nas: Nas, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    answer = nas(*words, "--device", "cuda", "--dry-run")
+    assert answer.code == 2 and answer.err.startswith("nas: error: device cuda: torch finds no GPU here")
+
+
 @pytest.mark.usefixtures("unmeasured")
 def test_searching_the_causal_form(nas: Nas) -> None:
     answer = nas("space", "movinet", "--stream", "--budget", "4MBstate")
