@@ -11,7 +11,7 @@ def check_device(name: str) -> str:
         return name
     if name.split(":")[0] == "cuda":
         raise ValueError(
-            f"device {name}: torch finds no GPU here (nas doctor says what it finds); use --device cpu (a run that began "
-            "on a GPU needs one to go on)"
+            f"device {name}: torch finds no GPU here (nas doctor says what it finds); use --device cpu (a run that "
+            "began on a GPU needs one to go on)"
         )
     raise ValueError(f"device {name!r} is not known; allowed: cpu, cuda")

@@ -346,3 +346,12 @@ def test_a_broken_ensemble_is_one_line(nas: Nas, pair: Path) -> None:
         answer = nas(command, pair)
         assert answer.code == 2 and "members[1].offset is 2; allowed: 0 to 1" in answer.err
         assert len(answer.err.strip().splitlines()) == 1
+
+
+def test_a_search_without_a_winner_says_how_to_go_on(nas: Nas, runs: Path) -> None:
+    for words in (["retrain", runs / "half", "--dry-run"], ["cost", runs / "half"]):
+        answer = nas(*words)
+        assert (
+            answer.code == 2
+            and f"half is not finished; go on with: nas search --resume --name half --runs {runs}" in answer.err
+        )

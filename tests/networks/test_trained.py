@@ -145,7 +145,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
 
 def test_what_holds_no_trained_weights_says_what_to_do(tmp_path: Path) -> None:
     published("t0").save(tmp_path / "arch.json")
-    with pytest.raises(ValueError, match="holds no trained weights; train them with: nas retrain"):
+    with pytest.raises(ValueError, match="holds no trained weights; train it with: nas retrain"):
         load(tmp_path)
     with pytest.raises(ValueError, match="no such file or folder"):
         load(tmp_path / "none")
