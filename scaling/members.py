@@ -13,9 +13,7 @@ from scaling.coefficients import BASE_MEMBER, PUBLISHED, Coefficients
 from scaling.mapping import bring_to, map_choices
 from scaling.spaces import scale
 from searchspace import Budget, Choices, Space, cost, format_quantity, published
-from searchspace.naming import named_after
 from searchspace.schema import show
-from searchspace.space import MAX_NAME_OF_SPACE
 
 _NAME = re.compile(r"[aA](\d)")
 
@@ -82,11 +80,10 @@ def members(
     Raises:
         ValueError: a scaled space leaves what a space can hold.
     """
-
-    def scaled(exponent: int) -> Space:
-        return scale(space, coefficients, exponent, named_after(space.name, f"-{name_of(exponent)}", MAX_NAME_OF_SPACE))
-
-    return tuple(Member(name_of(e), e, scaled(e), float(target)) for e, target in zip(exponents, targets, strict=True))
+    return tuple(
+        Member(name_of(e), e, scale(space, coefficients, e, f"-{name_of(e)}"), float(target))
+        for e, target in zip(exponents, targets, strict=True)
+    )
 
 
 def check_scaled_by(budget: Budget) -> Budget:

@@ -170,6 +170,7 @@ def test_members_of_a_space_of_the_longest_name_have_names_of_their_own() -> Non
     space = dataclasses.replace(SPACE, name="é" * MAX_NAME_OF_SPACE)
     family = members(space, COEFFICIENTS, (-1, 1), [3e8, 1.2e9])
     assert [member.space.name for member in family] == [f"{'é' * 57}-A1", f"{'é' * 57}-A3"]
+    assert scale(space, COEFFICIENTS, 2).name == f"{'é' * 58}+2"
 
 
 def test_a_network_of_the_longest_name_has_a_nearest_point_and_a_causal_form() -> None:
