@@ -168,6 +168,7 @@ SHOWN_BY = {
     "video/motion.py": ["retrain"],
     "video/views.py": ["predict"],
     "training/data.py": ["search", "scale", "retrain"],
+    "training/device.py": ["search", "retrain", "evaluate", "predict"],
     "training/footprint.py": ["retrain"],
     "training/initial.py": ["retrain"],
     "training/judging.py": ["evaluate"],
