@@ -94,9 +94,9 @@ def run(args: argparse.Namespace) -> int:
         results = Results(folder / "results.jsonl", table)
         new = _complete(results, settings)
         points = curve(results, settings)
-        from experiments.plots import regret
-
         with finishing(folder, "the same command"):
+            from experiments.plots import regret  # which loads for a second
+
             regret.draw(table.name, points, folder / "regret.png")
     if args.json:
         tables.print_json([dataclasses.asdict(point) for point in points])

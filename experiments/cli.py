@@ -61,14 +61,14 @@ def main(words: list[str] | None = None) -> int:
     """Runs `nas` with these words, by default the process's own; returns the exit code."""
     # Worker processes must not find a user's own package `video` or `training` in the working directory.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
-    ours = contextlib.ExitStack()
+    ours, signals = contextlib.ExitStack(), list[KeyboardInterrupt]()
     if words is None:  # this process is ours
         words = sys.argv[1:]
         output.protect()
         allocator.keep_pages()
         if words and words[0] not in WITHOUT_TORCH:
             openmp.choose()  # before torch is imported
-        ours.enter_context(signals_raise())
+        signals = ours.enter_context(signals_raise())
     try:
         with ours:
             code = _run(words)
@@ -78,6 +78,8 @@ def main(words: list[str] | None = None) -> int:
         return int(stop.code or 0)
     except BaseException as error:
         found = explain(error, _flags(words))
+        if signals and not isinstance(error, KeyboardInterrupt):  # what a library made of it
+            found = explain(signals[0])
         if found is None:
             raise
         line, code = found

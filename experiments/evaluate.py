@@ -76,12 +76,12 @@ def run(args: argparse.Namespace) -> int:
     import networks
     from experiments import evaluation_pictures
     from experiments.plots.live import Live
-    from experiments.torch_device import check_device
+    from experiments.torch_device import set_up
     from training.judging import evaluate_videos
 
     trained = networks.load(args.checkpoint)
     protocols = _protocols(args.protocol, trained)
-    trained.network.to(check_device(args.device, args.threads))
+    trained.network.to(set_up(args.device, args.threads))
     with networks.formulation(args.formulation or "fast"), Live() as progress:
         found = evaluate_videos(
             trained,

@@ -8,7 +8,15 @@ from training.resources import cores
 
 
 def machine_defaults(given: dict[str, Any]) -> dict[str, Any]:
-    """Settings that were given, with threads for all cores, and workers for all where there are videos to decode."""
+    """Settings that were given, with threads for all cores, and workers for all where there are videos to decode.
+
+    Raises:
+        ValueError: a device that is not there.
+    """
+    if given.get("device", "cpu") != "cpu":
+        from training.device import check_device  # with torch, only where a GPU is asked for
+
+        check_device(given["device"])
     machine: dict[str, Any] = {"threads": min(cores(), 1024)}
     if given.get("data") is not None:
         machine["workers"] = min(cores(), 16)

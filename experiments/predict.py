@@ -60,11 +60,11 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(f"{path}: no such file or folder; give a checkpoint, then videos")
     import networks
     from experiments.plots.live import Live
-    from experiments.torch_device import check_device
+    from experiments.torch_device import set_up
     from training.prediction import predict
 
     trained = networks.load(args.checkpoint)
-    trained.network.to(check_device(args.device, args.threads))
+    trained.network.to(set_up(args.device, args.threads))
     with Live() as live, networks.formulation(args.formulation or "fast"):
         answers = predict(
             trained,

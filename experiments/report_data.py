@@ -15,7 +15,7 @@ from scaling.steps import Step
 from searchspace import Buildable, Cost, cost, published
 from searchspace.commands import command
 from searchspace.published_accuracy import KINETICS_600, published_accuracy
-from searchspace.trained import Record, find_trained, load_trained_architecture
+from searchspace.trained import Record, find_trained, instead_of, load_trained_architecture
 from training.data import PLACE
 from training.evaluation_folders import RECORD, evaluations
 from training.formats import EVALUATION
@@ -170,7 +170,7 @@ def read_entry(word: str, runs: Path) -> Entry:
         raise ValueError(f"{word!r} is no file and no run in {runs}/; give a run or a checkpoint folder")
     folder = find_trained(path)
     if folder is None:
-        raise ValueError(f"{path} holds no trained network; train one with: {command('retrain', path)}")
+        raise ValueError(f"{path} holds no trained network; {instead_of(path)}")
     record, architecture = Record.read(folder), load_trained_architecture(folder)
     in_run = folder.parent.name == "checkpoints"
     home = folder.parent.parent if in_run else folder.parent

@@ -140,7 +140,7 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """The content of summary.json; raises `ValueError` while the run is not finished."""
         if not self.finished:
-            raise ValueError(f"{self.folder} is not finished; go on with: {go_on('search', self.folder)}")
+            raise self._unfinished()
         return read_json(self.folder / SUMMARY, SEARCH_SUMMARY)
 
     @functools.cached_property
@@ -156,7 +156,13 @@ class Run:
     @functools.cached_property
     def best(self) -> Architecture:
         """The winner; raises `ValueError` where there is none yet."""
-        return Architecture.load(self.folder / "best" / "arch.json")
+        file = self.folder / "best" / "arch.json"
+        if not self.finished and not file.exists():
+            raise self._unfinished()
+        return Architecture.load(file)
+
+    def _unfinished(self) -> ValueError:
+        return ValueError(f"{self.folder} is not finished; go on with: {go_on('search', self.folder)}")
 
     @functools.cached_property
     def looks(self) -> list[Look]:

@@ -203,8 +203,6 @@ def _default_base(runs: Path, say: Callable[[str], None]) -> str:
 
 
 def _finish(args: argparse.Namespace, result: family.Family, say: Callable[[str], None]) -> int:
-    from experiments.plots import family as picture
-
     files = []
     if result.data["points"]:
         axes = list(dict.fromkeys(("macs", *(AXES[word] for word in args.axis))))
@@ -212,6 +210,8 @@ def _finish(args: argparse.Namespace, result: family.Family, say: Callable[[str]
             axes.remove("state_bytes")
             say("no picture over state: these networks see whole clips and keep none")
         with finishing(result.folder, go_on(COMMAND, result.folder)):
+            from experiments.plots import family as picture  # which loads for a second
+
             files = [picture.draw(result, axis) for axis in axes]
             if args.latency is not None:
                 latencies = read_latencies(args.latency, [member.name for member in result.members])

@@ -177,10 +177,10 @@ def _dry_run(args: argparse.Namespace, problem: Problem, say: Any) -> int:
 
 
 def _finish(args: argparse.Namespace, folder: Path, say: Any) -> int:
-    from experiments.plot import draw_missing
-
-    found = Run.open(folder)
     with finishing(folder, command("plot", folder)):
+        from experiments.plot import draw_missing  # which loads for a second
+
+        found = Run.open(folder)
         draw_missing(found)
     if args.json:
         tables.print_json({"run": str(folder), "architecture": str(folder / "best" / "arch.json"), **found.summary})

@@ -13,9 +13,17 @@ from networks.create import create
 from networks.ensemble import Network
 from networks.importing import import_weights
 from networks.weights import save_weights, stated_architecture
-from searchspace.commands import command
 from searchspace.naming import check_classes
-from searchspace.trained import ARCHITECTURE, RECORD, WEIGHTS, Record, find_trained, load_trained_architecture, versions
+from searchspace.trained import (
+    ARCHITECTURE,
+    RECORD,
+    WEIGHTS,
+    Record,
+    find_trained,
+    instead_of,
+    load_trained_architecture,
+    versions,
+)
 from searchspace.weights_header import class_names, is_safetensors, is_tflite
 
 _PACKAGES = ("movinas", "torch", "numpy", "safetensors")
@@ -113,7 +121,7 @@ def load(path: str | os.PathLike[str]) -> Trained:
         found = import_weights(place)
         return _unrecorded(found.network, place, found.classes)
     if folder is None:
-        raise ValueError(f"{place} holds no trained weights; {_remedy(place)}")
+        raise ValueError(f"{place} holds no trained weights; {instead_of(place)}")
     record = Record.read(folder)
     for name in (ARCHITECTURE, WEIGHTS):
         if not (folder / name).is_file():
@@ -140,14 +148,6 @@ def _unrecorded(network: Network, file: Path, classes: tuple[str, ...] | None) -
     """A network of which nothing but its weights is known, and perhaps names of its classes."""
     names = classes or tuple(str(i) for i in range(network.architecture.classes))
     return Trained(network=network, path=file, classes=names, recipe={}, data={}, metrics={}, step=0, versions={})
-
-
-def _remedy(place: Path) -> str:
-    if place.is_file() and place.suffix in (".pt", ".pth", ".bin", ".ckpt", ".index"):
-        return f"weights of other projects become such a file with: {command('import', place)}"
-    if (place / RECORD).is_file():
-        return "it is a state to go on from; give the run, or its checkpoints/best"
-    return f"train them with: {command('retrain', place)}"
 
 
 def _check_classes(classes: Sequence[str], network: Network, where: str) -> None:

@@ -16,6 +16,7 @@ from controller.window import Window
 from scaling.mapping import bring_to
 from scaling.members import check_scaled_by
 from searchspace import Architecture, Budget, Choices, Clip, ClipLike, Probabilities, Space, cost, format_quantity
+from searchspace.architecture import MAX_NAME
 from searchspace.commands import go_on
 from searchspace.stored import read_records
 from training.feasible import check_budgets
@@ -156,7 +157,7 @@ def _point(space: Space, architecture: Architecture, note: str, policy: Probabil
         window = Window.around("macs", space.costs().macs, float(macs), BELOW, ABOVE)
         row = _repaired(space, row, window, f"of {_amount(macs)}")
     name = architecture.name if not found.changes else f"{architecture.name} in {space.name}"
-    return Base(space, space.architecture(row, name[:200]), tuple(notes), policy)
+    return Base(space, space.architecture(row, name[:MAX_NAME]), tuple(notes), policy)
 
 
 def _of_space(space: Space, budget: str) -> Base:

@@ -81,7 +81,7 @@ def members(
         ValueError: a scaled space leaves what a space can hold.
     """
     return tuple(
-        Member(name_of(e), e, scale(space, coefficients, e, f"{space.name}-{name_of(e)}"), float(target))
+        Member(name_of(e), e, scale(space, coefficients, e, f"-{name_of(e)}"), float(target))
         for e, target in zip(exponents, targets, strict=True)
     )
 

@@ -12,7 +12,8 @@ from scaling.coefficients import Coefficients
 from searchspace import Clip, Space
 from searchspace.architecture import MAX_LAYERS
 from searchspace.clip import MAX_FRAMES, MAX_SIDE
-from searchspace.space import read_space, round_width
+from searchspace.naming import named_after
+from searchspace.space import MAX_NAME_OF_SPACE, read_space, round_width
 from training.seeds import generator
 
 SAMPLES = 2000
@@ -21,7 +22,7 @@ CLOSE = 0.005
 
 
 @functools.lru_cache(maxsize=32)  # a trial comes back to its spaces, whose cost tables take a while, on every rung
-def scale(space: Space, coefficients: Coefficients, exponent: float, name: str = "") -> Space:
+def scale(space: Space, coefficients: Coefficients, exponent: float, ending: str = "") -> Space:
     """The space at an exponent.
 
     Depths are rounded to whole layers. Base widths keep their fraction; widths, expansions and the stem are rounded to
@@ -32,7 +33,7 @@ def scale(space: Space, coefficients: Coefficients, exponent: float, name: str =
         space: the base.
         coefficients: of one step.
         exponent: phi; 0 gives the base's choices, negative ones smaller spaces.
-        name: of the result, by default the base's name and the exponent.
+        ending: of the name, behind the base's; by default the exponent.
 
     Raises:
         ValueError: a dimension leaves what a space can hold; names it.
@@ -53,7 +54,7 @@ def scale(space: Space, coefficients: Coefficients, exponent: float, name: str =
         return int(exact) if exact.is_integer() else exact
 
     source = dict(space.source)
-    source["name"] = name or f"{space.name}{exponent:+g}"
+    source["name"] = named_after(space.name, ending or f"{exponent:+g}", MAX_NAME_OF_SPACE)
     source["clip"] = str(scaled_clip(space, coefficients, exponent))
     if exponent:  # the stem has no multipliers, and the base's own need not be a multiple of 8
         source["stem"] = rescaled(source["stem"], "width", lambda value: round_width(value * factor["width"]))

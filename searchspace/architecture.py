@@ -14,6 +14,7 @@ from typing import Any
 
 from searchspace.clip import SHIFT_SHARE, Clip, Kernel
 from searchspace.form import BASE, Form
+from searchspace.naming import named_after
 from searchspace.schema import Fields, parse_json, plain, show, write_atomically
 from searchspace.weights_header import read_arch_json
 
@@ -217,7 +218,9 @@ class Architecture:
             return dataclasses.replace(layer, squeeze=squeeze)
 
         blocks = [dataclasses.replace(block, layers=tuple(map(wider, block.layers))) for block in self.blocks]
-        return dataclasses.replace(self, name=f"{self.name}-stream"[:MAX_NAME], blocks=tuple(blocks), form=form)
+        return dataclasses.replace(
+            self, name=named_after(self.name, "-stream", MAX_NAME), blocks=tuple(blocks), form=form
+        )
 
     def key(self) -> str:
         """Ten hexadecimal digits that name the layers (not the name, nor the provenance)."""

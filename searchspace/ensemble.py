@@ -26,6 +26,7 @@ from searchspace.architecture import (
     read_provenance,
 )
 from searchspace.clip import MAX_FRAMES, Clip
+from searchspace.naming import named_after
 from searchspace.schema import Fields, parse_json, plain, write_atomically
 from searchspace.weights_header import read_arch_json
 
@@ -180,7 +181,7 @@ class Ensemble:
         if self.causal:
             return self
         causal = self.map(lambda architecture: architecture.streaming(position_encoding))
-        return dataclasses.replace(causal, name=f"{self.name}-stream"[:MAX_NAME])
+        return dataclasses.replace(causal, name=named_after(self.name, "-stream", MAX_NAME))
 
     def key(self) -> str:
         """Ten hexadecimal digits that name the layers of all members and their frames; see `Architecture.key`."""

@@ -75,6 +75,11 @@ def class_name(name: str | os.PathLike[str]) -> str:
     return spelled(text)
 
 
+def named_after(name: str, ending: str, most: int) -> str:
+    """A name and what tells from it what was made of it, in at most so many characters: the name gives way."""
+    return f"{name[: most - len(ending)]}{ending}"
+
+
 def alike(name: str) -> str:
     """What two names share that differ in case, blanks and underscores only."""
     return re.sub(r"[\s_]+", " ", class_name(name)).strip().lower()

@@ -15,6 +15,7 @@ from searchspace.architecture import (
     MAX_CLASSES,
     MAX_EXPAND,
     MAX_LAYERS,
+    MAX_NAME,
     MAX_RATE,
     MAX_WIDTH,
     Architecture,
@@ -34,6 +35,7 @@ from searchspace.tabulate import SpaceCosts, tabulate
 
 MAX_CHOICES = 36
 MAX_TABLE = 20_000
+MAX_NAME_OF_SPACE = 60  # characters
 
 
 def round_width(exact: float) -> int:
@@ -277,7 +279,7 @@ class Space:
             fixed[field.name] = (getattr(architecture.form, field.name), getattr(self.form, field.name))
         changes += [f"{path}: {was} -> {now}" for path, (was, now) in fixed.items() if was != now]
         choices = self.decisions.canonical(np.array(row, dtype=np.int8))
-        return Nearest(choices, self.architecture(choices, f"nearest-{architecture.name}"), changes)
+        return Nearest(choices, self.architecture(choices, f"nearest-{architecture.name}"[:MAX_NAME]), changes)
 
     def costs(self, clip: ClipLike | None = None) -> SpaceCosts:
         """Costs of all its networks at a clip shape, by default the space's own; built once per shape."""
@@ -310,7 +312,7 @@ def read_space(data: object, where: str) -> Space:
         ValueError: names the key, the value and what is allowed.
     """
     top = Fields(data, where)
-    name = top.text("name", longest=60)
+    name = top.text("name", longest=MAX_NAME_OF_SPACE)
     clip = read_clip(top)
     classes = top.integer("classes", 1, MAX_CLASSES, 600)
     stem_fields = top.fields("stem")

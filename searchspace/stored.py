@@ -239,8 +239,9 @@ def read_table(path: Path, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     Args:
         path: the file; a missing one has no rows.
-        columns: pattern of each column that is read; others may be there. Cells become numbers where the pattern says
-            so, and None where they are empty and may be.
+        columns: pattern of each column that is read; others may be there. One whose name ends in a question mark may
+            be absent, and is None then. Cells become numbers where the pattern says so, and None where they are empty
+            and may be.
 
     Raises:
         ValueError: a column is missing, a row has another number of cells than the header, or a cell is not of its
@@ -252,15 +253,18 @@ def read_table(path: Path, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
         header = next(lines, None)
         if header is None:
             return []
-        missing = next((name for name in columns if name not in header), None)
+        missing = next((name for name in columns if name not in header and not name.endswith("?")), None)
         if missing is not None:
             raise ValueError(f"{path}: no column {missing!r}; {_REMEDY}")
-        places = {name: header.index(name) for name in columns}
+        absent = {own: None for name in columns if (own := name.removesuffix("?")) not in header}
+        patterns = {own: columns[name] for name in columns if (own := name.removesuffix("?")) not in absent}
+        places = {name: header.index(name) for name in patterns}
         for cells in lines:
             where = f"{path}, line {lines.line_num}"
             if len(cells) != len(header):
                 raise ValueError(f"{where}: {len(cells)} cells, the header has {len(header)}; {_REMEDY}")
-            rows.append({name: _cell(cells[at], columns[name], f"{where}: {name}") for name, at in places.items()})
+            read = {name: _cell(cells[at], patterns[name], f"{where}: {name}") for name, at in places.items()}
+            rows.append({**read, **absent})
     except csv.Error as error:
         raise ValueError(f"{path}, line {lines.line_num}: not a table ({error}); {_REMEDY}") from None
     return rows

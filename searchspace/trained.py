@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from searchspace.commands import command
 from searchspace.ensemble import Buildable, load_architecture
 from searchspace.naming import MAX_CLASS_NAME, MAX_CLASSES, MAX_CLASSES_BYTES
 from searchspace.schema import MAX_INTEGER_BITS, Fields, parse_json, plain, read_text, show
@@ -104,6 +105,29 @@ def find_trained(path: str | os.PathLike[str]) -> Path | None:
     if place.is_file():
         place = place.parent
     return next((folder for folder in (place, *(place / name for name in IN_RUNS)) if _is_trained(folder)), None)
+
+
+def instead_of(place: Path) -> str:
+    """What to do with something that holds no trained network, where one is needed."""
+    if place.is_file() and place.suffix in (".pt", ".pth", ".bin", ".ckpt", ".index"):
+        return f"weights of other projects become such a file with: {command('import', place)}"
+    if (place / RECORD).is_file():
+        return "it is a state to go on from; give the run, or its checkpoints/best"
+    if _is_trainable(place):
+        return f"train it with: {command('retrain', place)}"
+    return "give a run of nas retrain, the folder of a trained network, or a file in one, such as model.safetensors"
+
+
+def _is_trainable(place: Path) -> bool:
+    """Whether it is an architecture, or holds one or several: of its own, the winner of a search, a family."""
+    for file in (place, place / ARCHITECTURE, place / "best" / ARCHITECTURE):
+        if file.is_file():
+            try:
+                load_architecture(file)
+            except ValueError:
+                return False
+            return True
+    return (place / "coefficients.json").is_file()
 
 
 def load_trained_architecture(folder: Path) -> Buildable:

@@ -30,7 +30,7 @@ from video.recipe import MOTION_CLASSES
 from video.split import groups_of
 
 DATA, VIDEOS = "data.json", "videos.csv"
-COLUMNS = ("video", "part", "class", "seconds", "frames", "width", "height")
+COLUMNS = ("video", "part", "class", "seconds", "frames", "width", "height", "bytes")
 
 DECODER = "decoder"
 """Key of a description that says how videos were read: told where it differs, and no difference where frames agree."""
@@ -132,8 +132,9 @@ def keep_description(folder: RunFolder, source: video.Source, progress: Progress
         older, changed = older_decoder(before, described), differences(before, described)
         if older is not None:
             progress.line(older)
-        if changed:
-            files = _changed_files(_stored(folder.path / VIDEOS), rows)
+        stored = _stored(folder.path / VIDEOS)
+        files = _changed_files(stored, rows) if stored else []
+        if files or changed:
             raise ValueError(
                 f"the data has changed since {folder.path} was started ({'; '.join(files or changed)}); restore it, or "
                 "start a new run"
@@ -153,20 +154,34 @@ def _rows(source: video.Source) -> list[tuple[str, ...]]:
     """A row of `COLUMNS` for each file of a data set; none of what is rendered."""
     whole = source.source if isinstance(source, Selection) else source
     items = [(part, item) for part in whole.parts for item in files_of(whole, part)]
-    return [(item.name, part, whole.classes[item.label or 0], *measured(item)) for part, item in items]
+    return [
+        (item.name, part, whole.classes[item.label or 0], *measured(item), str(item.stamp.size if item.stamp else ""))
+        for part, item in items
+    ]
 
 
 def _stored(path: Path) -> list[tuple[str, ...]]:
-    return [tuple(row.values()) for row in read_table(path, dict.fromkeys(COLUMNS, str))]
+    """The rows of a run's videos.csv; without sizes of files, which runs of before did not keep, "" for each."""
+    patterns = {f"{name}?" if name == "bytes" else name: str for name in COLUMNS}
+    return [tuple(row[name] or "" for name in COLUMNS) for row in read_table(path, patterns)]
 
 
 def _changed_files(old: Iterable[tuple[str, ...]], new: Iterable[tuple[str, ...]]) -> list[str]:
-    """Which files are gone, new, or others than before: `1 of 24 videos is gone: train/run/s03.mp4`."""
+    """Which files are gone, new, or others than before: `1 of 24 videos is gone: train/run/s03.mp4`.
+
+    A file of the same measures is another one where its size in bytes is, if that is known.
+    """
     before, now = ({row[0]: row[1:] for row in rows} for rows in (old, new))
+
+    def is_other(name: str) -> bool:
+        *was, size = before[name][2:]
+        *is_, bytes_ = now[name][2:]
+        return was != is_ or (size != bytes_ and "" not in (size, bytes_))
+
     found = {
         "gone": [name for name in before if name not in now],
         "new": [name for name in now if name not in before],
-        "changed": [name for name in now if name in before and now[name][2:] != before[name][2:]],
+        "changed": [name for name in now if name in before and is_other(name)],
         "of another class": [name for name in now if name in before and now[name][1] != before[name][1]],
     }
     told = []

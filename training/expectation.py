@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from controller.front import wilson
+from searchspace.commands import command
 from training.selection import TEST, TRAIN, Selection
 from video.folder import FolderSource
 
@@ -36,7 +37,7 @@ def expected(selection: Selection) -> list[str]:
     source = selection.source
     if width > WIDE and selection.fold is None and isinstance(source, FolderSource) and "val" not in source.parts:
         count = min(FOLDS, len({group for part in source.parts for group in source.groups(part)}))
-        lines[-1] += f"; nas retrain --folds {count} tests by all {sum(source.parts.values()):,}"
+        lines[-1] += f"; {command('retrain', 'ARCH', folds=count)} tests by all {sum(source.parts.values()):,}"
     return lines
 
 

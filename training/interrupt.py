@@ -75,14 +75,19 @@ class Interrupt:
 
 
 @contextlib.contextmanager
-def signals_raise() -> Iterator[None]:
+def signals_raise() -> Iterator[list[KeyboardInterrupt]]:
     """SIGTERM and SIGHUP raise `Stopped`, as Ctrl-C raises KeyboardInterrupt, so that blocks are left in order.
 
     Where Python drops an exception, as in a callback of a weak reference, the signal comes again a little later.
+
+    Yields:
+        What was raised so far: a library may end in an error of its own where it was called at that moment.
     """
+    raised: list[KeyboardInterrupt] = []
 
     def stop(number: int, _: FrameType | None) -> NoReturn:
-        raise Stopped(number)
+        raised.append(KeyboardInterrupt() if number == signal.SIGINT else Stopped(number))
+        raise raised[-1]
 
     def dropped(what: sys.UnraisableHookArgs) -> None:
         if not isinstance(what.exc_value, KeyboardInterrupt):
@@ -95,9 +100,11 @@ def signals_raise() -> Iterator[None]:
         again.start()
 
     before, shown = _install((signal.SIGTERM, signal.SIGHUP), stop), sys.unraisablehook
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where a shell has it ignored
+        before |= _install((signal.SIGINT,), stop)
     sys.unraisablehook = dropped
     try:
-        yield
+        yield raised
     finally:
         sys.unraisablehook = shown
         _restore(before)

@@ -19,6 +19,7 @@ from training import checkpoint, rescoring
 from training import run as runs_module
 from training.contention import Contention
 from training.data import keep_description, open_source
+from training.device import check_device
 from training.formats import LOOK
 from training.interrupt import Interrupt, Interrupted
 from training.ledger import Ledger
@@ -60,6 +61,7 @@ class SearchLoop:
     """One run, from wherever its folder stands to its end."""
 
     def __init__(self, config: SearchConfig, folder: runs_module.RunFolder, progress: Progress) -> None:
+        check_device(config.device)
         torch.set_num_threads(config.threads)
         self.config, self.folder = config, folder
         self.progress: Progress = Logged(progress, folder.path / "log.txt")

@@ -19,6 +19,7 @@ from networks.weights import misfit
 from searchspace import Architecture
 from searchspace.stored import COUNT, Number, conform
 from training import checkpoint, losses, optimizers
+from training.device import check_device
 from training.parameters import Average, of_kinds
 from training.precision import autocast
 from training.recipe import Recipe
@@ -327,8 +328,7 @@ def _clip_each(gradients: list[Tensor], most: float) -> None:
 def check(architecture: Architecture, recipe: Recipe, device: str) -> None:
     """Refuses what cannot be combined, before anything is built; raises `ValueError` that says why."""
     compute, name = recipe.compute, architecture.name
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError("device cuda: torch finds no GPU here (nas doctor says what it finds); use --device cpu")
+    check_device(device)
     if compute.precision == "float16" and not device.startswith("cuda"):
         raise ValueError(
             f"compute.precision float16 needs a GPU, the device is {device}; allowed here: float32, bfloat16"

@@ -217,6 +217,15 @@ def test_dry_run_says_what_it_understood_and_touches_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("words", [["search"], ["retrain", "a0"]])
+def test_a_dry_run_answers_for_a_gpu_that_is_not_there(
+    nas: Nas, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    answer = nas(*words, "--device", "cuda", "--dry-run")
+    assert answer.code == 2 and answer.err.startswith("nas: error: device cuda: torch finds no GPU here")
+
+
 @pytest.mark.usefixtures("unmeasured")
 def test_searching_the_causal_form(nas: Nas) -> None:
     answer = nas("space", "movinet", "--stream", "--budget", "4MBstate")
@@ -337,3 +346,12 @@ def test_a_broken_ensemble_is_one_line(nas: Nas, pair: Path) -> None:
         answer = nas(command, pair)
         assert answer.code == 2 and "members[1].offset is 2; allowed: 0 to 1" in answer.err
         assert len(answer.err.strip().splitlines()) == 1
+
+
+def test_a_search_without_a_winner_says_how_to_go_on(nas: Nas, runs: Path) -> None:
+    for words in (["retrain", runs / "half", "--dry-run"], ["cost", runs / "half"]):
+        answer = nas(*words)
+        assert (
+            answer.code == 2
+            and f"half is not finished; go on with: nas search --resume --name half --runs {runs}" in answer.err
+        )

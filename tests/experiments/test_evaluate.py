@@ -99,7 +99,7 @@ def test_a_checkpoint_that_is_none_says_what_to_do(nas: Nas, tmp_path: Path, wor
     (tmp_path / "arch").mkdir()
     published("t0").save(tmp_path / "arch" / "arch.json")
     untrained = nas(command, tmp_path / "arch", *video)
-    assert untrained.code == 2 and "holds no trained weights; train them with: nas retrain" in one_line(untrained.err)
+    assert untrained.code == 2 and "holds no trained weights; train it with: nas retrain" in one_line(untrained.err)
     (tmp_path / "foreign.pt").write_bytes(b"\x80\x02}q\x00.")
     foreign = nas(command, tmp_path / "foreign.pt", *video)
     assert foreign.code == 2 and "nas import" in one_line(foreign.err)
@@ -116,7 +116,7 @@ def test_wrong_data_is_named(nas: Nas, run: Path, data: Path, tmp_path: Path) ->
         (("--data", data, "--views", "10by3"), "such as 10x3"),
         (("--data", data, "--views", "50x3"), "at most 100"),
         (("--data", data, "--protocol", "clips"), "did you mean 'clip'"),
-        (("--data", data, "--device", "tpu"), "device 'tpu' is not there"),
+        (("--data", data, "--device", "tpu"), "device 'tpu' is not known"),
     ):
         answer = nas("evaluate", run, "--workers", 0, *words)
         assert answer.code == 2 and said in one_line(answer.err), answer.err

@@ -74,3 +74,21 @@ def test_json_is_escaped_where_the_output_lacks_characters() -> None:
     code = "from experiments import output, tables; output.protect(); tables.print_json({'class': 'naïve ☃'})"
     done = run(f'$PYTHON -c "{code}"', PYTHONIOENCODING="ascii")
     assert json.loads(done.stdout) == {"class": "naïve ☃"}
+
+
+@pytest.mark.parametrize(("number", "code", "told"), [(2, 130, "interrupted"), (15, 143, "stopped by SIGTERM")])
+def test_a_signal_of_which_a_library_makes_its_own_error_is_told_as_one(number: int, code: int, told: str) -> None:
+    script = f"""
+import signal, sys
+from experiments import cli
+def run(words):
+    try:
+        signal.raise_signal({number})
+    except KeyboardInterrupt:
+        pass
+    raise ValueError("could not determine the shape of an object")
+cli._run = run
+sys.exit(cli.main())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (code, f"nas: {told}\n")

@@ -125,7 +125,7 @@ def test_ticks_are_few_and_inside() -> None:
 
 def test_what_is_no_trained_run_is_refused(nas: Nas, runs: Path) -> None:
     (runs / "empty").mkdir()
-    for word, said in (("none", "no file and no run"), ("empty", "train one with: nas retrain")):
+    for word, said in (("none", "no file and no run"), ("empty", "give a run of nas retrain")):
         answer = nas("report", word, "--runs", runs)
         assert answer.code == 2 and said in answer.err
     record = runs / "second" / "checkpoints" / "best" / "checkpoint.json"

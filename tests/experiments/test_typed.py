@@ -170,6 +170,7 @@ SHOWN_BY = {
     "training/clips.py": ["retrain"],
     "training/cross_validation.py": ["retrain"],
     "training/data.py": ["search", "scale", "retrain"],
+    "training/device.py": ["search", "retrain", "evaluate", "predict"],
     "training/footprint.py": ["retrain"],
     "training/initial.py": ["retrain"],
     "training/judging.py": ["evaluate"],

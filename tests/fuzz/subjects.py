@@ -218,7 +218,7 @@ def scan_cache(folder: Path) -> Subject:
         cache.set(name, info=VideoInfo(duration=2.0, frames=20, fps=10.0, width=64, height=48))
     cache.save()
     header = ",".join(run_data.COLUMNS)
-    (folder / "videos.csv").write_text(header + "\n" + "".join(f"{n},weights,a,2.0,20,64,48\n" for n in names))
+    (folder / "videos.csv").write_text(header + "\n" + "".join(f"{n},weights,a,2.0,20,64,48,8\n" for n in names))
 
     def read(folder: Path) -> None:
         found = scan.scan(scan.ScanCache(folder / "videos", folder / "scan.json"), names)

@@ -145,13 +145,18 @@ def test_damage_is_named(tmp_path: Path) -> None:
 
 def test_what_holds_no_trained_weights_says_what_to_do(tmp_path: Path) -> None:
     published("t0").save(tmp_path / "arch.json")
-    with pytest.raises(ValueError, match="holds no trained weights; train them with: nas retrain"):
+    with pytest.raises(ValueError, match="holds no trained weights; train it with: nas retrain"):
         load(tmp_path)
     with pytest.raises(ValueError, match="no such file or folder"):
         load(tmp_path / "none")
     (tmp_path / "model.pth").write_bytes(b"\x80\x02}q\x00.")
     with pytest.raises(ValueError, match="nas import"):
         load(tmp_path / "model.pth")
+    (tmp_path / "note.txt").write_text("no architecture")
+    (tmp_path / "empty").mkdir()
+    for other in ("note.txt", "empty"):  # which nas retrain would not take
+        with pytest.raises(ValueError, match=r"holds no trained weights; give a run of nas retrain"):
+            load(tmp_path / other)
     state = tmp_path / "step-00000010"
     state.mkdir()
     (state / "checkpoint.json").write_text('{"step": 10, "groups": ["network"], "data": {}}')

@@ -1,5 +1,7 @@
 """Networks in other scalings of their space, and at other costs."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +14,8 @@ from scaling.coefficients import Coefficients
 from scaling.mapping import map_choices
 from scaling.members import Member, bring, members, parse_members, targets
 from scaling.spaces import scale
-from searchspace.space import read_space
+from searchspace.architecture import MAX_NAME
+from searchspace.space import MAX_NAME_OF_SPACE, read_space
 
 SPACE = searchspace.load("movinet")
 DECISIONS = SPACE.decisions
@@ -162,6 +165,19 @@ def test_targets_that_cannot_be_read(text, said) -> None:
         targets(text, (-1, 0), 600e6, 2)
     with pytest.raises(ValueError, match="no published A6"):
         targets("published", (4,), 600e6, 2)
+
+
+def test_members_of_a_space_of_the_longest_name_have_names_of_their_own() -> None:
+    space = dataclasses.replace(SPACE, name="é" * MAX_NAME_OF_SPACE)
+    family = members(space, COEFFICIENTS, (-1, 1), [3e8, 1.2e9])
+    assert [member.space.name for member in family] == [f"{'é' * 57}-A1", f"{'é' * 57}-A3"]
+    assert scale(space, COEFFICIENTS, 2).name == f"{'é' * 58}+2"
+
+
+def test_a_network_of_the_longest_name_has_a_nearest_point_and_a_causal_form() -> None:
+    long = dataclasses.replace(searchspace.published("a2"), name="n" * MAX_NAME)
+    assert SPACE.nearest(long).architecture.name == f"nearest-{'n' * 192}"
+    assert long.streaming().name == f"{'n' * 193}-stream"
 
 
 def test_a_member_below_its_cheapest_network_is_refused() -> None:

@@ -24,7 +24,7 @@ from training.retrain import retrain
 from training.search import search
 from video.measure import DECODER
 
-SHORT = {"clip": "4x16x16@5", "schedule.epochs": 2, "optimizer.batch": 4, "network.recalibrate": 8, "threads": 1}
+SHORT = {"clip": "4x16x16@5", "schedule.epochs": 3, "optimizer.batch": 4, "network.recalibrate": 8, "threads": 1}
 
 
 class Crash(Exception):
@@ -104,6 +104,9 @@ def test_changed_data_is_refused_with_the_difference(tmp_path: Path, data: Path,
     write(here / "a" / "s3.mkv", 20, "ffv1", 10, "bgr0", (16, 16))
     with pytest.raises(ValueError, match=r"1 of 16 videos is changed: a/s3\.mkv"):
         resume(kind, how)
+    write(here / "a" / "s3.mkv", 11, "ffv1", 10, "bgr0", (16, 16))  # as long as before, and as large
+    with pytest.raises(ValueError, match=r"1 of 16 videos is changed: a/s3\.mkv"):
+        resume(kind, how)
     shutil.copy(tmp_path / "aside", here / "a" / "s3.mkv")
     shutil.copy(tmp_path / "aside", here / "b" / "new.mkv")
     with pytest.raises(ValueError, match=r"1 of 16 videos is new: b/new\.mkv"):
@@ -112,6 +115,15 @@ def test_changed_data_is_refused_with_the_difference(tmp_path: Path, data: Path,
     (here / "b" / "new.mkv").unlink()
     resume(kind, how)
     assert (run / "summary.json").exists()
+
+
+def test_a_run_that_did_not_keep_the_sizes_of_files_goes_on(tmp_path: Path, data: Path) -> None:
+    how = begun(tmp_path / "runs", "search", data)
+    table = tmp_path / "runs" / "x" / VIDEOS
+    rows = list(csv.reader(table.read_text().splitlines()))
+    assert rows[0][-1] == "bytes"
+    table.write_text("".join(",".join(row[:-1]) + "\n" for row in rows))
+    resume("search", how)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -176,6 +188,7 @@ def test_what_a_run_keeps_of_its_data(tmp_path: Path, data: Path) -> None:
     assert len(rows) == 16 and {row["part"] for row in rows} == {"weights", "controller", "rescoring"}
     assert next(row for row in rows if row["video"] == "b/s2.mkv") == {
         "video": "b/s2.mkv", "class": "b", "seconds": "1.000", "frames": "10", "width": "16", "height": "16",
+        "bytes": str((data / "b" / "s2.mkv").stat().st_size),
         "part": next(row["part"] for row in rows if row["video"] == "b/s2.mkv"),
     }  # fmt: skip
     assert json.loads((tmp_path / "runs" / "x" / DATA).read_text())["classes"] == ["a", "b"]

@@ -6,6 +6,7 @@ import signal
 
 import numpy as np
 import pytest
+import torch
 
 import networks
 import searchspace
@@ -147,6 +148,13 @@ def test_caps_are_kept_and_impossible_ones_refused(tmp_path):
     with pytest.raises(ValueError, match=r"below the cheapest network.*the dearest"):
         search({**given, "budgets": ["1k"]}, runs=tmp_path / "runs")
     assert [p.name for p in (tmp_path / "runs").iterdir()] == ["search-1"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_leaves_no_run(tmp_path):
+    with pytest.raises(ValueError, match="torch finds no GPU here"):
+        search({**settings(tmp_path), "device": "cuda"}, runs=tmp_path / "runs", name="a")
+    assert not (tmp_path / "runs" / "a").exists()
 
 
 def test_a_space_edited_since_the_start_is_refused(tmp_path):
