@@ -104,7 +104,15 @@ def test_where_a_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert go_on("retrain", "fam/g-1", "fam") == "nas retrain fam --resume --name g-1"
 
 
-SAMPLES = {"clip": "8x128x128", "budget": "600M", "group": "(s)", "seeds": "3", "parallel": "2", "recipe": "demo"}
+SAMPLES = {
+    "clip": "8x128x128",
+    "budget": "600M",
+    "group": "(s)",
+    "folds": "5",
+    "seeds": "3",
+    "parallel": "2",
+    "recipe": "demo",
+}
 """Values of flags that are checked while they are read."""
 
 
