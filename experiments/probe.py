@@ -98,6 +98,6 @@ def run(args: argparse.Namespace) -> int:
     for note in found.notes:
         print(f"note: {note}")
     what = "WEIGHTS" if args.weights is None else args.weights
-    again = command("retrain", what, init=what, data=args.data, videos=args.videos, group=args.group)
+    again = command("retrain", what, data=args.data, videos=args.videos, group=args.group)
     print(f"next: {again}")
     return 0

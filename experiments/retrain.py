@@ -39,7 +39,8 @@ from training.run import SUMMARY, check_new, read_json, resume
 
 EXAMPLE = """  nas retrain runs/search-1
   nas retrain a0 --stream --clip 8x64x64 --set optimizer.lr=0.02
-  nas retrain a0.safetensors --init a0.safetensors --data my-videos --recipe finetune
+  nas retrain k600.safetensors --data my-videos --group '^(s[0-9]+)'
+  nas retrain k600.safetensors --data my-videos --folds 5
   nas retrain runs/search-1 --init runs/search-1 --ensemble 2 --name pair
   nas retrain --resume --name pair
   nas retrain runs/scale-1 --members A0:A2 --seeds 3 --parallel 2"""

@@ -27,7 +27,7 @@ from training.run import RunFolder, read_json
 from training.selection import Selection, files_of
 from video.labelled import listing, measured
 from video.recipe import MOTION_CLASSES
-from video.split import groups_of
+from video.split import check_groups
 
 DATA, VIDEOS = "data.json", "videos.csv"
 COLUMNS = ("video", "part", "class", "seconds", "frames", "width", "height", "bytes")
@@ -66,7 +66,7 @@ def survey(data: str | None, videos: str | None = None, group: str | None = None
         )
     _, found = listing(data, videos)
     found.check_training(data)
-    groups_of([file.below_class for file in found.train], group)
+    check_groups([file.label for file in found.train], found.groups(found.train, group), found.classes)
     return len(found.classes)
 
 

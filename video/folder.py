@@ -119,7 +119,7 @@ class FolderSource:
         self.missing = found.missing
         found.check_training(root)
         self.classes: tuple[str, ...] = found.classes
-        groups_of([v.below_class for v in found.train], group)  # a malformed pattern need not wait for the scan
+        found.groups(found.train, group)  # a malformed pattern need not wait for the scan
         listed = (*found.train, *found.val)
         cache = ScanCache(self.root, Path(scan_cache) if scan_cache else None)
         scanned = scan(cache, [v.path for v in listed], workers, progress)
@@ -138,9 +138,7 @@ class FolderSource:
                 raise ValueError(
                     f"none of the {len(files)} files in {escaped(where)!r} is a video ({name!r}: {reason})"
                 )
-        # Without a pattern, the class belongs to the name: a/1.mp4 and b/1.mp4 have nothing to do with each other.
-        named = [v.below_class if group is not None else f"{self.classes[v.label]}/{v.below_class}" for v in train]
-        groups = groups_of(named, group)
+        groups = found.groups(train, group)
 
         def video(file: ListedFile, group: str) -> _Video:
             return _Video(file.name, file.path, file.label, infos[file.path], scanned[file.path].stamp, group)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from searchspace.naming import check_classes, class_name, classes_alike, escaped, spelled
+from video.split import groups_of
 
 TRAIN = ("train", "training")
 VAL = ("val", "valid", "validation", "validate")
@@ -41,6 +42,18 @@ class Listing:
     notes: tuple[str, ...]
     missing: tuple[str, ...] = ()
     """Clips that an annotation file names and that are not there."""
+
+    def groups(self, files: Sequence[ListedFile], pattern: str | None) -> list[str]:
+        """The group of each of some training files: what a pattern's groups capture in its name below its class.
+
+        Without a pattern each has its own, of which the class is a part: a/1.mp4 and b/1.mp4 have nothing in common.
+
+        Raises:
+            ValueError: see `video.split.groups_of`.
+        """
+        if pattern is None:
+            return [f"{self.classes[file.label]}/{file.below_class}" for file in files]
+        return groups_of([file.below_class for file in files], pattern)
 
     def check_training(self, data: str | os.PathLike[str]) -> None:
         """Raises `ValueError` for data that can be asked about, but not trained on."""

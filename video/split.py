@@ -61,22 +61,13 @@ def split(
     Raises:
         ValueError: a class has too few groups for one in each part, or no split found has every class in each part.
     """
+    check_groups(labels, groups, classes, fractions)
     members: dict[str, list[int]] = defaultdict(list)
     for index, group in enumerate(groups):
         members[group].append(index)
     per_class: dict[int, set[str]] = defaultdict(set)
     for label, group in zip(labels, groups, strict=True):
         per_class[label].add(group)
-    grouped = len(members) < len(labels)
-    for label, name in enumerate(classes):
-        if len(per_class[label]) < len(fractions):
-            count = sum(1 for other in labels if other == label)
-            what = f"{count} usable videos" + (f" in {len(per_class[label])} groups" if grouped else "")
-            needed = f"{len(fractions)} {'groups' if grouped else 'videos'}"
-            raise ValueError(
-                f"class {name!r} has {what}: at least {needed} of each class are needed, one for each of "
-                f"{', '.join(fractions)}; add videos or leave the class out"
-            )
     counts = {group: Counter(labels[i] for i in indices) for group, indices in members.items()}
     best: tuple[bool, float, dict[str, list[str]]] | None = None
     for attempt in range(max(1, min(_ATTEMPTS, _STEPS_AT_MOST // len(members)))):
@@ -97,6 +88,25 @@ def split(
             "add videos of other groups, leave the class out, or use a finer group pattern"
         )
     return {part: sorted(i for group in chosen for i in members[group]) for part, chosen in best[2].items()}
+
+
+def check_groups(
+    labels: Sequence[int], groups: Sequence[str], classes: Sequence[str], fractions: Mapping[str, float] = FRACTIONS
+) -> None:
+    """Refuses classes of too few groups for one in each part (raises `ValueError`); arguments as of `split`."""
+    per_class: dict[int, set[str]] = defaultdict(set)
+    for label, group in zip(labels, groups, strict=True):
+        per_class[label].add(group)
+    grouped = len(set(groups)) < len(labels)
+    for label, name in enumerate(classes):
+        if len(per_class[label]) < len(fractions):
+            count = sum(1 for other in labels if other == label)
+            what = f"{count} usable videos" + (f" in {len(per_class[label])} groups" if grouped else "")
+            needed = f"{len(fractions)} {'groups' if grouped else 'videos'}"
+            raise ValueError(
+                f"class {name!r} has {what}: at least {needed} of each class are needed, one for each of "
+                f"{', '.join(fractions)}; add videos or leave the class out"
+            )
 
 
 def _order(members: Mapping[str, Sequence[int]], seed: int, attempt: int) -> list[str]:
