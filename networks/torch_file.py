@@ -287,8 +287,8 @@ def follow(pickle: bytes | mmap.mmap, persistent: Callable[[object], Any]) -> An
         raise Damaged(f"a pickle that cannot be followed ({type(error).__name__})") from None
     except Damaged:
         raise
-    except ValueError as error:  # of pickletools: an unknown instruction, or an early end
-        raise Damaged(f"a pickle that cannot be read ({error})") from None
+    except ValueError:  # of pickletools: an unknown instruction, a number that is none, an early end
+        raise Damaged("a pickle that cannot be read") from None
     raise Damaged("a pickle without an end")
 
 

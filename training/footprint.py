@@ -83,7 +83,8 @@ def check_batch(architecture: Architecture, recipe: Recipe, clips: int) -> None:
     frames = clip.frames // compute.subclips
     piece = -(-clips // compute.accumulate)
     least = {
-        f"a batch of {clips}" + (f" in {compute.accumulate} pieces" if compute.accumulate > 1 else ""): (clips - 1) % piece
+        f"a batch of {clips}" + (f" in {compute.accumulate} pieces" if compute.accumulate > 1 else ""): (clips - 1)
+        % piece
         + 1,
         f"network.recalibrate = {recipe.network.recalibrate}": min(recipe.network.recalibrate, clips) or clips,
     }

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from searchspace.clip import MAX_FRAMES, Clip, ClipLike
+from searchspace.schema import show
 from video import sampling
 from video.policies import POLICIES, autoaugment, blend, randaugment
 from video.recipe import is_number, is_range
@@ -63,19 +64,19 @@ class Augmentation:
         for name, low, high in (("crop_area", 0.01, 1.0), ("crop_aspect", 0.1, 10.0)):
             pair = getattr(self, name)  # a list, where it comes from YAML
             if not is_range(pair, low, high):
-                raise ValueError(f"{name} is {pair!r}; allowed: two increasing numbers from {low:g} to {high:g}")
+                raise ValueError(f"{name} is {show(pair)}; allowed: two increasing numbers from {low:g} to {high:g}")
             object.__setattr__(self, name, (float(pair[0]), float(pair[1])))
         for name in ("flip", "color", "erase"):
             value = getattr(self, name)
             if not is_number(value) or not 0 <= value <= 1:
-                raise ValueError(f"{name} is {value!r}; allowed: a number from 0 to 1")
+                raise ValueError(f"{name} is {show(value)}; allowed: a number from 0 to 1")
         if not isinstance(self.policy, str) or self.policy not in POLICIES:
-            raise ValueError(f"policy is {self.policy!r}; allowed: {', '.join(POLICIES)}")
+            raise ValueError(f"policy is {show(self.policy)}; allowed: {', '.join(POLICIES)}")
         jitter = self.frame_rate_jitter
         if type(jitter) is not int or not 0 <= jitter <= 100:
-            raise ValueError(f"frame_rate_jitter is {jitter!r}; allowed: a whole number from 0 to 100")
+            raise ValueError(f"frame_rate_jitter is {show(jitter)}; allowed: a whole number from 0 to 100")
         if self.frames is not None and (type(self.frames) is not int or not 1 <= self.frames <= MAX_FRAMES):
-            raise ValueError(f"frames is {self.frames!r}; allowed: a whole number from 1 to {MAX_FRAMES}, or None")
+            raise ValueError(f"frames is {show(self.frames)}; allowed: a whole number from 1 to {MAX_FRAMES}, or None")
 
     def clip_of(self, clip: ClipLike) -> Clip:
         """The clip that is trained on, where that one is scored."""

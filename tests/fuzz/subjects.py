@@ -134,7 +134,8 @@ def family(folder: Path) -> Subject:
     )
     plain = ("config.json", "coefficients.json", "coefficients.json", "base.json", f"{names[0]}.json", "summary.json")
     files = [File(f"{RUNS}/f/{name}", "json") for name in plain]
-    return Subject((*files, File(f"{RUNS}/f/{names[0]}.yaml", "yaml"), File("small.yaml", "yaml")), reads)
+    others = File(f"{RUNS}/f/{names[0]}.yaml", "yaml"), File("small.yaml", "yaml")
+    return Subject((*files, *others), reads, instead=("does not exist: give a folder with one sub-folder",))
 
 
 def trials(folder: Path) -> Subject:

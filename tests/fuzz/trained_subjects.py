@@ -39,6 +39,9 @@ RETRAINING = {
     "threads": 1,
 }
 
+ELSEWHERE = ("does not exist: give a folder with one sub-folder", "no such file or folder; give a run")
+"""What is said of data and weights that a configuration names and that are not there."""
+
 
 class Stop(Exception):
     """The reader has seen enough."""
@@ -136,7 +139,7 @@ def interrupted_search(folder: Path) -> Subject:
         File(f"{steps}/optimizer.safetensors", "safetensors"),
         File(f"{RUNS}/a/lock", "binary"),
     )
-    return Subject(files, (resumes,))
+    return Subject(files, (resumes,), instead=ELSEWHERE)
 
 
 def re_scored_search(folder: Path) -> Subject:
@@ -182,7 +185,7 @@ def interrupted_retraining(folder: Path) -> Subject:
         File(f"{steps}/average.safetensors", "safetensors"),
         File(f"{steps}/optimizer.safetensors", "safetensors"),
     )
-    return Subject(files, (resumes,))
+    return Subject(files, (resumes,), instead=ELSEWHERE)
 
 
 def retraining(folder: Path) -> Subject:
