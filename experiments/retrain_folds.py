@@ -51,7 +51,7 @@ def run(args: argparse.Namespace, given: dict[str, Any], again: str, say: Callab
             given = machine_defaults(given)
         architecture, weights = resolve_architecture(args.arch, args.runs), weights_of(typed(args.arch, args.runs))
         resolved = resolve(architecture, {**given, "fold": f"1/{args.folds or 2}"}, weights)
-        survey(resolved.config.data, resolved.config.videos, resolved.config.group)
+        survey(resolved.config.data, resolved.config.videos, resolved.config.group, args.folds)
         if args.dry_run:
             for line in (*resolved.remarks, *retrain_text.planned(resolved)):
                 say(line)

@@ -9,9 +9,7 @@ confusion.csv        answers of all trainings
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,14 +21,14 @@ from controller.front import wilson
 from searchspace import Buildable, load_architecture
 from searchspace.commands import go_on
 from searchspace.naming import absolute
-from searchspace.schema import write_atomically
 from searchspace.stored import read_counts
 from searchspace.trained import ARCHITECTURE
 from training import run as runs_module
+from training.data import survey
 from training.formats import CROSS_VALIDATION
 from training.interrupt import Interrupted
 from training.progress import Progress, Silent
-from training.retrain import CONFUSION, RetrainResult, named, retrain
+from training.retrain import CONFUSION, RetrainResult, named, retrain, write_confusion
 from training.retrain_config import comparable, resolve
 from training.run import RunFolder
 from training.selection import Fold
@@ -107,6 +105,7 @@ def cross_validate(
         config = resolve(buildable, {**given, "fold": f"1/{count}"}, weights).config
         if config.data is None:
             raise ValueError("folds are for videos: give a folder of them with --data")
+        survey(config.data, config.videos, config.group, count)
         stored = {**comparable(given), "folds": count, "seeds": trainings}
         folder = runs_module.create(Path(runs), name, COMMAND, stored, {ARCHITECTURE: buildable.to_json()})
     else:
@@ -145,7 +144,8 @@ def _run(folder: RunFolder, buildable: Buildable, progress: Progress) -> None:
                 again = go_on("retrain", folder.path)
                 raise Interrupted(stop.exit_code, f"stopped in fold {number} of {count}; go on with: {again}") from None
             rows.append((seed, number, result))
-    _write_confusion(folder.path, [result.folder for _, _, result in rows])
+    read = [read_counts(result.folder / CONFUSION) for _, _, result in rows]
+    write_confusion(folder.path, read[0][0], np.sum([np.asarray(counts) for _, counts in read], axis=0))
     folder.write_json(runs_module.SUMMARY, _summary(rows, count, seeds))
 
 
@@ -192,13 +192,3 @@ def _pooled(probes: list[list[dict[str, Any]]], folds: int) -> list[dict[str, An
         tested = {key: sum(one["tested"][key] for one in kind) for key in ("correct", "clips")}
         pooled.append({**kind[0], "tested": tested})
     return pooled
-
-
-def _write_confusion(folder: Path, runs: list[Path]) -> None:
-    read = [read_counts(run / CONFUSION) for run in runs]
-    classes = read[0][0]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(classes)
-    writer.writerows(np.sum([np.asarray(counts) for _, counts in read], axis=0).tolist())
-    write_atomically(folder / CONFUSION, text.getvalue())

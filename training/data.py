@@ -22,6 +22,7 @@ from searchspace.naming import located
 from searchspace.schema import write_atomically
 from searchspace.stored import read_table
 from searchspace.trained import MAX_RECORD_BYTES
+from training.folds import folds
 from training.progress import Progress
 from training.run import RunFolder, read_json
 from training.selection import Selection, files_of
@@ -41,13 +42,14 @@ PLACE = ("root", "annotations")
 _SHOWN = 3  # files in a message
 
 
-def survey(data: str | None, videos: str | None = None, group: str | None = None) -> int:
+def survey(data: str | None, videos: str | None = None, group: str | None = None, count: int | None = None) -> int:
     """Looks at what there is to train on without decoding any of it, so that mistakes are answered before the work.
 
     Args:
         data: folder of videos or annotation file; None is the built-in motion data.
         videos: the folder that the clips of an annotation file are below; None for its own.
         group: regular expression whose groups name the person or recording of a file.
+        count: folds of a cross-validation; None for none.
 
     Returns:
         The number of classes.
@@ -66,7 +68,10 @@ def survey(data: str | None, videos: str | None = None, group: str | None = None
         )
     _, found = listing(data, videos)
     found.check_training(data)
-    check_groups([file.label for file in found.train], found.groups(found.train, group), found.classes)
+    labels, groups = [file.label for file in found.train], found.groups(found.train, group)
+    check_groups(labels, groups, found.classes)
+    if count is not None:
+        folds(labels, groups, found.classes, count)
     return len(found.classes)
 
 

@@ -12,10 +12,12 @@ import dataclasses
 import io
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 import networks
@@ -162,6 +164,15 @@ def named(
     return architecture, weights
 
 
+def write_confusion(folder: Path, classes: Sequence[str], counts: npt.NDArray[np.int64]) -> None:
+    """confusion.csv: a row for each true class, a column for each answer, in counts."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(classes)
+    writer.writerows(counts.tolist())
+    write_atomically(folder / CONFUSION, text.getvalue())
+
+
 def _counted(scores: Scores) -> dict[str, int]:
     return {"correct": scores.correct, "clips": scores.clips}
 
@@ -221,7 +232,7 @@ class _Run:
             together = self._together(interrupt) if self.ensemble is not None else None
             final = together or tested
             assert final is not None
-            self._write_confusion(final)
+            write_confusion(folder.path, self.source.classes, final.confusion())
             summary = self._summary(summaries, together)
             folder.write_json(runs_module.SUMMARY, summary | ({"probes": probes} if probes else {}))
 
@@ -261,14 +272,6 @@ class _Run:
         for line in probed(found, config.init):
             self.progress.line(line)
         return found
-
-    def _write_confusion(self, scores: Scores) -> None:
-        """confusion.csv: a row for each true class, a column for each answer, in counts."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.source.classes)
-        writer.writerows(scores.confusion().tolist())
-        write_atomically(self.folder.path / CONFUSION, text.getvalue())
 
     def _open(self) -> Selection:
         """The data; refuses one that has changed since the run began."""

@@ -15,11 +15,11 @@ SHORT = ["--epochs", "1", "--batch", "4", "--clip", "2x16x16", "--threads", "1",
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An architecture, and bright and dark videos of four people."""
+    """An architecture, and bright and dark videos of six people."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "arch.json").write_text(architecture().to_json())
     for name, value in (("bright", 200), ("dark", 40)):
-        for person in range(4):
+        for person in range(6):
 
             def content(index: int, height: int, width: int, value: int = value + person) -> np.ndarray:
                 return np.full((height, width, 3), value, np.uint8)
@@ -35,11 +35,12 @@ def test_a_rehearsal_a_run_and_its_report(here: Path, nas: Nas) -> None:
     assert "recipe: videos, for real ones from scratch" in rehearsal.out
     answer = nas(*words)
     assert answer.code == 0, answer.err
-    assert "each video is tested by a network that was trained on others" in answer.out
+    assert "each video is tested by a network of the others" in answer.out
     summary = json.loads((here / "runs/folds-1/summary.json").read_text())
-    assert f"right: {sum(summary['correct']) / 2:.4g} of 8 on average" in answer.out
+    assert f"right: {sum(summary['correct']) / 2:.4g} of 12 on average" in answer.out
     assert (
-        "a linear classifier on one frame has 8 of 8" in answer.out and "training gained nothing over it" in answer.out
+        "a linear classifier on one frame has 12 of 12" in answer.out
+        and "training gained nothing over it" in answer.out
     )
     assert "as nas evaluate judges, clip:" in answer.out
     assert "next: nas retrain arch.json --data videos --group '(p\\d)'" in answer.out
@@ -57,9 +58,9 @@ def test_a_rehearsal_a_run_and_its_report(here: Path, nas: Nas) -> None:
     [
         (["arch.json", "--folds", "2"], "folds are for videos: give a folder of them with --data"),
         (["--folds", "2", "--data", "videos"], "no architecture given"),
-        (["arch.json", "--folds", "5", "--data", "videos", "--group", r"(p\d)"], "5 folds of 4 groups of videos"),
-        (["arch.json", "--folds", "2", "--data", "nowhere"], "data 'nowhere' does not exist"),
-        (["arch.json", "--folds", "2", "--data", "videos", "--group", r"(p)\d"], "4 usable videos in 1 groups"),
+        (["arch.json", "--folds", "7", "--data", "videos", "--group", r"(p\d)"], "7 folds of 6 groups of videos"),
+        (["arch.json", "--folds", "2", "--data", "nowhere"], "nowhere' does not exist"),
+        (["arch.json", "--folds", "2", "--data", "videos", "--group", r"(p)\d"], "6 usable videos in 1 groups"),
         (["arch.json", "--folds", "1", "--data", "videos"], "--folds"),
         (["arch.json", "--seeds", "2", "--data", "videos"], "--seeds is for families and for --folds"),
     ],

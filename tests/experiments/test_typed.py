@@ -399,7 +399,7 @@ def test_about_trained_networks(nas: Nas, here: Path, elsewhere: Path) -> None:
     "words",
     [
         ["search", "--workers", "0", "--data", "my data", "--name=-x", "--set", "beta=-0.07", "--set", "window=0"],
-        ["search", "--budget", "600M", "--budget", "3Mparams", "--group", "(it's)", "--data", "my data", "--stream"],
+        ["search", "--budget", "600M", "--budget", "3Mparams", "--group", "(it's.)", "--data", "my data", "--stream"],
         ["retrain", "a0", "--workers", "0", "--data", "my data", "--name", "it's", "--seed", "0", "--keep", "1"],
         ["retrain", "a0", "-c", "demo", "--epochs", "0.5", "--threads", "1", "--clip", "8x32x32"],
         ["scale", "movinet", "--coeffs", "1.2,1.1,1.1,1.2", "--axis", "params", "--axis", "state", "--name", "a b"],
