@@ -12,6 +12,7 @@ from experiments.run_files import Run
 from searchspace import Budget, Clip, Space, cost, format_quantity, published, published_names
 from searchspace.commands import command
 from searchspace.cost import halve
+from training.expectation import gained
 from training.problem import Problem
 
 if TYPE_CHECKING:
@@ -140,6 +141,10 @@ def result(found: Run) -> list[str]:
         f"policy minus uniform at the same costs: {_gain(gain)}",
         f"steering: median distance to the target {steering['policy']:.1%}, {steering['start']:.1%} at the start",
     ]
+    right = round(winner["accuracy"] * winner["clips"])
+    lines += gained(
+        summary.get("probes") or [], right, winner["clips"], "the winner", "the clips that chose the winner"
+    )
     if summary["validation"] is not None:
         held = summary["validation"]
         lines.append(f"validation set: accuracy {with_interval(held['accuracy'], held['clips'])}")

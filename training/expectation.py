@@ -60,20 +60,30 @@ def probed(found: Sequence[Mapping[str, Any]], weights: str | None) -> list[str]
     return lines
 
 
-def gained(found: Sequence[Mapping[str, Any]], correct: int, clips: int) -> list[str]:
-    """Whether training gained over linear classifiers, on the same test clips, a line each."""
+def gained(
+    found: Sequence[Mapping[str, Any]], correct: int, clips: int, who: str = "training", where: str = "the test part"
+) -> list[str]:
+    """Whether training gained over linear classifiers, on the same clips, a line each.
+
+    Args:
+        found: entries of probes.json (`training.formats.PROBED`).
+        correct: clips that are right after training, of `clips`.
+        clips: how many; entries of other clips are left out.
+        who: gained, or did not.
+        where: the clips are from.
+    """
     lines = []
     for one in found:
         tested, name = one["tested"], one["features"]
         what = "the weights as they came" if name == "network" else name
-        said = f"a linear classifier on {what} has {counted_share(tested)} of the test part"
+        said = f"a linear classifier on {what} has {counted_share(tested)} of {where}"
         if tested["clips"] != clips:
             continue
         more = correct - tested["correct"]
         if more > 0:
-            lines.append(f"{said}: training gained {more}")
+            lines.append(f"{said}: {who} gained {more}")
         else:
-            lines.append(f"{said}: training gained nothing over it")
+            lines.append(f"{said}: {who} gained nothing over it")
     return lines
 
 

@@ -61,6 +61,11 @@ POINT = {
 }
 """A row of pareto.csv."""
 
+_COUNTED = {"correct": COUNT, "clips": Whole(1)}
+PROBED = {"features": str, "how": str, **_COUNTED, "tested": _COUNTED}
+PROBES = {"probes": Some(PROBED)}
+"""probes.json: what linear classifiers make of the videos before anything is trained; a summary has it, too."""
+
 SEARCH_SUMMARY: dict[str, Any] = {
     "budget": {"texts": Some(str), "quantity": Words(*QUANTITIES), "target": AMOUNT, "clip": str},
     "classes": Whole(1),
@@ -82,6 +87,7 @@ SEARCH_SUMMARY: dict[str, Any] = {
         "uniform_at_budget": {"accuracy": float, "count": COUNT, "beaten_by_winner": COUNT},
     },
     "validation": Maybe({"accuracy": SHARE, "clips": Whole(1)}),
+    "probes?": Maybe(Some(PROBED)),
     "seconds": {"training": AMOUNT, "selection": AMOUNT, "front_and_controls": AMOUNT},
 }
 
@@ -90,11 +96,6 @@ SEARCH_SUMMARY: dict[str, Any] = {
 _SCORED = {"accuracy": SHARE, "clips": Whole(1)}
 MEMBER = {"steps": COUNT, "clips": COUNT, "skipped": COUNT, "best": _SCORED, "last": _SCORED, "seconds": AMOUNT}
 """member.json, and each entry of a summary's `members`."""
-
-_COUNTED = {"correct": COUNT, "clips": Whole(1)}
-PROBED = {"features": str, "how": str, **_COUNTED, "tested": _COUNTED}
-PROBES = {"probes": Some(PROBED)}
-"""probes.json: what linear classifiers make of the videos before anything is trained; a summary has it, too."""
 
 RETRAIN_SUMMARY: dict[str, Any] = {
     **_SCORED,

@@ -155,7 +155,7 @@ def _copy(network: MoViNet, given: MoViNet, where: str, classifier: bool) -> Non
     if network.architecture.form != given.architecture.form:
         raise ValueError(
             f"{where}: weights of the {_kind(given)} form, the network to train has the {_kind(network)} one; give the "
-            "architecture of these weights"
+            "architecture of these weights, or --init none"
         )
     taken = [name for name in dict.fromkeys([*ours, *theirs]) if classifier or not name.startswith("classifier.")]
     for name in taken:

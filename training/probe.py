@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,10 @@ from video.labelled import Labelled, both_sides
 from video.split import groups_of
 
 FOLDS = 5
+
+MOST_PROBED = 5_000
+"""Videos that a training or a search looks at for its probes; each is a video more than an epoch would see."""
+
 Told = Callable[[str, int, int], None]
 
 
@@ -156,6 +161,18 @@ def probe_selection(
         tested = asked.judged(values, [(np.array(others), test)])
         found.append(Before(features.name, how, asked.judged(values, tests), tested))
     return found
+
+
+def recorded(found: Sequence[Before]) -> list[dict[str, Any]]:
+    """Plain data of `probe_selection`, for the files of a run (`training.formats.PROBED`)."""
+    return [
+        {"features": one.features, "how": one.how, **_counted(one.scores), "tested": _counted(one.tested)}
+        for one in found
+    ]
+
+
+def _counted(scores: Scores) -> dict[str, int]:
+    return {"correct": scores.correct, "clips": scores.clips}
 
 
 @dataclasses.dataclass(frozen=True)

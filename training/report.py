@@ -29,6 +29,7 @@ def write_results(
     points: list[rescoring.Point],
     controls: rescoring.Controls,
     held_out: Score | None,
+    probes: list[dict[str, Any]],
     seconds: dict[str, float],
 ) -> None:
     """Writes every file of a finished search, the summary last: its presence says that the run is finished.
@@ -41,6 +42,7 @@ def write_results(
         points: of the front.
         controls: the comparison with uniform samples.
         held_out: the winner on the user's validation set with recalibrated BatchNorm, or None without one.
+        probes: what linear classifiers have without any network (`training.formats.PROBED`), of real videos.
         seconds: of each phase.
     """
     winner, evaluation = selection.choices, selection.evaluation
@@ -76,7 +78,7 @@ def write_results(
         )
     write_atomically(folder.path / "pareto.csv", table.getvalue())
     summary = _summary(problem, source, selection, score, controls, held_out, best, seconds)
-    folder.write_json(SUMMARY, summary)
+    folder.write_json(SUMMARY, summary | ({"probes": probes} if probes else {}))
 
 
 def _architecture(problem: Problem, folder: RunFolder, choices: Choices, score: Score) -> Architecture:

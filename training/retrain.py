@@ -36,7 +36,7 @@ from training.expectation import expected, probed
 from training.formats import MEMBER, PROBES, RETRAIN_SUMMARY
 from training.interrupt import Interrupt, Interrupted, exit_code
 from training.judging import judge_retraining
-from training.probe import probe_selection
+from training.probe import MOST_PROBED, probe_selection, recorded
 from training.progress import Logged, Progress, Silent
 from training.retrain_config import RetrainConfig, comparable, networks_of, resolve, restored
 from training.retrain_loop import BEST, CHECKPOINTS, EVALUATION_BATCH, LAST, RetrainLoop, metrics_of
@@ -48,9 +48,6 @@ from training.trainer import check
 
 COMMAND = "retrain"
 CONFUSION, PROBES_FILE = "confusion.csv", "probes.json"
-
-MOST_PROBED = 5_000
-"""Videos that a training looks at for its probes; each is a video more than an epoch would see."""
 
 WALL_CLOCK = ("data_ms", "step_ms", "seconds")
 """Fields of metrics and summary that hold times, and so differ between two runs of one configuration."""
@@ -173,10 +170,6 @@ def write_confusion(folder: Path, classes: Sequence[str], counts: npt.NDArray[np
     write_atomically(folder / CONFUSION, text.getvalue())
 
 
-def _counted(scores: Scores) -> dict[str, int]:
-    return {"correct": scores.correct, "clips": scores.clips}
-
-
 def load_result(folder: Path) -> RetrainResult:
     """Reads a finished run; raises `ValueError` where it is not one."""
     return RetrainResult(folder, runs_module.read_json(folder / runs_module.SUMMARY, RETRAIN_SUMMARY))
@@ -259,15 +252,7 @@ class _Run:
 
         trained = None if config.init is None else networks.load(config.init)
         cache = scan_file(config.data, config.videos, otherwise=self.folder.path / "scan.json")
-        found = [
-            {
-                "features": one.features,
-                "how": one.how,
-                **_counted(one.scores),
-                "tested": _counted(one.tested),
-            }
-            for one in probe_selection(trained, self.source, cache, told, plain=trained is None)
-        ]
+        found = recorded(probe_selection(trained, self.source, cache, told, plain=trained is None))
         self.folder.write_json(PROBES_FILE, {"probes": found})
         for line in probed(found, config.init):
             self.progress.line(line)

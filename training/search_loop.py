@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,19 +18,23 @@ from searchspace.stored import COUNT, Each, conform, naming, read_records
 from training import checkpoint, rescoring
 from training import run as runs_module
 from training.contention import Contention
-from training.data import keep_description, open_source
+from training.data import keep_description, open_source, scan_file
 from training.device import check_device
 from training.formats import LOOK
 from training.interrupt import Interrupt, Interrupted
 from training.ledger import Ledger
 from training.metrics import Scalars
 from training.order import Order
+from training.probe import MOST_PROBED, probe_selection, recorded
 from training.problem import Problem, build
 from training.progress import Logged, Progress, Status
 from training.report import write_results
 from training.scoring import DIVERGED, Scorer
 from training.search_config import SearchConfig
+from training.selection import TEST, TRAIN, WATCH
+from training.selection import Selection as Selected
 from training.supernet_steps import Batch, SupernetSteps
+from video.source import SEARCH_PARTS
 
 METRICS = "step,loss,accuracy,reward,cost_ratio,entropy,residual,data_ms,step_ms"
 WARMUP_LOOK_EVERY = 10
@@ -342,7 +346,24 @@ class SearchLoop:
             "selection": selected - trained,
             "front_and_controls": ended - selected,
         }
-        write_results(self.folder, problem, self.source, selection, points, controls, held_out, seconds)
+        probes = self._probes(interrupt)
+        write_results(self.folder, problem, self.source, selection, points, controls, held_out, probes, seconds)
+
+    def _probes(self, interrupt: Interrupt) -> list[dict[str, Any]]:
+        """What linear classifiers make of real videos without any network, on the clips that chose the winner."""
+        config, sizes = self.config, self.source.parts
+        if config.data is None or sum(sizes.values()) > MOST_PROBED:
+            return []
+
+        def told(what: str, done: int, total: int) -> None:
+            if interrupt.exit_code:
+                raise self._stopped(interrupt.exit_code)
+            self.progress.phase(what, done, total)
+
+        parts = zip((TRAIN, WATCH, TEST), SEARCH_PARTS, strict=True)
+        chosen = Selected(self.source, {key: [(part, np.arange(sizes[part]))] for key, part in parts})
+        cache = scan_file(config.data, config.videos, otherwise=self.folder.path / "scan.json")
+        return recorded(probe_selection(None, chosen, cache, told, plain=True))
 
     def _looks(self) -> Looks:
         """Every look after the delay."""
