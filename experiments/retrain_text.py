@@ -29,7 +29,8 @@ def planned(resolved: Resolved) -> list[str]:
         clips = round(schedule.epochs * schedule.epoch_clips)
         lines.append(f"{clips:,} clips in {clips // optimizer.batch:,} steps of {optimizer.batch}")
     else:
-        lines.append(f"{schedule.epochs:g} epochs of {config.data} in steps of {optimizer.batch} clips")
+        least = f", at least {schedule.least_steps:,} steps" if schedule.least_steps else ""
+        lines.append(f"{schedule.epochs:g} epochs of {config.data} in steps of {optimizer.batch} clips{least}")
     most = max(resolved.members, key=lambda member: cost(member, member.clip).macs)
     pieces = recipe.compute.accumulate * recipe.compute.subclips
     activations = optimizer.batch * saved_bytes(most, recipe.augmentation.clip_of(most.clip)) / pieces
