@@ -39,8 +39,17 @@ class CrashAfter(Silent):
             raise Crash
 
 
+@pytest.fixture(autouse=True, scope="module")
+def few_clips_to_score():
+    """Scoring 2,048 clips again and again is most of the time of a search of seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        for part in ("rescoring", "val"):
+            patch.setitem(motion.DEFAULT_SIZES, part, 256)
+        yield
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, few_clips_to_score):
     folder = tmp_path_factory.mktemp("finished")
     given = settings(folder)
     return folder, given, search(given, runs=folder / "runs", name="a")
