@@ -235,6 +235,7 @@ def test_searching_the_causal_form(nas: Nas) -> None:
     assert refused.code == 2 and "search their causal form with --stream" in refused.err
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_dry_run_json(nas: Nas) -> None:
     answer = nas("search", "--dry-run", "--json", "--budget", "75MFLOPs/frame", "--seed", "3")
     data = json.loads(answer.out)

@@ -86,8 +86,9 @@ def test_the_meter_itself() -> None:
     assert live.now == 0
 
 
-def test_twenty_networks() -> None:
-    for architecture in _sample(20):
+@pytest.mark.parametrize("count", [6, pytest.param(20, marks=pytest.mark.slow)])
+def test_networks_at_random(count: int) -> None:
+    for architecture in _sample(count):
         network = networks.create(architecture).eval()
         measured = _peak(network, _clip(3, architecture.clip), "fast")
         assert cost(architecture).activation_bytes == pytest.approx(measured, rel=0.1)
@@ -116,9 +117,10 @@ def _with_padded_copies(architecture: Architecture, clip: Clip) -> int:
     return max(cost(architecture, clip).activation_bytes, 4 * (plain + max(peaks)))
 
 
-def test_twenty_networks_in_plain_library_calls() -> None:
+@pytest.mark.parametrize("count", [6, pytest.param(20, marks=pytest.mark.slow)])
+def test_networks_at_random_in_plain_library_calls(count: int) -> None:
     """Devices other than the CPU, which copy to pad: the rule leaves this out, and says so."""
-    for architecture in _sample(20):
+    for architecture in _sample(count):
         small = dataclasses.replace(architecture, clip=Clip(3, 64, 48))
         network = networks.create(small).eval()
         measured = _peak(network, _clip(3, small.clip), "reference")
