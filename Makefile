@@ -22,7 +22,7 @@ test: ## set up, then lint, types and every test but the long proofs
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
-	@$(VENV)/bin/pytest -q -n 3 -m "not slow"  # some wait for processes that hang on purpose
+	@$(VENV)/bin/pytest -q -n 2 -m "not slow"
 
 test-all: ## the long proofs too (many kills, many seeds, all published networks)
 	@$(SETUP) dev
