@@ -151,7 +151,7 @@ class Clock:
             return bridged
         offset = self._offsets[self._source]
         if offset is None:  # the first stamp of this kind
-            self._offsets[self._source] = bridged - stamp
+            self._offsets[self._source], self._anchor = bridged - stamp, bridged
             return bridged
         time = stamp + offset
         if self._follows(time) or self._anchor < time <= self._last:
