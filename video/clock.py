@@ -154,12 +154,14 @@ class Clock:
             self._offsets[self._source], self._anchor = bridged - stamp, bridged
             return bridged
         time = stamp + offset
-        if self._follows(time) or self._anchor < time <= self._last:
+        jumped = self._jumped is not None and self._follows(stamp + self._jumped)
+        # A restart may by chance give stamps from before: then the new clock, which goes on, is believed.
+        if self._follows(time) or (not jumped and self._anchor < time <= self._last):
             self._wild += self._pending
             self._jumped, self._pending, self._anchor = None, 0, time
             # Frames without a stamp that fits may have been given too much time.
             return time if time > self._last else self._last + usual / _NEAR
-        if self._jumped is not None and self._follows(stamp + self._jumped):
+        if self._jumped is not None and jumped:
             self._gaps += self._jumped < offset
             self._restarts += self._jumped > offset
             self._wild += self._pending - 1  # the first stamp of the new clock was right

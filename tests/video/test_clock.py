@@ -43,6 +43,12 @@ def test_a_wild_stamp_that_is_the_first_of_all_harms_no_other(missing: int, wild
     assert times == pytest.approx(even(60 + missing)) and repairs.words()
 
 
+def test_a_restart_at_stamps_from_just_before_goes_on() -> None:
+    again = [stamp + 1e-9 for stamp in even(40)]
+    times, repairs = run([0.0, INTERVAL, None, *again])
+    assert times == pytest.approx(even(43)) and repairs.restarts == 1
+
+
 @given(FRAMES, st.data())
 @settings(max_examples=300)
 def test_times_increase_and_stay_near_the_truth_whatever_the_stamps(count: int, data: st.DataObject) -> None:
