@@ -9,6 +9,7 @@ from experiments import tables
 from experiments.arguments import read_by, regular_expression, whole
 from searchspace.commands import command
 from searchspace.naming import located
+from training.folds import FOLDS
 from training.resources import cores
 
 EXAMPLE = """  nas probe k600.safetensors --data my-videos
@@ -27,7 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--videos", metavar="DIR", help="the clips of an annotation file (default: beside it)")
     parser.add_argument("--group", metavar="REGEX", type=read_by(regular_expression), help="names a file's person")
     parser.add_argument(
-        "--folds", type=whole(2, 1000), default=5, metavar="K", help="of data without a validation side (default: 5)"
+        "--folds",
+        type=whole(2, 1000),
+        default=FOLDS,
+        metavar="K",
+        help=f"of data without a validation side (default: {FOLDS})",
     )
     parser.add_argument(
         "--workers", type=whole(0, 256), default=cores(), metavar="N", help="processes (default: the cores)"

@@ -25,6 +25,7 @@ from searchspace.stored import read_counts
 from searchspace.trained import ARCHITECTURE
 from training import run as runs_module
 from training.data import survey
+from training.folds import FOLDS
 from training.formats import CROSS_VALIDATION
 from training.interrupt import Interrupted
 from training.progress import Progress, Silent
@@ -98,7 +99,7 @@ def cross_validate(
         buildable, weights = named(architecture, weights)
         if weights is not None:
             given.setdefault("init", absolute(weights))
-        count, trainings = own.get("folds", 5), own.get("seeds", 1)
+        count, trainings = own.get("folds", FOLDS), own.get("seeds", 1)
         Fold.parse(f"1/{count}")
         if trainings < 1:
             raise ValueError(f"seeds is {trainings}; allowed: 1 or more trainings of each fold")

@@ -10,13 +10,12 @@ import numpy as np
 
 from controller.front import wilson
 from searchspace.commands import command
+from training.folds import FOLDS
 from training.selection import TEST, TRAIN, Selection
 from video.folder import FolderSource
 
 WIDE = 0.1
 """Half the width of a test's interval from which on a cross-validation is offered."""
-
-FOLDS = 5
 
 
 def expected(selection: Selection) -> list[str]:

@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 Indices = npt.NDArray[np.int64]
 
+FOLDS = 5
+"""Of a cross-validation, where its user names no number."""
+
 
 def folds(labels: Sequence[int], groups: Sequence[str], classes: Sequence[str], count: int) -> list[Indices]:
     """Test videos of each fold.

@@ -14,15 +14,13 @@ from searchspace.naming import escaped, located
 from training import linear
 from training.data import scan_file
 from training.features import PLAIN, Features, key_of, network_features, plain_features, read_features
-from training.folds import Indices, folds
+from training.folds import FOLDS, Indices, folds
 from training.progress import Progress, Silent
 from training.scores import Scores
 from training.selection import TEST, TRAIN, WATCH, Selection, files_of
 from video.folder import FolderSource
 from video.labelled import Labelled, both_sides
 from video.split import groups_of
-
-FOLDS = 5
 
 MOST_PROBED = 5_000
 """Videos that a training or a search looks at for its probes; each is a video more than an epoch would see."""
