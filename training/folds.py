@@ -19,8 +19,9 @@ FOLDS = 5
 def folds(labels: Sequence[int], groups: Sequence[str], classes: Sequence[str], count: int) -> list[Indices]:
     """Test videos of each fold.
 
-    Groups in the order of the numbers in their names are cut into runs of about as many videos, if that spreads the
-    classes as evenly as dealing them out one by one does: recordings 1 and 2, 3 and 4, ... Deterministic.
+    Groups in the order of the numbers in their names are cut into runs of about as many videos: recordings 1 and 2, 3
+    and 4, ... Where some fold would then have over one video of a class too many or too few, they are dealt out one by
+    one, if that spreads the classes more evenly. Deterministic.
 
     Args:
         labels: of each video.
@@ -34,8 +35,10 @@ def folds(labels: Sequence[int], groups: Sequence[str], classes: Sequence[str], 
     names = sorted(set(groups), key=_natural)
     if not 2 <= count <= len(names):
         raise ValueError(f"{count} folds of {len(names)} groups of videos; allowed: from 2 to {len(names)}")
-    plans = [_runs(groups, names, count), _dealt(labels, groups, names, count)]
-    plan = min(plans, key=lambda chosen: _unevenness(labels, groups, chosen))
+    plan = _runs(groups, names, count)
+    if not _even(labels, groups, plan):
+        dealt = _dealt(labels, groups, names, count)
+        plan = min([plan, dealt], key=lambda chosen: _unevenness(labels, groups, chosen))
     found = [np.array([i for i, group in enumerate(groups) if plan[group] == fold], np.int64) for fold in range(count)]
     for fold, test in enumerate(found):
         left = {label for i, label in enumerate(labels) if i not in set(test.tolist())}
@@ -78,6 +81,16 @@ def _dealt(labels: Sequence[int], groups: Sequence[str], names: Sequence[str], c
         plan[name] = fold
         have[fold].update(own[name])
     return plan
+
+
+def _even(labels: Sequence[int], groups: Sequence[str], plan: dict[str, int]) -> bool:
+    counts = Counter((label, plan[group]) for label, group in zip(labels, groups, strict=True))
+    totals, folds_ = Counter(labels), len(set(plan.values()))
+    return all(
+        abs(counts[label, f] - n / folds_) <= 1 and counts[label, f] < n
+        for label, n in totals.items()
+        for f in range(folds_)
+    )
 
 
 def _unevenness(labels: Sequence[int], groups: Sequence[str], plan: dict[str, int]) -> float:

@@ -24,7 +24,7 @@ from training.seeds import derived, generator
 from training.selection import TRAIN, Selection
 from training.supernet_steps import SupernetSteps
 from training.trainer import prepare_scratch
-from training.transfer import solve_
+from training.transfer import SOFT, solve_
 
 UNFOLDING_CLIPS, UNFOLDING_BATCH = 48, 8
 """Clips on which folded BatchNorm is unfolded, and how many are read at once; see `networks.unfold_`."""
@@ -91,7 +91,7 @@ def start(
     if isinstance(trained.network, TemporalEnsemble):
         text += f", member {member + 1}"
     if not same:
-        right, solved = solve_(network, given, source, (TRAIN,))
+        right, solved = solve_(network, given, source, (TRAIN,), SOFT)
         text += (
             f", with a new classifier ({_few(trained.classes)} before, {_few(source.classes)} now), solved on training "
             f"clips: {right:,} of {solved:,} right where their group is left out"

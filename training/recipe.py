@@ -137,8 +137,6 @@ class Network:
         recalibrate: training clips that BatchNorm's statistics are taken from whenever the network is scored and kept;
             0 for its moving averages, which lag behind in a training of a few hundred steps.
         freeze_epochs: epochs in which only the classifier learns, after `--init`.
-        freeze_norms: BatchNorm keeps the statistics that the weights came with, and dropout and stochastic depth are
-            off: the network that trains is the one that is scored, however small the batch.
     """
 
     dropout: float | None = None
@@ -147,7 +145,6 @@ class Network:
     average: float = 0.0
     recalibrate: int = 0
     freeze_epochs: float = 0.0
-    freeze_norms: bool = False
 
     def __post_init__(self) -> None:
         fields = Fields(dataclasses.asdict(self), "network")
@@ -158,12 +155,6 @@ class Network:
         fields.number("average", 0, 0.999999)
         fields.integer("recalibrate", 0, 1_000_000)
         fields.number("freeze_epochs", 0, 1e6)
-        fields.boolean("freeze_norms")
-        if self.freeze_norms and self.recalibrate:
-            raise ValueError(
-                f"network.recalibrate is {self.recalibrate}, with network.freeze_norms, which keeps BatchNorm's "
-                "statistics as they are; set one of them to 0 or false"
-            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -307,7 +307,7 @@ class RetrainLoop:
         loss = score.loss if math.isfinite(score.loss) else None
         self.scores.append_json({**record, "loss": loss, "accuracy": score.accuracy})
         scalars.add(step, {"held_out/accuracy": score.accuracy, "held_out/loss": score.loss})
-        measure = _measure(score.accuracy, loss)
+        measure = _measure(step, score.accuracy, loss)
         self.waited += 1
         if self.best is None or measure > self.best:
             self.best, self.waited = measure, 0
@@ -360,7 +360,7 @@ class RetrainLoop:
             moved += ledger.rewind(lines.get(ledger.path.name, 0), discarded)
         done = read_records(self.scores.path, EPOCH)
         self.accuracy = float(done[-1]["accuracy"]) if done else math.nan
-        measures = [_measure(record["accuracy"], record["loss"]) for record in done]
+        measures = [_measure(record["step"], record["accuracy"], record["loss"]) for record in done]
         self.waited = len(measures) - 1 - measures.index(max(measures)) if measures else 0
         if found is not None:
             self.progress.line(
@@ -441,9 +441,12 @@ class RetrainLoop:
         }
 
 
-def _measure(accuracy: float, loss: float | None) -> float:
-    """What the best network has most of: accuracy, and of equals the lower loss."""
-    return accuracy - min(1e3 if loss is None else loss, 1e3) * 1e-6
+def _measure(step: int, accuracy: float, loss: float | None) -> float:
+    """What the best network has most of: accuracy, and of equals the lower loss; the start is the last of equals.
+
+    Its loss says how sure a classifier is that was made for training, not for answers.
+    """
+    return accuracy - min(1e3 if loss is None or step == 0 else loss, 1e3) * 1e-6
 
 
 def metrics_of(scores: Scores) -> dict[str, float]:

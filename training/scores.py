@@ -64,8 +64,8 @@ class Scores:
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:
-        """Whether each answer is the truth, [N]."""
-        right: npt.NDArray[np.bool_] = self.answers == self.labels
+        """Whether each answer is the truth, [N]; what is not a number, as of a network that diverged, never is."""
+        right: npt.NDArray[np.bool_] = (self.answers == self.labels) & ~np.isnan(self.losses)
         return right
 
     @property
@@ -105,7 +105,7 @@ class Scores:
         own = np.take_along_axis(self.log_probabilities, self.labels[:, None], axis=1)
         before = np.arange(self.log_probabilities.shape[1]) < self.labels[:, None]
         ahead = (self.log_probabilities > own) | ((self.log_probabilities == own) & before)
-        return float((ahead.sum(axis=1) < k).mean())
+        return float(((ahead.sum(axis=1) < k) & ~np.isnan(self.losses)).mean())
 
     def class_accuracies(self) -> npt.NDArray[np.float64]:
         """Accuracy on the videos of each class, [classes]; NaN for a class without any."""
@@ -132,8 +132,11 @@ class Scores:
     def calibration_error(self, bins: int = CALIBRATION_BINS) -> float:
         """Expected calibration error: the mean distance of confidence and accuracy in bins of equal confidence.
 
-        Guo et al., arXiv 1706.04599, equation 3; a confidence on an edge belongs to the bin below it.
+        Guo et al., arXiv 1706.04599, equation 3; a confidence on an edge belongs to the bin below it. NaN where an
+        answer is.
         """
+        if np.isnan(self.log_probabilities).any():
+            return math.nan
         confidence = np.exp(self.log_probabilities.max(axis=1).astype(np.float64))
         index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
         gap = np.bincount(index, weights=confidence, minlength=bins) - np.bincount(

@@ -25,8 +25,9 @@ FILES, JUDGED, FOLD = "files", "judged", "fold"
 """Keys of a description: the digest of all files, whatever their parts, that of those that test the network, and which
 fold of a cross-validation they are."""
 
-SHARES = {TRAIN: 0.8, WATCH: 0.2}
-"""Of the videos that do not test in a fold."""
+WATCH_SHARES = (0.1, 0.2)
+"""Of the videos that do not test in a fold, the first that leaves every class on both sides: of few videos, one that
+trains counts more than one that chooses a checkpoint."""
 
 Indices = npt.NDArray[np.int64]
 Pieces = list[tuple[str, Indices]]
@@ -174,7 +175,8 @@ def select(source: Source, watch_clips: int | None, fold: Fold | None = None) ->
 
     Where the data brings a validation set, that tests; of the rest a fifth (the part "rescoring") watches the training:
     it chooses the best checkpoint, and when to stop. Without a validation set "rescoring" tests and "controller"
-    watches. In a fold of a cross-validation the groups of the fold test, and a fifth of the others watches.
+    watches. In a fold of a cross-validation the groups of the fold test, and a tenth of the others watches, a fifth
+    where a tenth would lack a class.
 
     Args:
         source: with the parts of a search.
@@ -218,9 +220,19 @@ def _of_fold(source: Source, fold: Fold) -> dict[str, Pieces]:
     labels, groups = [item[3] for item in found], [item[4] for item in found]
     test = folds(labels, groups, source.classes, fold.count)[fold.number - 1]
     rest = np.setdiff1d(np.arange(len(found)), test)
-    inner = split([labels[i] for i in rest], [groups[i] for i in rest], source.classes, source.seed, SHARES)
+    inner = _watched([labels[i] for i in rest], [groups[i] for i in rest], source)
     rows = {TRAIN: rest[inner[TRAIN]], WATCH: rest[inner[WATCH]], TEST: test}
     return {key: _pieces([(found[i][1], found[i][2]) for i in chosen]) for key, chosen in rows.items()}
+
+
+def _watched(labels: Sequence[int], groups: Sequence[str], source: FolderSource) -> dict[str, list[int]]:
+    for share in WATCH_SHARES:
+        try:
+            return split(labels, groups, source.classes, source.seed, {TRAIN: 1.0 - share, WATCH: share})
+        except ValueError:
+            if share == WATCH_SHARES[-1]:
+                raise
+    raise AssertionError("the last share returns or raises")
 
 
 def _thinned(pieces: Pieces, count: int | None) -> Pieces:

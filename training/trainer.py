@@ -171,7 +171,7 @@ class Trainer:
         """At first only the classifier may learn, on what the network shows in evaluation mode."""
         epochs = self.recipe.network.freeze_epochs
         frozen = epochs > 0 and step < epochs * self.epoch_steps
-        self.network.train(not (frozen or self.recipe.network.freeze_norms))
+        self.network.train(not frozen)
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(not frozen or name.startswith("classifier."))
 

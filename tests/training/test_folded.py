@@ -82,7 +82,7 @@ def test_published_weights_learn_what_they_are_shown(tmp_path: Path, monkeypatch
     networks.save_weights(imported.network, file, imported.classes)
     settings = {"init": str(file), "data": str(data), "group": r"^(set\d_seq\d+)", "recipe": "finetune"}
     settings |= {"clip": "8x112x112@5", "schedule.epochs": 4, "network.dropout": 0.0, "threads": 2}
-    settings |= {"network.freeze_norms": False, "network.recalibrate": 48, "evaluation.patience": 0}
+    settings |= {"network.recalibrate": 48, "evaluation.patience": 0}
     settings |= {"optimizer.name": "rmsprop", "optimizer.lr": 0.01, "optimizer.weight_decay": 3e-5}
     accuracy, last = {}, {}
     for unfolded in (True, False):

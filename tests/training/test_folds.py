@@ -20,6 +20,16 @@ def test_recordings_with_all_classes_are_taken_in_the_order_of_their_numbers() -
     assert tested == [{f"seq{k}", f"seq{k + 1}"} for k in (1, 3, 5, 7, 9)]
 
 
+def test_a_video_more_or_less_of_a_class_does_not_change_the_order() -> None:
+    """As in UT-Interaction, where one recording has an interaction twice and another lacks it."""
+    groups = [f"seq{number}" for number in range(1, 11) for _ in CLASSES]
+    labels = [label for _ in range(10) for label in range(3)]
+    labels[5 * 3 + 2 :] = [*labels[5 * 3 + 3 :], 2]
+    groups[5 * 3 + 2 :] = [*groups[5 * 3 + 3 :], "seq8"]
+    tested = [{groups[i] for i in test} for test in folds(labels, groups, CLASSES, 5)]
+    assert tested == [{f"seq{k}", f"seq{k + 1}"} for k in (1, 3, 5, 7, 9)]
+
+
 def test_videos_on_their_own_spread_their_classes_evenly() -> None:
     labels = [0] * 20 + [1] * 10 + [2] * 5
     found = folds(labels, [f"{CLASSES[label]}/{i}.mp4" for i, label in enumerate(labels)], CLASSES, 5)

@@ -86,3 +86,12 @@ def test_every_clip_of_a_part_is_scored_once_and_in_order() -> None:
     clips = to_float(torch.from_numpy(frames).permute(0, 4, 1, 2, 3))
     assert torch.equal(torch.cat(seen), clips) and np.array_equal(scores.labels, labels)
     np.testing.assert_allclose(scores.log_probabilities, F.log_softmax(forward(clips), 1).numpy(), rtol=1e-5)
+
+
+def test_answers_that_are_not_numbers_are_wrong_and_disturb_nothing():
+    """Of a network that diverged; without care class 0 would have them all."""
+    answers = np.log(np.array([[0.7, 0.2, 0.1], [0.2, 0.7, 0.1]], np.float32))
+    found = Scores(np.array([0, 1, 0]), np.concatenate([answers, np.full((1, 3), np.nan, np.float32)]))
+    assert (found.correct, found.top(1), found.top(3)) == (2, 2 / 3, 2 / 3)
+    assert found.class_accuracies()[:2].tolist() == [0.5, 1.0]
+    assert np.isnan(found.loss) and np.isnan(found.calibration_error())

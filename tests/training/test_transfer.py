@@ -1,5 +1,8 @@
 """The classifier that trained weights get for other classes: the closed solution, as one linear layer."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +13,9 @@ from searchspace import Clip
 from tests.training.networks_of_seconds import architecture
 from tests.video.conftest import write
 from training import initial, linear, transfer
+from training.progress import Silent
 from training.recipe import Recipe
+from training.retrain import retrain
 from training.selection import TEST, TRAIN, WATCH, Selection, select
 from video import FolderSource, MotionSource
 from video.augmentation import Augmentation
@@ -78,12 +83,19 @@ def bright(value: int):
 
 
 @pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> Selection:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("people")
     for name, value in (("bright", 190), ("dark", 60)):
         for person in range(6):
             write(root / name / f"p{person}_1.mp4", 4, content=bright(value + 5 * person))
-    source = FolderSource(root, CLIP, group=r"^(p\d)").augmented(Augmentation(crop_area=(0.5, 1.0), flip=0.5, frames=2))
+    return root
+
+
+@pytest.fixture(scope="module")
+def people(folder: Path) -> Selection:
+    source = FolderSource(folder, CLIP, group=r"^(p\d)").augmented(
+        Augmentation(crop_area=(0.5, 1.0), flip=0.5, frames=2)
+    )
     return select(source, None)
 
 
@@ -101,9 +113,33 @@ def test_a_network_knows_easy_classes_before_it_is_trained(people, tmp_path):
         assert logits.argmax(1).tolist() == labels.tolist()
     again, _ = initial.start(own, Recipe(), str(file), people, seed=0)
     assert torch.equal(again.classifier.weight, started.classifier.weight)
+    soft = again.classifier.weight.clone()
+    transfer.solve_(again, networks.load(file).network, people, (TRAIN,))
+    ratio = soft / again.classifier.weight
+    assert ratio.std() < 1e-4 < ratio.mean() < 1  # the same answers, less sure of them
     assert initial.solve_again_(again, str(file), people, (TRAIN, WATCH))
     assert not torch.equal(again.classifier.weight, started.classifier.weight)
     assert not initial.solve_again_(again, str(tmp_path / "gone.safetensors"), people, (TRAIN,))
+
+
+@pytest.mark.parametrize(("rate", "best"), [(10.0, 0), (0.0, 2)])
+def test_what_the_weights_know_competes_with_what_training_makes_of_them(folder, tmp_path, rate, best):
+    """Spoilt weights lose to the start, whose classifier is solved once more; of equals training is kept."""
+    file = tmp_path / "w.safetensors"
+    networks.save_weights(network(5, 1), file)
+    settings = {"init": str(file), "data": str(folder), "group": r"^(p\d)", "clip": "4x16x16@5", "threads": 1}
+    settings |= {"schedule.epochs": 1, "optimizer.batch": 4, "optimizer.lr": rate, "network.recalibrate": 0}
+    settings |= {"augmentation.frames": None, "optimizer.clip_all": 0.0, "evaluation.least_steps": 0}
+    heard: list[str] = []
+    progress = Silent()
+    progress.line = heard.append  # type: ignore[method-assign]
+    result = retrain(architecture(), settings, runs=tmp_path, progress=progress)
+    (member,) = result.summary["members"]
+    watched = [json.loads(line) for line in (result.folder / "scores.jsonl").read_text().splitlines()]
+    assert [(score["step"], score["accuracy"]) for score in watched] == [(0, 1.0), (2, 0.0 if rate else 1.0)]
+    assert member["best"]["step"] == best and member["best"]["watched"] == watched[bool(best)]
+    assert member["best"]["accuracy"] == 1.0 and member["last"]["accuracy"] == watched[1]["accuracy"]
+    assert ("training gained nothing: the start is kept" in " ".join(heard)) == (best == 0)
 
 
 def test_training_clips_may_be_a_stretch_of_the_clip_that_is_scored(people):
