@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from searchspace.commands import command
+from searchspace.commands import command, go_on
 from searchspace.ensemble import Buildable, load_architecture
 from searchspace.naming import MAX_CLASS_NAME, MAX_CLASSES, MAX_CLASSES_BYTES
 from searchspace.schema import MAX_INTEGER_BITS, Fields, parse_json, plain, read_text, show
@@ -113,9 +113,21 @@ def instead_of(place: Path) -> str:
         return f"weights of other projects become such a file with: {command('import', place)}"
     if (place / RECORD).is_file():
         return "it is a state to go on from; give the run, or its checkpoints/best"
+    if _is_retraining(place):
+        return f"it is a training that kept no network yet; go on with: {go_on('retrain', place)}"
     if _is_trainable(place):
         return f"train it with: {command('retrain', place)}"
     return "give a run of nas retrain, the folder of a trained network, or a file in one, such as model.safetensors"
+
+
+def _is_retraining(place: Path) -> bool:
+    """Whether it is a run of `nas retrain`, by its config.json (training/run.py)."""
+    file = place / "config.json"
+    try:
+        config = parse_json(read_text(file, file.name), str(file)) if file.is_file() else None
+    except ValueError:
+        return False
+    return isinstance(config, dict) and config.get("command") == "retrain"
 
 
 def _is_trainable(place: Path) -> bool:

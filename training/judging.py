@@ -262,13 +262,13 @@ def _where(trained: Trained, data: str | None) -> str | None:
 
 
 def described(videos: Videos, classes: Sequence[str]) -> dict[str, Any]:
-    """Plain data that tells what was asked about: how many videos, and a digest of their names and classes."""
-    pairs = [
-        (name, None if label is None else classes[label])
-        for name, label in zip(videos.names, videos.labels, strict=True)
+    """Plain data that tells what was asked about: how many videos, and a digest of names, classes, sizes of files."""
+    rows = [
+        (name, None if label is None else classes[label], size)
+        for name, label, size in zip(videos.names, videos.labels, videos.sizes, strict=True)
     ]
-    digest = hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
-    return {"videos": len(pairs), "digest": digest}
+    digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    return {"videos": len(rows), "digest": digest}
 
 
 def facts(result: Result) -> dict[str, Any]:

@@ -20,6 +20,8 @@ class Videos(Protocol):
     labels: list[int | None]
     errors: list[str]
     """Why a video cannot be used, or ""."""
+    sizes: list[int | None]
+    """Bytes of each file, as far as it is one that was looked at."""
 
     def clips(self, index: int, views: Sequence[View]) -> list[Frames]:
         """Clips, each uint8 [T, H, W, 3]; raises `ValueError` where they do not decode."""
@@ -41,6 +43,7 @@ class Files:
         self.names = [item.name for item in items]
         self.labels = [item.label for item in items]
         self.errors = [item.info.error for item in items]
+        self.sizes = [None if item.stamp is None else item.stamp[0] for item in items]
 
     def clips(self, index: int, views: Sequence[View]) -> list[Frames]:
         """Clips of a file."""
@@ -67,6 +70,7 @@ class Rendered:
         self.names = [f"{part}/{index}" for index in range(source.parts[part])]
         self.labels: list[int | None] = [int(label) for label in source.labels(part)]
         self.errors = [""] * len(self.names)
+        self.sizes: list[int | None] = [None] * len(self.names)
 
     def clips(self, index: int, views: Sequence[View]) -> list[Frames]:
         """The clip; all views of it are the same."""

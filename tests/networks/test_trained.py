@@ -145,7 +145,13 @@ def test_damage_is_named(tmp_path: Path) -> None:
 
 def test_what_holds_no_trained_weights_says_what_to_do(tmp_path: Path) -> None:
     published("t0").save(tmp_path / "arch.json")
-    with pytest.raises(ValueError, match="holds no trained weights; train it with: nas retrain"):
+    for config in (None, "{", "[]", '{"command": "search"}'):
+        if config is not None:
+            (tmp_path / "config.json").write_text(config)
+        with pytest.raises(ValueError, match="holds no trained weights; train it with: nas retrain"):
+            load(tmp_path)
+    (tmp_path / "config.json").write_text('{"command": "retrain"}')
+    with pytest.raises(ValueError, match="kept no network yet; go on with: nas retrain --resume --name"):
         load(tmp_path)
     with pytest.raises(ValueError, match="no such file or folder"):
         load(tmp_path / "none")

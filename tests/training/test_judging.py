@@ -70,6 +70,20 @@ def test_the_record_says_what_was_asked_and_by_whom(finished: Path, data: Path, 
     assert again.record["checkpoint"] == str(finished / "checkpoints" / "best")
 
 
+def test_videos_of_another_size_are_others_and_a_copy_is_the_same(finished: Path, data: Path, tmp_path: Path) -> None:
+    """Two encodings of one video, of the same frames and length, have the same name and give other answers."""
+    digests = []
+    for name, extra in (("same", b""), ("other", b"\0" * 64)):
+        copy = shutil.copytree(data, tmp_path / name)
+        file = sorted((copy / "val").rglob("*.mkv"))[0]
+        file.write_bytes(file.read_bytes() + extra)
+        found = evaluate_videos(networks.load(finished), lambda _: ["clip"], data=str(copy), out=tmp_path / f"o-{name}")
+        digests.append((found.record["videos"], found.record["digest"]))
+    own = json.loads(read_text(finished / "evaluation-1" / RECORD, "record"))
+    assert digests[0] == (own["videos"], own["digest"])
+    assert digests[1][0] == own["videos"] and digests[1][1] != own["digest"]
+
+
 def test_a_retrainings_own_evaluation_is_known_whatever_else_is_there(finished: Path, tmp_path: Path) -> None:
     run = shutil.copytree(finished, tmp_path / "a")
     shutil.move(run / "evaluation-1", run / "evaluation-12")
