@@ -145,6 +145,8 @@ def _run(folder: RunFolder, buildable: Buildable, progress: Progress) -> None:
                 again = go_on("retrain", folder.path)
                 raise Interrupted(stop.exit_code, f"stopped in fold {number} of {count}; go on with: {again}") from None
             rows.append((seed, number, result))
+            if runs_module.read_json(result.folder / runs_module.CONFIG)["data"] == folder.config["data"]:
+                folder.keep_moved()  # that training compared what lies there
     read = [read_counts(result.folder / CONFUSION) for _, _, result in rows]
     write_confusion(folder.path, read[0][0], np.sum([np.asarray(counts) for _, counts in read], axis=0))
     folder.write_json(runs_module.SUMMARY, _summary(rows, count, seeds))

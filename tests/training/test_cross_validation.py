@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -113,6 +114,20 @@ def test_what_is_finished_stays_after_a_crash(people, tmp_path):
     assert {one["features"] for one in cut.summary["probes"]} == {"one frame", "motion", "picture shape"}
     with pytest.raises(ValueError, match=r"was started with another configuration \(folds: 3 in the run, 4 now\)"):
         cross_validate(None, runs=tmp_path, name="x", resume=True, folds=4)
+
+
+def test_data_that_was_moved_is_where_it_is_said_to_be_from_then_on(people, tmp_path):
+    data = shutil.copytree(people, tmp_path / "data")
+    settings = {**SETTINGS, "data": str(data), "recipe": "videos", "network.recalibrate": 4}
+    with pytest.raises(Crash):
+        cross_validate(architecture(), settings, folds=2, runs=tmp_path, name="x", progress=Heard("fold 2 of 2"))
+    data.rename(tmp_path / "moved")
+    there, config = {"data": str(tmp_path / "moved")}, tmp_path / "x" / "config.json"
+    with pytest.raises(Crash):  # the first fold is finished, and compares nothing
+        cross_validate(None, there, runs=tmp_path, name="x", resume=True, progress=Heard("fold 2 of 2"))
+    assert json.loads(config.read_text())["data"] == str(data)
+    cross_validate(None, there, runs=tmp_path, name="x", resume=True)
+    assert json.loads(config.read_text())["data"] == str(tmp_path / "moved")
 
 
 @pytest.mark.parametrize(
