@@ -34,7 +34,7 @@ from searchspace.commands import command
 from training.data import survey
 from training.problem import Problem, build
 from training.run import check_new, resume
-from training.search_config import SearchConfig
+from training.search_config import SearchConfig, clip_of
 
 EXAMPLE = """  nas search --budget 600MFLOPs
   nas search --budget 300M --budget 3Mparams --data my-videos --group '^(s[0-9]+)' --name first
@@ -58,7 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--clip",
         type=read_by(lambda text: str(Clip.parse(text))),
         metavar="TxHxW@FPS",
-        help="clip at which budgets are counted (default: the space's own, of movinet 8x128x128@5)",
+        help="clip at which budgets are counted (default: the space's own, of movinet 8x128x128@5, on videos spread over "
+        "the median one)",
     )
     what.add_argument(
         "--stream", action="store_const", const=True, help="search causal networks, which run frame by frame"
@@ -122,6 +123,9 @@ def run(args: argparse.Namespace) -> int:
         check_new(args.runs, args.name)
         given = machine_defaults(given)
         config = SearchConfig.resolve(**given)
+        remark = "" if "clip" in given else clip_of(config.space, config.data, config.videos)[1]
+        if remark:
+            say(remark)
     else:  # the run's own settings, the machine's included
         config = found.settings(SearchConfig.stored)
     if found is not None and found.finished:

@@ -10,8 +10,10 @@ import searchspace
 from controller.searchers import SEARCHERS
 from searchspace import Budget, Clip, Kernel
 from searchspace.architecture import MAX_LAYERS
+from searchspace.naming import located
 from searchspace.schema import Fields, nearest, show
 from training import run as runs
+from training.clips import fitting
 from training.precision import resolved
 
 LONG_STEPS = 10_000
@@ -69,7 +71,7 @@ class SearchConfig:
         budgets: the first is the target, further ones are caps.
         space: name of a built-in space or path of a YAML file.
         stream: search its causal (2+1)D form, whose networks run frame by frame.
-        clip: shape at which budgets are counted; `resolve` takes the space's own where none is given.
+        clip: shape at which budgets are counted; `resolve` takes that of `clip_of` where none is given.
         search_resolution: shorter side in pixels at which the supernet trains; at most that of the clip.
         data: folder of videos or annotation file, or None for the built-in motion data.
         videos: folder of the clips of an annotation file; None for its own.
@@ -234,7 +236,8 @@ class SearchConfig:
             settings["delay"] = max(settings["delay"], settings["warmup_fraction"])
         settings = runs.settled(settings)
         if "clip" not in given and isinstance(settings.get("space", cls.space), str):
-            settings["clip"] = str(searchspace.load(settings.get("space", cls.space)).clip)
+            space = settings.get("space", cls.space)
+            settings["clip"] = str(clip_of(space, settings.get("data"), settings.get("videos"))[0])
         if "search_resolution" not in given and "clip" in settings:
             clip = Clip.parse(settings["clip"])
             settings["search_resolution"] = min(cls.search_resolution, clip.height, clip.width)
@@ -273,3 +276,17 @@ class SearchConfig:
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for config.json."""
         return {**dataclasses.asdict(self), "budgets": list(self.budgets)}
+
+
+def clip_of(space: str, data: object, videos: object) -> tuple[Clip, str]:
+    """The clip of a search whose user names none, and a line that says why, or "".
+
+    Args:
+        space: that is searched. The clip that a file states is taken as it is; that of a built-in space, at 5 frames a
+            second, is spread over the median video.
+        data, videos: settings of the search.
+    """
+    clip = searchspace.load(space).clip
+    if space not in searchspace.names() or not isinstance(data, str) or not located(data).exists():
+        return clip, ""
+    return fitting(clip, data, videos if isinstance(videos, str) else None)

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+import searchspace
 from searchspace import Clip
 from tests.video.conftest import write
 from training.clips import fitting
+from training.search_config import SearchConfig, clip_of
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +44,18 @@ def test_files_that_cannot_be_read_do_not_count(videos: Path, tmp_path: Path) ->
     assert fitting(own, str(tmp_path)) == (own, "clip: 8x32x32@5, the network's own")
     write(tmp_path / "b" / "y.mp4", 40, rate=20)
     assert str(fitting(own, str(tmp_path))[0]) == "8x32x32@4"
+
+
+def test_a_search_takes_the_rate_of_the_videos_unless_someone_chose_one(videos: Path, tmp_path: Path) -> None:
+    def searched(**given: str) -> str:
+        return SearchConfig.resolve(**given).clip
+
+    assert searched() == "8x128x128@5"
+    assert searched(data=str(videos)) == "8x128x128@4"
+    assert searched(data=str(videos), clip="8x128x128@5") == "8x128x128@5"
+    file = tmp_path / "mine.yaml"
+    file.write_text(searchspace.load("movinet").to_yaml())
+    assert searched(data=str(videos), space=str(file)) == "8x128x128@5"
+    clip, text = clip_of("movinet", str(videos), None)
+    assert str(clip) == "8x128x128@4" and "since videos last 2.0 s" in text
+    assert clip_of("movinet", None, None)[1] == "" and clip_of("movinet", str(tmp_path / "gone"), None)[1] == ""
