@@ -58,8 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--clip",
         type=read_by(lambda text: str(Clip.parse(text))),
         metavar="TxHxW@FPS",
-        help="clip at which budgets are counted (default: the space's own, of movinet 8x128x128@5, on videos spread over "
-        "the median one)",
+        help="clip at which budgets are counted (default: the space's own, of movinet 8x128x128@5, on videos spread "
+        "over the median one)",
     )
     what.add_argument(
         "--stream", action="store_const", const=True, help="search causal networks, which run frame by frame"
