@@ -12,6 +12,7 @@ import networks
 from networks import MoViNet, Network, TemporalEnsemble
 from searchspace import Architecture
 from searchspace.commands import go_on
+from searchspace.schema import show
 from searchspace.stored import naming
 from training import checkpoint
 from training.formats import COMMAND
@@ -154,7 +155,7 @@ def _copy(network: MoViNet, given: MoViNet, where: str, classifier: bool) -> Non
     ours, theirs = network.state_dict(), given.state_dict()
     if network.architecture.form != given.architecture.form:
         raise ValueError(
-            f"{where}: weights of the {_kind(given)} form, the network to train has the {_kind(network)} one; give the "
+            f"{where}: weights of {_kind(given, network)}, the network to train has {_kind(network, given)}; give the "
             "architecture of these weights, or --init none"
         )
     taken = [name for name in dict.fromkeys([*ours, *theirs]) if classifier or not name.startswith("classifier.")]
@@ -167,8 +168,12 @@ def _copy(network: MoViNet, given: MoViNet, where: str, classifier: bool) -> Non
     network.load_state_dict({**ours, **{name: theirs[name] for name in taken}})
 
 
-def _kind(network: MoViNet) -> str:
-    return "causal" if network.streams else "base"
+def _kind(network: MoViNet, other: MoViNet) -> str:
+    """What sets the form of a network apart from that of another."""
+    own, theirs = (dataclasses.asdict(some.architecture.form) for some in (network, other))
+    if own["causal"] != theirs["causal"]:
+        return "the causal form" if own["causal"] else "the base form"
+    return ", ".join(f"{key} {show(value)}" for key, value in own.items() if value != theirs[key])
 
 
 def _extracted(architecture: Architecture, folder: Path, source: Selection, seed: int) -> tuple[MoViNet, str]:

@@ -108,7 +108,7 @@ def test_on_real_videos_it_ends_with_the_protocols_that_are_cheap(here, nas):
         (["arch.json", "--init", "pair"], "pair has weights of 2 networks, one is to be trained"),
         (["arch.json", "--ensemble", "4", "--init", "pair"], "2 networks, 4 are to be trained"),
         (["causal.json", "--init", "pair"], "weights of the base form"),
-        (["pair", "--stream"], "weights of the base form, the network to train has the causal one"),
+        (["pair", "--stream"], "weights of the base form, the network to train has the causal form"),
         (["a0", "--init", "pair/model.safetensors", "--ensemble", "2"], "does not fit 'a0'"),
         (["arch.json", "--init", "nowhere"], "nowhere: no such file or folder"),
         (["arch.json", "--teacher", "nowhere"], "nowhere: no such file or folder"),

@@ -268,7 +268,7 @@ def test_classes_of_other_names_get_a_new_classifier_though_they_are_as_many(fin
 
 
 def test_weights_of_another_network_are_refused(finished, tmp_path):
-    with pytest.raises(ValueError, match="weights of the base form, the network to train has the causal one"):
+    with pytest.raises(ValueError, match="weights of the base form, the network to train has the causal form"):
         retrain(architecture(stream=True), {**SETTINGS, "init": str(finished[0].folder)}, runs=tmp_path)
     file = tmp_path / "a0.safetensors"
     networks.save_weights(networks.create("a0"), file)

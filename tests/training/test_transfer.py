@@ -1,5 +1,6 @@
 """The classifier that trained weights get for other classes: the closed solution, as one linear layer."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -140,6 +141,16 @@ def test_what_the_weights_know_competes_with_what_training_makes_of_them(folder,
     assert member["best"]["step"] == best and member["best"]["watched"] == watched[bool(best)]
     assert member["best"]["accuracy"] == 1.0 and member["last"]["accuracy"] == watched[1]["accuracy"]
     assert ("training gained nothing: the start is kept" in " ".join(heard)) == (best == 0)
+
+
+def test_weights_of_another_form_say_what_differs(tmp_path):
+    file, own = tmp_path / "w.safetensors", architecture(classes=5)
+    networks.save_weights(network(5, 1), file)
+    form = dataclasses.replace(own.form, activation="relu6", gate="hard_sigmoid")
+    with pytest.raises(
+        ValueError, match=r"weights of activation 'swish', gate 'sigmoid', the network to train has act"
+    ):
+        initial.check(str(file), [dataclasses.replace(own, form=form)])
 
 
 def test_training_clips_may_be_a_stretch_of_the_clip_that_is_scored(people):
