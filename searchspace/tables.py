@@ -7,6 +7,7 @@ may act only from some depth on. The same structure gives the exact expectation 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -30,6 +31,12 @@ class Term:
     decisions: tuple[int, ...]
     table: npt.NDArray[np.int64]
     gate: tuple[int, int] | None = None
+
+    @functools.cached_property
+    def fronted(self) -> tuple[npt.NDArray[np.float64], ...]:
+        """The table as float64, once for each axis, which comes first; expectations are asked for by the thousand."""
+        table = self.table.astype(np.float64)
+        return tuple(np.moveaxis(table, axis, 0) for axis in range(table.ndim))
 
 
 class CostModel:
@@ -109,7 +116,7 @@ class CostModel:
 
 def _marginal(term: Term, axis: int, probabilities: Probabilities) -> npt.NDArray[np.float64]:
     """The table averaged over all axes but one."""
-    result = np.moveaxis(term.table.astype(np.float64), axis, 0)
+    result = term.fronted[axis]
     for d in reversed([d for i, d in enumerate(term.decisions) if i != axis]):
         result = result @ probabilities[d]
     return result
