@@ -8,7 +8,7 @@ from pathlib import Path
 from searchspace.ensemble import Buildable, load_architecture
 from searchspace.published import published, published_ensembles, published_names
 from searchspace.schema import nearest
-from searchspace.trained import ARCHITECTURE, find_trained
+from searchspace.trained import ARCHITECTURE, SEARCHED, find_trained, made_by
 
 
 def is_published(word: str | os.PathLike[str]) -> bool:
@@ -48,8 +48,8 @@ def find(word: str | os.PathLike[str], stream: bool = False) -> Buildable:
 def weights_of(word: str | os.PathLike[str]) -> Path | None:
     """Where the weights are that come with the architecture that a word names; None where none do.
 
-    Those of a trained network, of a run that trained one, and of a file of weights that carries its architecture. What
-    a search has trained is shared by all networks of its space, and is not meant.
+    Those of a trained network, of a run that trained one, of a file of weights that carries its architecture, and those
+    that a search has trained for all networks of its space.
 
     Args:
         word: as of `find`.
@@ -59,4 +59,6 @@ def weights_of(word: str | os.PathLike[str]) -> Path | None:
         return None
     if find_trained(path) is not None:
         return path
+    if made_by(path) == SEARCHED:
+        return path if (path / "checkpoints").is_dir() else None
     return path if path.is_file() and path.suffix.lower() == ".safetensors" else None

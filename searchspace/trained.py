@@ -27,6 +27,9 @@ ARCHITECTURE, WEIGHTS, RECORD = "arch.json", "model.safetensors", "checkpoint.js
 IN_RUNS = ("checkpoints/best", "checkpoints/last")
 """Where a run keeps trained networks; the first that is there stands for the run."""
 
+SEARCHED, RETRAINED = "search", "retrain"
+"""Commands by which runs are known from another."""
+
 MAX_RECORD_BYTES = 4 * MAX_CLASSES_BYTES
 """Of checkpoint.json, which holds the names of the classes twice, with its own punctuation."""
 
@@ -107,27 +110,28 @@ def find_trained(path: str | os.PathLike[str]) -> Path | None:
     return next((folder for folder in (place, *(place / name for name in IN_RUNS)) if _is_trained(folder)), None)
 
 
+def made_by(place: str | os.PathLike[str]) -> str | None:
+    """The command whose run a folder is, by its config.json (training/run.py); None where it is none."""
+    file = Path(place) / "config.json"
+    try:
+        config = parse_json(read_text(file, file.name), str(file)) if file.is_file() else None
+    except ValueError:
+        return None
+    found = config.get("command") if isinstance(config, dict) else None
+    return found if isinstance(found, str) else None
+
+
 def instead_of(place: Path) -> str:
     """What to do with something that holds no trained network, where one is needed."""
     if place.is_file() and place.suffix in (".pt", ".pth", ".bin", ".ckpt", ".index"):
         return f"weights of other projects become such a file with: {command('import', place)}"
     if (place / RECORD).is_file():
         return "it is a state to go on from; give the run, or its checkpoints/best"
-    if _is_retraining(place):
+    if made_by(place) == RETRAINED:
         return f"it is a training that kept no network yet; go on with: {go_on('retrain', place)}"
     if _is_trainable(place):
         return f"train it with: {command('retrain', place)}"
     return "give a run of nas retrain, the folder of a trained network, or a file in one, such as model.safetensors"
-
-
-def _is_retraining(place: Path) -> bool:
-    """Whether it is a run of `nas retrain`, by its config.json (training/run.py)."""
-    file = place / "config.json"
-    try:
-        config = parse_json(read_text(file, file.name), str(file)) if file.is_file() else None
-    except ValueError:
-        return False
-    return isinstance(config, dict) and config.get("command") == "retrain"
 
 
 def _is_trainable(place: Path) -> bool:

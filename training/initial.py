@@ -14,8 +14,8 @@ from searchspace import Architecture
 from searchspace.commands import go_on
 from searchspace.schema import show
 from searchspace.stored import naming
+from searchspace.trained import SEARCHED, made_by
 from training import checkpoint
-from training.formats import COMMAND
 from training.problem import build
 from training.recalibration import training_clips
 from training.recipe import Recipe
@@ -41,7 +41,7 @@ def check(init: str, members: Sequence[Architecture]) -> None:
     Raises:
         ValueError: weights that are not there, are of another network, or of another number of networks.
     """
-    if is_search(init):
+    if made_by(init) == SEARCHED:
         return  # what its shared weights lack is known once the path is cut out of them
     trained = networks.load(init)
     for i, architecture in enumerate(members):
@@ -78,7 +78,7 @@ def start(
         network = networks.create(architecture, generator=drawn)
         prepare_scratch(network, recipe)
         return network, "weights: from scratch"
-    if is_search(init):
+    if made_by(init) == SEARCHED:
         return _extracted(architecture, Path(init), source, seed)
     trained = networks.load(init)
     given = _of_member(trained.network, init, member, members)
@@ -113,7 +113,7 @@ def solve_again_(
     Returns:
         Whether there was one to solve: not where the weights knew the same classes, or are not there any more.
     """
-    if is_search(init) or not Path(init).exists():
+    if made_by(init) == SEARCHED or not Path(init).exists():
         return False
     trained = networks.load(init)
     if _knows(trained, source):
@@ -131,12 +131,6 @@ def _knows(trained: networks.Trained, source: Selection) -> bool:
 
 def _few(classes: tuple[str, ...]) -> str:
     return f"{len(classes)} classes: {', '.join(classes[:2])}, ..."
-
-
-def is_search(init: str) -> bool:
-    """Whether weights are the shared ones of a search."""
-    folder = Path(init)
-    return (folder / CONFIG).is_file() and read_json(folder / CONFIG, COMMAND).get("command") == "search"
 
 
 def _of_member(network: Network, where: str, member: int, members: int) -> MoViNet:

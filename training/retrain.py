@@ -26,7 +26,7 @@ from searchspace import Architecture, Buildable, Clip, Ensemble, find, load_arch
 from searchspace.commands import go_on
 from searchspace.find import weights_of
 from searchspace.schema import write_atomically
-from searchspace.trained import ARCHITECTURE
+from searchspace.trained import ARCHITECTURE, SEARCHED, made_by
 from training import initial
 from training import run as runs_module
 from training.data import keep_description, open_source, scan_file, survey
@@ -230,12 +230,15 @@ class _Run:
             folder.write_json(runs_module.SUMMARY, summary | ({"probes": probes} if probes else {}))
 
     def _probes(self, interrupt: Interrupt) -> list[dict[str, Any]]:
-        """What linear classifiers make of real videos: on the weights, or without any on what needs no network."""
+        """What linear classifiers make of real videos: on the weights, or without any on what needs no network.
+
+        Weights that a search shares are for its space, and are not judged by themselves.
+        """
         config = self.config
         known = self.folder.path / PROBES_FILE
         if known.exists():
             return list(runs_module.read_json(known, PROBES)["probes"])
-        if config.data is None or (config.init is not None and initial.is_search(config.init)):
+        if config.data is None:
             return []
         count = sum(self.source.source.parts.values())
         if count > MOST_PROBED:
@@ -250,11 +253,12 @@ class _Run:
                 )
             self.progress.phase(what, done, total)
 
-        trained = None if config.init is None else networks.load(config.init)
+        weights = None if config.init is None or made_by(config.init) == SEARCHED else config.init
+        trained = None if weights is None else networks.load(weights)
         cache = scan_file(config.data, config.videos, otherwise=self.folder.path / "scan.json")
         found = recorded(probe_selection(trained, self.source, cache, told, plain=trained is None))
         self.folder.write_json(PROBES_FILE, {"probes": found})
-        for line in probed(found, config.init):
+        for line in probed(found, weights):
             self.progress.line(line)
         return found
 

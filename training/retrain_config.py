@@ -11,7 +11,7 @@ from searchspace import Architecture, Buildable, Clip, Ensemble, load_architectu
 from searchspace.architecture import MAX_NAME
 from searchspace.naming import absolute, located
 from searchspace.schema import Fields, nearest
-from searchspace.trained import ARCHITECTURE
+from searchspace.trained import ARCHITECTURE, SEARCHED, made_by
 from training import recipe as recipes
 from training.clips import fitting
 from training.footprint import KEPT, check_batch, checkpoint_bytes
@@ -150,7 +150,8 @@ def resolve(
 
     Args:
         architecture: what to train.
-        weights: that come with it, to start from where no others are given.
+        weights: that come with it, to start from where no others are given; those of a search on the data of the search
+            only.
         given: settings of `RetrainConfig` by name, those of the recipe by dotted name; `recipe` is the name of one or
             the path of a file.
 
@@ -168,15 +169,18 @@ def resolve(
             near = f"; did you mean '{ends[0]}'?" if ends else nearest(key, every)
             raise ValueError(f"unknown setting {key!r}{near} (nas config --print lists those of a recipe)")
     origin, remarks = architecture.provenance, []
-    if "init" not in settings and weights is not None:
-        settings["init"] = absolute(weights)
-        remarks.append(f"weights: those of {weights} (--init {SCRATCH} starts from scratch)")
     if "data" not in settings:
         data, remark = _data(origin)
         remarks.append(remark)
         settings["data"] = data
         if data is not None:
             settings = {"group": origin.get("group"), "videos": origin.get("videos"), **settings}
+    if "init" not in settings and weights is not None:
+        shared = made_by(weights) == SEARCHED
+        if not shared or (settings["data"] is not None and settings["data"] == origin.get("data")):
+            settings["init"] = absolute(weights)
+            which = f"the shared ones of {weights}, trained on this data" if shared else f"those of {weights}"
+            remarks.append(f"weights: {which} (--init {SCRATCH} starts from scratch)")
     if settings.get("init") == SCRATCH:
         settings["init"] = None
     if name is None:
@@ -298,7 +302,7 @@ def _recipe(origin: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[str
     other = "(--recipe chooses another)"
     if settings.get("data") is None:
         return "demo", f"recipe: demo, for the built-in data {other}"
-    if settings.get("init") is not None:
+    if settings.get("init") is not None and made_by(settings["init"]) != SEARCHED:
         return "finetune", f"recipe: finetune, for weights that are trained already {other}"
     named = origin.get("recipe")
     if isinstance(named, str) and named in recipes.names() and named not in ("demo", "finetune"):

@@ -340,6 +340,21 @@ def test_weights_that_come_with_the_architecture_are_the_start_unless_none_are_a
         found = resolve(architecture(), given, weights_of(folder))
         assert found.config.init == init
         assert any(line.startswith("weights: those of") for line in found.remarks) == (given == {})
+    (tmp_path / "s" / "checkpoints").mkdir(parents=True)
+    shared = tmp_path / "s"
+    (shared / "config.json").write_text('{"command": "search"}')
+    assert weights_of(shared) == shared
+    for named, given, init in (
+        (".", {}, str(shared)),  # found on this data
+        (".", {"init": "none"}, None),
+        (".", {"data": str(tmp_path)}, None),
+        ("motion", {}, None),  # of which there are fresh clips without end
+    ):
+        tiny = dataclasses.replace(architecture(), provenance={"data": named})
+        found = resolve(tiny, {"clip": "4x16x16@5", **given}, shared)
+        assert found.config.init == init
+        assert found.config.recipe_name == ("demo" if named == "motion" else "videos")
+        assert any(line.startswith("weights: the shared ones of") for line in found.remarks) == (init is not None)
     heard = Heard()
     settings = {**SETTINGS, "schedule.epochs": 1, "optimizer.lr": 0.0, "network.recalibrate": 0}
     result = retrain(folder, settings, runs=tmp_path, name="again", progress=heard)
