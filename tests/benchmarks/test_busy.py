@@ -25,6 +25,7 @@ def test_the_settings_that_are_compared() -> None:
     assert [one.name for one in SETTINGS if not one.name.isdigit()] == ["default", "PASSIVE", "one thread", "by load"]
 
 
+@pytest.mark.slow
 def test_no_policy_changes_what_is_computed(tmp_path: Path) -> None:
     """Real processes, each with a library of its own: equal to the last bit on as many threads."""
     rows: list[Row] = []

@@ -39,6 +39,7 @@ def test_rows_have_names_of_their_own() -> None:
     assert "train-a2-64-bf16" in names and "frame-a1" in names
 
 
+@pytest.mark.slow
 def test_both_allocators_in_processes_of_their_own() -> None:
     row = next(row for row in port.rows() if row.name == "frame-a0")
     for name in port.ALLOCATORS:

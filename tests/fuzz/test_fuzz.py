@@ -43,7 +43,7 @@ def run(kinds: Mapping[str, int], seed: int) -> None:
 def test_a_few_mutations() -> None:
     """Of what is built and read in a second or less."""
     light = ("recipe", "benchmark-table", "latencies", "annotations", "scan-cache", "trained", "interrupted-retraining")
-    run({**dict.fromkeys(STRICT, 40), **dict.fromkeys(light, 6), "weights": 8, "search": 3}, seed=0)
+    run({**dict.fromkeys(STRICT, 20), **dict.fromkeys(light, 4), "weights": 4, "search": 2}, seed=0)
 
 
 @LINUX

@@ -103,7 +103,7 @@ def test_spaces_of_other_blocks_are_refused() -> None:
 @pytest.mark.parametrize(
     ("base", "count"),
     [
-        (600e6, 60),
+        (600e6, 20),
         pytest.param(300e6, len(ROWS), marks=pytest.mark.slow),
         pytest.param(600e6, len(ROWS), marks=pytest.mark.slow),
     ],
@@ -136,7 +136,7 @@ def test_bringing_to_a_cost_leaves_depths_and_widths_as_the_coefficients_made_th
         assert {path.rpartition("/")[2] for path in moved} == {"expansion"}
 
 
-@settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2, suppress_health_check=[HealthCheck.too_slow])
 @given(random_coefficients, st.integers(-2, 2), st.floats(0.6, 1.6))
 def test_random_coefficients_networks_and_targets(coefficients, exponent, share) -> None:
     member = Member("A", exponent, scale(SPACE, coefficients, exponent), 600e6 * share * 2.0**exponent)

@@ -113,7 +113,7 @@ def test_a_step_multiplies_the_expected_cost(weights, ratio) -> None:
     assert abs(found.growth - ratio) <= abs(measure(SPACE, formula, range(-1, 3)).growth - ratio)
 
 
-@settings(max_examples=4)
+@settings(max_examples=2)
 @given(st.lists(st.floats(0.05, 1), min_size=4, max_size=4), st.floats(1.5, 3))
 def test_growth_of_random_proportions(weights: list[float], ratio: float) -> None:
     found = normalise(SPACE, weights, ratio, (-1, 0, 1))

@@ -197,7 +197,9 @@ def test_the_head() -> None:
 
 
 @pytest.mark.parametrize("pool", ["2d", "none"])
-@pytest.mark.parametrize(("hidden", "classes"), [(9000, 5), (9000, 9000), (30, 9000)])
+@pytest.mark.parametrize(
+    ("hidden", "classes"), [(9000, 5), pytest.param(9000, 9000, marks=pytest.mark.slow), (30, 9000)]
+)
 def test_the_head_of_each_frame(pool: str, hidden: int, classes: int) -> None:
     """So wide behind the pool that the peak lies there."""
     architecture = searchspace.published("t0")

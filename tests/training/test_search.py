@@ -115,7 +115,16 @@ def test_a_changed_configuration_is_refused_with_the_difference(finished):
         search(given, runs=folder / "runs", name="a")
 
 
-@pytest.mark.parametrize("crash", [{"step": 2}, {"step": 4}, {"step": 11}, {"tick": 1}, {"tick": 7}])
+@pytest.mark.parametrize(
+    "crash",
+    [
+        {"step": 2},
+        {"step": 11},
+        {"tick": 7},
+        pytest.param({"step": 4}, marks=pytest.mark.slow),
+        pytest.param({"tick": 1}, marks=pytest.mark.slow),
+    ],
+)
 def test_a_crashed_run_goes_on_to_the_same_end(finished, tmp_path, crash):
     folder, given, _ = finished
     with pytest.raises(Crash):
@@ -179,7 +188,7 @@ def test_a_space_edited_since_the_start_is_refused(tmp_path):
     search({}, runs=tmp_path / "runs", name="a", resume=True)
 
 
-@pytest.mark.parametrize("available", [24, 70, 2048])
+@pytest.mark.parametrize("available", [24, pytest.param(70, marks=pytest.mark.slow), 2048])
 def test_the_re_scoring_counts_clips_up_to_what_it_announced(tmp_path, monkeypatch, available):
     heard = []
 
