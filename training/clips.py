@@ -11,15 +11,19 @@ from searchspace import Clip, ClipLike
 from video import probe
 from video.labelled import listing
 
+MOST_FRAMES = 16
+"""The published networks' clips have 50 and more: in the time that there is a CPU trains on a stretch of these only,
+and networks are best scored on what they were trained on."""
+
 LOOKED_AT = 12
 """Videos, evenly spread over the data, that are decoded to learn how long they last."""
 
 
 def fitting(clip: ClipLike, data: str, videos: str | None = None) -> tuple[Clip, str]:
-    """A clip of as many frames and the same size that covers a video of usual length, and a line that says so.
+    """A clip of the same size that covers a video of usual length, and a line that says so.
 
-    The frames are spread over the median video, but not faster than it has them: a network that sees a third of an
-    action, or two frames of it, learns little. Measured in docs/training.md.
+    Its frames, at most `MOST_FRAMES`, are spread over the median video, but not faster than it has them: a network that
+    sees a third of an action, or two frames of it, learns little. Measured in docs/training.md.
 
     Args:
         clip: the network's own.
@@ -37,7 +41,8 @@ def fitting(clip: ClipLike, data: str, videos: str | None = None) -> tuple[Clip,
     if not infos:
         return clip, f"clip: {clip}, the network's own"
     seconds, rate = (statistics.median(values) for values in zip(*((i.duration, i.fps) for i in infos), strict=True))
-    chosen_clip = dataclasses.replace(clip, fps=float(f"{min(rate, clip.frames / seconds):.2g}"))
+    frames = min(clip.frames, MOST_FRAMES)
+    chosen_clip = dataclasses.replace(clip, frames=frames, fps=float(f"{min(rate, frames / seconds):.2g}"))
     return chosen_clip, (
         f"clip: {chosen_clip}, since videos last {seconds:.1f} s and have {rate:.3g} frames a second (median of "
         f"{len(infos)}; --clip chooses another)"

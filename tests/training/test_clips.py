@@ -25,8 +25,8 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("own", "found"),
     [
         (Clip(8, 32, 32, 5.0), "8x32x32@4"),  # spread over 2 s
-        (Clip(50, 172, 172, 5.0), "50x172x172@20"),  # not faster than the frames there are
-        (Clip(25, 64, 48, 5.0), "25x64x48@12"),
+        (Clip(50, 172, 172, 5.0), "16x172x172@8"),  # no more frames than a CPU trains on
+        (Clip(13, 64, 48, 5.0), "13x64x48@6.5"),
     ],
 )
 def test_frames_are_spread_over_a_video_of_usual_length(videos: Path, own: Clip, found: str) -> None:
@@ -34,6 +34,12 @@ def test_frames_are_spread_over_a_video_of_usual_length(videos: Path, own: Clip,
         clip, text = fitting(form, str(videos))
         assert str(clip) == found
         assert "since videos last 2.0 s and have 20 frames a second (median of 6; --clip" in text
+
+
+def test_frames_are_not_taken_faster_than_there_are(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write(tmp_path / name / "0.mp4", 10, rate=20)
+    assert str(fitting(Clip(16, 32, 32, 5.0), str(tmp_path))[0]) == "16x32x32@20"
 
 
 def test_files_that_cannot_be_read_do_not_count(videos: Path, tmp_path: Path) -> None:
