@@ -97,7 +97,7 @@ class _Unlucky(MotionSource):
         return super().batch(part, indices, *arguments, **options)
 
 
-@pytest.mark.parametrize(("workers", "hangs"), [(1, False), (2, True)])
+@pytest.mark.parametrize(("workers", "hangs"), [(1, False), pytest.param(2, True, marks=pytest.mark.slow)])
 def test_a_worker_that_dies_or_hangs_once_is_replaced_and_no_batch_differs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hangs: bool, workers: int
 ) -> None:
