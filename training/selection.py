@@ -226,13 +226,11 @@ def _of_fold(source: Source, fold: Fold) -> dict[str, Pieces]:
 
 
 def _watched(labels: Sequence[int], groups: Sequence[str], source: FolderSource) -> dict[str, list[int]]:
-    for share in WATCH_SHARES:
-        try:
-            return split(labels, groups, source.classes, source.seed, {TRAIN: 1.0 - share, WATCH: share})
-        except ValueError:
-            if share == WATCH_SHARES[-1]:
-                raise
-    raise AssertionError("the last share returns or raises")
+    few, more = ({TRAIN: 1.0 - share, WATCH: share} for share in WATCH_SHARES)
+    try:
+        return split(labels, groups, source.classes, source.seed, few)
+    except ValueError:
+        return split(labels, groups, source.classes, source.seed, more)
 
 
 def _thinned(pieces: Pieces, count: int | None) -> Pieces:
