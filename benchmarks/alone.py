@@ -23,7 +23,7 @@ import numpy as np
 
 import searchspace
 from controller.repair import repair_to
-from searchspace import BASE, STREAM, Architecture, Choices, Clip, Form, Kernel
+from searchspace import BASE, STREAM, Architecture, Choices, Clip, Form, Kernel, tabulate
 from searchspace.stored import read_records
 from training.ledger import Ledger
 
@@ -95,7 +95,7 @@ def random_choices(target: float, count: int) -> Choices:
     """Uniform samples repaired to a cost at the space's own clip, the same for every caller, [count, D]."""
     space = searchspace.load("movinet").with_classes(CLASSES)
     rows = np.concatenate([space.decisions.sample(np.random.default_rng([2026, i]), 1) for i in range(count)])
-    repaired = repair_to(space.decisions, rows, "macs", space.costs().macs, np.full(count, target), within=0.01)
+    repaired = repair_to(space.decisions, rows, "macs", tabulate(space).macs, np.full(count, target), within=0.01)
     assert repaired.inside.all()
     return repaired.choices
 

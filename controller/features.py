@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections import defaultdict
 
 import numpy as np
@@ -74,21 +73,21 @@ def _pairs(decisions: Decisions) -> list[tuple[int, int]]:
         every = list(itertools.combinations(range(len(decisions)), 2))
         products = sum(int(decisions.sizes[i] * decisions.sizes[j]) for i, j in every)
         return every if products <= _MOST else [(i, i + 1) for i in range(len(decisions) - 1)]
-    owners: dict[str, list[int]] = defaultdict(list)
-    for index, path in enumerate(decisions.paths):
-        owner, slash, _ = path.rpartition("/")
-        if slash:
-            owners[owner].append(index)
+    owners: dict[tuple[int | None, int | None], list[int]] = defaultdict(list)
+    for index, item in enumerate(decisions.items):
+        if item.block is not None or item.layer is not None:
+            owners[item.block, item.layer].append(index)
     return [pair for members in owners.values() for pair in itertools.combinations(members, 2)]
 
 
 def _pools(decisions: Decisions) -> list[list[int]]:
-    """Decisions that differ in their last number only, and in any number, where they have equally many choices."""
-    groups: dict[tuple[str, int], list[int]] = defaultdict(list)
-    for index, path in enumerate(decisions.paths):
-        size = int(decisions.sizes[index])
-        patterns = {re.sub(r"\d+(?=\D*$)", "*", path), re.sub(r"\d+", "*", path)} - {path}
-        for pattern in sorted(patterns):
-            groups[pattern, size].append(index)
+    """Decisions of one kind in all blocks, and in all layers of one block, where they have equally many choices."""
+    groups: dict[tuple[str, bool, int | None, int], list[int]] = defaultdict(list)
+    for index, item in enumerate(decisions.items):
+        size, of_layers = int(decisions.sizes[index]), item.layer is not None
+        if of_layers or item.block is not None:
+            groups[item.kind, of_layers, None, size].append(index)
+        if of_layers and item.block is not None:
+            groups[item.kind, of_layers, item.block, size].append(index)
     distinct = {tuple(members): None for members in groups.values() if len(members) > 1}
     return [list(members) for members in distinct]

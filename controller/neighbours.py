@@ -1,14 +1,12 @@
 """Architectures that differ in one decision, or in two.
 
 A choice that activates further decisions (a deeper block) must also say what these are: a layer that is added copies
-the one before it, the decision of the same name with the index lowered by one, as in `blocks/2/layers/4/kernel` from
-`blocks/2/layers/3/kernel`. A decision without such a predecessor takes its first value.
+the one before it in its block. A decision without such a predecessor takes its first value.
 """
 
 from __future__ import annotations
 
 import functools
-import re
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,17 +17,12 @@ from searchspace.decisions import Decisions
 
 
 @functools.lru_cache(maxsize=16)
-def _donors(paths: tuple[str, ...]) -> tuple[int | None, ...]:
-    index = {path: position for position, path in enumerate(paths)}
-
-    def donor(path: str) -> int | None:
-        numbers = list(re.finditer(r"\d+", path))
-        if not numbers:
-            return None
-        last = numbers[-1]
-        return index.get(f"{path[: last.start()]}{int(last.group()) - 1}{path[last.end() :]}")
-
-    return tuple(donor(path) for path in paths)
+def _donors(decisions: Decisions) -> tuple[int | None, ...]:
+    """For each decision of a layer that of the same kind in the layer before."""
+    return tuple(
+        None if item.layer is None else decisions.find(item.kind, item.block, item.layer - 1)
+        for item in decisions.items
+    )
 
 
 def expand(decisions: Decisions, choices: Choices) -> tuple[Choices, NDArray[np.intp]]:
@@ -44,7 +37,7 @@ def expand(decisions: Decisions, choices: Choices) -> tuple[Choices, NDArray[np.
     """
     active = decisions.active(choices)
     parents = {condition[0] for condition in decisions.conditions if condition is not None}
-    donors = _donors(decisions.paths)
+    donors = _donors(decisions)
     owners: list[NDArray[np.intp]] = []
     blocks: list[Choices] = []
     for index, size in enumerate(decisions.sizes):

@@ -236,7 +236,7 @@ def _table(file: Path, digest: str, names: tuple[str, ...], rows: list[_Row]) ->
     for name, known in zip(names, values, strict=True):
         if len(known) > 127:
             raise ValueError(f"{file}: {name} has {len(known)} values; at most 127 (are these numbers measurements?)")
-    decisions = Decisions.of(Decision(name, tuple(known)) for name, known in zip(names, values, strict=True))
+    decisions = Decisions.of(_decision(name, tuple(known)) for name, known in zip(names, values, strict=True))
     count = math.prod(len(known) for known in values)
     if count > MAX_ROWS or len(rows) < count:
         product = " x ".join(str(len(known)) for known in values)
@@ -254,6 +254,13 @@ def _table(file: Path, digest: str, names: tuple[str, ...], rows: list[_Row]) ->
     for first, second in _repeats(at[order]):
         raise ValueError(f"{rows[order[second]].where}: the same choices as {rows[order[first]].where}; remove one")
     return Table(file.stem, digest, decisions, cost[order], accuracies[order], unordered.network[order])
+
+
+def _decision(column: str, values: tuple[str, ...]) -> Decision:
+    """A column as a decision; names that differ in the number at their end, such as `layer1`, are of one kind."""
+    kind = column.rstrip("0123456789")
+    number = column[len(kind) :]
+    return Decision(kind, values, layer=int(number)) if kind and number else Decision(column, values)
 
 
 def _repeats(ordered: NDArray[np.intp]) -> Iterator[tuple[int, int]]:

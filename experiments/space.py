@@ -13,10 +13,10 @@ import searchspace
 from experiments import tables
 from experiments.arguments import read_by
 from experiments.describe import block_lines
-from searchspace import Architecture, Budget, Clip, Space, format_quantity
+from searchspace import LAYER_CHOICES, Architecture, Budget, Clip, Space, format_quantity, tabulate
 from searchspace.budget import budget_text
 from searchspace.commands import command
-from searchspace.tables import QUANTITIES
+from searchspace.cost_tables import QUANTITIES
 from training.feasible import check_budgets
 from training.search_config import SearchConfig
 from video.recipe import MOTION_CLASSES
@@ -79,7 +79,7 @@ def _searchable(space: Space, clip: Clip, budget: Budget | None, values: npt.NDA
     """A budget that a search of the space on the built-in data takes: that which was given, or one near the middle."""
     space = space.with_classes(len(MOTION_CLASSES))
     quantity = budget.quantity if budget else "macs"
-    middle = space.costs(clip).of(quantity, space.decisions.sample(np.random.default_rng(0), 1))[0]
+    middle = tabulate(space, clip).of(quantity, space.decisions.sample(np.random.default_rng(0), 1))[0]
     for text in (budget.text if budget else SearchConfig.budgets[0], budget_text(quantity, float(np.median(values)))):
         try:
             check_budgets(space, clip, [Budget.parse(text)], SearchConfig.seed)
@@ -104,7 +104,7 @@ class _Unit:
 def sampled_costs(space: Space, clip: Clip, quantity: str, seed: int) -> npt.NDArray[np.int64]:
     """Costs of uniform samples of a space, int64 [SAMPLES]."""
     choices = space.decisions.sample(np.random.default_rng(seed), SAMPLES)
-    return space.costs(clip).of(quantity, choices)
+    return tabulate(space, clip).of(quantity, choices)
 
 
 def histogram(values: npt.NDArray[np.int64], unit: _Unit, mark: float | None = None) -> list[str]:
@@ -140,10 +140,8 @@ def _decisions(space: Space) -> tuple[list[tuple[str, str]], Table]:
         "stride": [str(block.stride) for block in space.blocks],
         "width": [_list(block.widths) for block in space.blocks],
         "layers": [_list(block.depths) for block in space.blocks],
-        "kernel": [_list(block.kernels) for block in space.blocks],
-        "expansion": [_list(block.expansions) for block in space.blocks],
-        "squeeze-excitation": [" ".join("on" if se else "off" for se in block.squeezes) for block in space.blocks],
     }
+    columns |= {choice.words: [_list(block.values(choice)) for block in space.blocks] for choice in LAYER_CHOICES}
     shared = [(f"each {name}", values[0]) for name, values in columns.items() if len(set(values)) == 1]
     own = {name: values for name, values in columns.items() if len(set(values)) > 1}
     rows = [(number, *values) for number, values in enumerate(zip(*own.values(), strict=True), start=1)]
@@ -151,7 +149,7 @@ def _decisions(space: Space) -> tuple[list[tuple[str, str]], Table]:
 
 
 def _extremes(space: Space, clip: Clip, quantity: str) -> list[tuple[str, Architecture]]:
-    costs = space.costs(clip)
+    costs = tabulate(space, clip)
     result = []
     for name, dearest in (("cheapest", False), ("dearest", True)):
         choices = costs.extreme(quantity, dearest)
@@ -163,7 +161,7 @@ def _extremes(space: Space, clip: Clip, quantity: str) -> list[tuple[str, Archit
 def _data(
     space: Space, clip: Clip, quantity: str, values: npt.NDArray[np.int64], share: float | None
 ) -> dict[str, Any]:
-    costs = space.costs(clip)
+    costs = tabulate(space, clip)
     return {
         "name": space.name,
         "clip": str(clip),
@@ -197,4 +195,5 @@ def _percentiles(values: npt.NDArray[np.int64]) -> dict[int, float]:
 
 
 def _list(values: tuple[Any, ...]) -> str:
-    return " ".join(str(value) for value in values)
+    words = {True: "on", False: "off"}
+    return " ".join(words[value] if isinstance(value, bool) else str(value) for value in values)

@@ -15,7 +15,18 @@ from controller.start import largest_entropy
 from controller.window import Window
 from scaling.mapping import bring_to
 from scaling.members import check_scaled_by
-from searchspace import Architecture, Budget, Choices, Clip, ClipLike, Probabilities, Space, cost, format_quantity
+from searchspace import (
+    Architecture,
+    Budget,
+    Choices,
+    Clip,
+    ClipLike,
+    Probabilities,
+    Space,
+    cost,
+    format_quantity,
+    tabulate,
+)
 from searchspace.architecture import MAX_NAME
 from searchspace.commands import go_on
 from searchspace.stored import read_records
@@ -72,7 +83,7 @@ class Base:
         Raises:
             ValueError: none could be brought to the cost.
         """
-        decisions, costs = self.space.decisions, self.space.costs()
+        decisions, costs = self.space.decisions, tabulate(self.space)
         rows = self.choices[None]
         if count > 1:
             start = self.policy or largest_entropy(decisions, costs, "macs", self.macs, nearest=True).probabilities
@@ -154,7 +165,7 @@ def _point(space: Space, architecture: Architecture, note: str, policy: Probabil
     if found.changes:
         shown = ", ".join(found.changes[:3]) + (" ..." if len(found.changes) > 3 else "")
         notes.append(f"note: not a point of space {space.name!r}: {len(found.changes)} things differ ({shown})")
-        window = Window.around("macs", space.costs().macs, float(macs), BELOW, ABOVE)
+        window = Window.around("macs", tabulate(space).macs, float(macs), BELOW, ABOVE)
         row = _repaired(space, row, window, f"of {_amount(macs)}")
     name = architecture.name if not found.changes else f"{architecture.name} in {space.name}"
     return Base(space, space.architecture(row, name[:MAX_NAME]), tuple(notes), policy)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from controller.repair import Repaired, repair_nearby
 from controller.window import Window
-from searchspace import Choices, Space
-
-_PER_LAYER = 3  # kernel, expansion, squeeze-excitation: the decisions of a layer, in the order of the walk
+from searchspace import LAYER_CHOICES, BlockSpace, Choices, LayerChoice, Space
+from searchspace.layer_choices import EXPANSION
+from searchspace.space import HEAD
 
 
 def map_choices(choices: Choices, source: Space, target: Space, depth_ratio: float) -> Choices:
@@ -42,26 +42,32 @@ def map_choices(choices: Choices, source: Space, target: Space, depth_ratio: flo
             "only scalings of one space can be mapped into each other"
         )
     rows = np.arange(len(choices))
-    columns: list[NDArray[Any]] = []
+    at, to = source.decisions.at, target.decisions.at
+    mapped = np.zeros((len(choices), len(target.decisions)), dtype=np.int8)
     for b, (old, new) in enumerate(zip(source.blocks, target.blocks, strict=True)):
-        first = source.decisions.index(f"blocks/{b}/layers/0/kernel")
-        width, depth = choices[:, first - 2], choices[:, first - 1]
-        columns.append(_channels(old.widths, old.base, new.widths, new.base)[width])
-        deeper = _table(old.depths, new.depths, lambda value, other: abs(other - value * depth_ratio))[depth]
-        columns.append(deeper)
-        tables = (
-            _table(old.kernels, new.kernels, lambda value, other: value.distance(other)),
-            _channels(old.expansions, old.base, new.expansions, new.base),
-            _table(old.squeezes, new.squeezes, lambda value, other: value != other),
-        )
+        widths = _channels(old.widths, old.base, new.widths, new.base)
+        depths = _table(old.depths, new.depths, lambda value, other: abs(other - value * depth_ratio))
+        depth = choices[:, at("depth", b)]
+        mapped[:, to("width", b)] = widths[choices[:, at("width", b)]]
+        mapped[:, to("depth", b)] = depths[depth]
         had = np.array(old.depths)[depth]
-        for index in range(new.depths[-1]):
-            origin = np.where(index < had, index, 1 + (index - 1) % np.maximum(1, had - 1))
-            origin = np.minimum(origin, had - 1)  # of a single layer every other is a copy
-            columns += [table[choices[rows, first + _PER_LAYER * origin + i]] for i, table in enumerate(tables)]
+        for choice in LAYER_CHOICES:
+            table = _layer_table(choice, old, new)
+            places = np.array([at(choice.kind, b, index) for index in range(old.depths[-1])])
+            for index in range(new.depths[-1]):
+                origin = np.where(index < had, index, 1 + (index - 1) % np.maximum(1, had - 1))
+                origin = np.minimum(origin, had - 1)  # of a single layer every other is a copy
+                mapped[:, to(choice.kind, b, index)] = table[choices[rows, places[origin]]]
     heads = _channels(source.heads, source.heads[0], target.heads, target.heads[0])
-    columns.append(heads[choices[:, -1]])
-    return target.decisions.canonical(np.stack(columns, axis=1).astype(np.int8))
+    mapped[:, to(HEAD)] = heads[choices[:, at(HEAD)]]
+    return target.decisions.canonical(mapped)
+
+
+def _layer_table(choice: LayerChoice, old: BlockSpace, new: BlockSpace) -> NDArray[np.int64]:
+    values, others = old.values(choice), new.values(choice)
+    if choice.are_channels:
+        return _channels(values, old.base, others, new.base)
+    return _table(values, others, choice.distance)
 
 
 def bring_to(space: Space, choices: Choices, window: Window) -> Repaired:
@@ -78,7 +84,7 @@ def bring_to(space: Space, choices: Choices, window: Window) -> Repaired:
     Returns:
         Choices of the same space; `inside` says which rows met the cost.
     """
-    expansions = np.array([path.endswith("/expansion") for path in space.decisions.paths], dtype=np.int64)
+    expansions = np.array([item.kind == EXPANSION.kind for item in space.decisions.items], dtype=np.int64)
     return repair_nearby(space.decisions, choices, window, [expansions, 2 * expansions, 1, 2, 4, None])
 
 

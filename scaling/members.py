@@ -12,7 +12,7 @@ from controller.window import Window
 from scaling.coefficients import BASE_MEMBER, PUBLISHED, Coefficients
 from scaling.mapping import bring_to, map_choices
 from scaling.spaces import scale
-from searchspace import Budget, Choices, Space, cost, format_quantity, published
+from searchspace import Budget, Choices, Space, cost, format_quantity, published, tabulate
 from searchspace.schema import show
 
 _NAME = re.compile(r"[aA](\d)")
@@ -58,11 +58,11 @@ class Member:
 
     def window(self) -> Window:
         """Costs that count as the target: -3 % to +1 %, as in a search."""
-        return Window.around("macs", self.space.costs().macs, self.target, BELOW, ABOVE)
+        return Window.around("macs", tabulate(self.space).macs, self.target, BELOW, ABOVE)
 
     def check(self) -> None:
         """Raises `ValueError` where the target is outside of what the networks of the space cost."""
-        low, high = self.space.costs().bounds("macs")
+        low, high = tabulate(self.space).bounds("macs")
         if not low <= self.target * (1 + ABOVE) or not self.target * (1 - BELOW) <= high:
             side = "below the cheapest" if self.target < low else "above the dearest"
             raise ValueError(

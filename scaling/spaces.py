@@ -9,11 +9,12 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from scaling.coefficients import Coefficients
-from searchspace import Clip, Space
+from searchspace import Clip, Space, tabulate
 from searchspace.architecture import MAX_LAYERS
+from searchspace.channels import round_width
 from searchspace.clip import MAX_FRAMES, MAX_SIDE
 from searchspace.naming import named_after
-from searchspace.space import MAX_NAME_OF_SPACE, read_space, round_width
+from searchspace.space import MAX_NAME_OF_SPACE, read_space
 from training.seeds import generator
 
 SAMPLES = 2000
@@ -95,7 +96,7 @@ def _beyond(space: Space, exponent: float, what: str, most: int, dimension: str)
 def expected_macs(space: Space) -> float:
     """Mean multiply-accumulates at the space's own clip over 2,000 uniform samples, always drawn alike."""
     rows = space.decisions.sample(generator(0, "expected cost"), SAMPLES)
-    return float(space.costs().macs(rows).mean())
+    return float(tabulate(space).macs(rows).mean())
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -9,18 +9,19 @@ from searchspace.architecture import Architecture, Block, Head, Layer, Position,
 from searchspace.budget import Budget, format_quantity
 from searchspace.clip import Clip, ClipLike, Kernel
 from searchspace.cost import Cost, cost
+from searchspace.cost_tables import CostModel, SpaceCosts, Term, tabulate
 from searchspace.decisions import Choices, Decision, Decisions, Probabilities
 from searchspace.ensemble import Buildable, Ensemble, Member, load_architecture, read_architecture
 from searchspace.find import find, is_published
 from searchspace.form import BASE, STREAM, Form, squeeze_width
+from searchspace.layer_choices import LAYER_CHOICES, LayerChoice
 from searchspace.published import published, published_ensembles, published_names
 from searchspace.schema import nearest, parse_yaml, read_text
 from searchspace.space import BlockSpace, Nearest, Space, read_space
-from searchspace.tables import CostModel, Term
-from searchspace.tabulate import SpaceCosts
 
 __all__ = [
     "BASE",
+    "LAYER_CHOICES",
     "STREAM",
     "Architecture",
     "Block",
@@ -39,6 +40,7 @@ __all__ = [
     "Head",
     "Kernel",
     "Layer",
+    "LayerChoice",
     "Member",
     "Nearest",
     "Position",
@@ -59,6 +61,7 @@ __all__ = [
     "published_names",
     "read_architecture",
     "squeeze_width",
+    "tabulate",
 ]
 
 

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from searchspace.clip import Clip, ClipLike
 from searchspace.cost import Cost
+from searchspace.cost_tables import CostModel
 from searchspace.decisions import Choices
 from searchspace.form import Form
 from searchspace.schema import show
-from searchspace.tables import CostModel
 
 # A time takes no prefix: milliseconds are a unit of their own, and not a million seconds.
 _BUDGET = re.compile(

@@ -25,16 +25,27 @@ class Decision:
     """One choice among values.
 
     Attributes:
-        path: its stable name, such as `blocks/2/layers/4/kernel`.
+        kind: what is chosen, such as `kernel` or `depth`; alike for all layers and blocks.
         values: what can be chosen, each once.
+        block: index of the block that it belongs to, or None.
+        layer: index of the layer, in the block where there is one, or None.
         parent: path of the decision that it depends on, or None when it is always active.
         at_least: it is active when the parent's choice (an index) is at least this.
     """
 
-    path: str
+    kind: str
     values: tuple[Any, ...]
+    block: int | None = None
+    layer: int | None = None
     parent: str | None = None
     at_least: int = 0
+
+    @property
+    def path(self) -> str:
+        """Its stable name in files and messages, such as `blocks/2/layers/4/kernel`."""
+        block = "" if self.block is None else f"blocks/{self.block}/"
+        layer = "" if self.layer is None else f"layers/{self.layer}/"
+        return f"{block}{layer}{self.kind}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +103,18 @@ class Decisions:
             else (np.zeros(0, np.int64),) * 3
         )
         return child, parent, least.astype(np.int8)
+
+    @functools.cached_property
+    def _places(self) -> dict[tuple[str, int | None, int | None], int]:
+        return {(item.kind, item.block, item.layer): i for i, item in enumerate(self.items)}
+
+    def find(self, kind: str, block: int | None = None, layer: int | None = None) -> int | None:
+        """Position of the decision of a kind at a place, or None where there is none."""
+        return self._places.get((kind, block, layer))
+
+    def at(self, kind: str, block: int | None = None, layer: int | None = None) -> int:
+        """Position of the decision of a kind at a place, which must be there."""
+        return self._places[kind, block, layer]
 
     def index(self, path: str) -> int:
         """Position of a decision; raises `ValueError` for an unknown path."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,26 +21,24 @@ from searchspace.architecture import (
     Architecture,
     Block,
     Head,
-    Layer,
     Stem,
     read_clip,
-    read_kernels,
     read_stem_kernel,
 )
+from searchspace.channels import read_channels
 from searchspace.clip import MAX_FRAMES, MAX_SIDE, Clip, ClipLike, Kernel
 from searchspace.decisions import Choices, Decision, Decisions
 from searchspace.form import Form
-from searchspace.schema import Fields, dump_yaml, show
-from searchspace.tabulate import SpaceCosts, tabulate
+from searchspace.layer_choices import EXPANSION, KERNEL, LAYER_CHOICES, SQUEEZE, LayerChoice, layer_of
+from searchspace.schema import Fields, dump_yaml
 
 MAX_CHOICES = 36
 MAX_TABLE = 20_000
 MAX_NAME_OF_SPACE = 60  # characters
 
 
-def round_width(exact: float) -> int:
-    """Multiple of 8 by floor(x / 8 + 0.5) * 8, at least 8; fits every width of the released A2."""
-    return max(8, math.floor(exact / 8 + 0.5) * 8)
+HEAD = "head/width"
+"""Kind of the decision over the head's width, which belongs to no block."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,23 +50,38 @@ class BlockSpace:
         stride: spatial stride of the first layer.
         widths: output widths.
         depths: numbers of layers, ascending.
-        kernels: of the depthwise convolutions, with or without a temporal shift.
-        expansions: channels between the pointwise convolutions.
-        squeezes: whether a layer has squeeze-excitation.
+        layer: values of each of `LAYER_CHOICES`, in their order.
     """
 
     base: float
     stride: int
     widths: tuple[int, ...]
     depths: tuple[int, ...]
-    kernels: tuple[Kernel, ...]
-    expansions: tuple[int, ...]
-    squeezes: tuple[bool, ...]
+    layer: tuple[tuple[Any, ...], ...]
+
+    def values(self, choice: LayerChoice) -> tuple[Any, ...]:
+        """What a layer choice can take."""
+        return self.layer[LAYER_CHOICES.index(choice)]
 
     @property
-    def layer_choices(self) -> int:
+    def kernels(self) -> tuple[Kernel, ...]:
+        """Kernels of the depthwise convolutions, with or without a temporal shift."""
+        return self.values(KERNEL)
+
+    @property
+    def expansions(self) -> tuple[int, ...]:
+        """Channels between the pointwise convolutions."""
+        return self.values(EXPANSION)
+
+    @property
+    def squeezes(self) -> tuple[bool, ...]:
+        """Whether a layer may have squeeze-excitation."""
+        return self.values(SQUEEZE)
+
+    @property
+    def layers(self) -> int:
         """Number of different layers."""
-        return len(self.kernels) * len(self.expansions) * len(self.squeezes)
+        return math.prod(len(values) for values in self.layer)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -138,17 +151,15 @@ class Space:
     def walk(self) -> Iterator[Decision]:
         """Yields every decision, a block's width and depth before its layers."""
         for b, block in enumerate(self.blocks):
-            depth = f"blocks/{b}/depth"
-            yield Decision(f"blocks/{b}/width", block.widths)
-            yield Decision(depth, block.depths)
+            depth = Decision("depth", block.depths, b)
+            yield Decision("width", block.widths, b)
+            yield depth
             for index in range(block.depths[-1]):
                 least = next(i for i, value in enumerate(block.depths) if value > index)
-                parent = (depth, least) if least > 0 else (None, 0)
-                layer = f"blocks/{b}/layers/{index}"
-                yield Decision(f"{layer}/kernel", block.kernels, *parent)
-                yield Decision(f"{layer}/expansion", block.expansions, *parent)
-                yield Decision(f"{layer}/se", block.squeezes, *parent)
-        yield Decision("head/width", self.heads)
+                condition = (depth.path, least) if least > 0 else (None, 0)
+                for choice, values in zip(LAYER_CHOICES, block.layer, strict=True):
+                    yield Decision(choice.kind, values, b, index, *condition)
+        yield Decision(HEAD, self.heads)
 
     def with_classes(self, classes: int) -> Space:
         """The same space for another number of classes (1 to 1,000,000)."""
@@ -184,29 +195,31 @@ class Space:
         """Number of distinct networks: inactive decisions not counted, equal choices merged."""
         total = len(self.heads)
         for block in self.blocks:
-            total *= len(block.widths) * sum(block.layer_choices**depth for depth in block.depths)
+            total *= len(block.widths) * sum(block.layers**depth for depth in block.depths)
         return total
 
     def architecture(self, choices: Choices, name: str = "", **provenance: Any) -> Architecture:
         """The network that a row of choices (int8 [D]) stands for; keyword arguments become its provenance."""
         assert choices.shape == (len(self.decisions),), f"choices {choices.shape}, {len(self.decisions)} decisions"
-        picked = iter([values[int(c)] for values, c in zip(self.decisions.values, choices, strict=True)])
+
+        def value(kind: str, block: int | None = None, layer: int | None = None) -> Any:
+            position = self.decisions.at(kind, block, layer)
+            return self.decisions.values[position][int(choices[position])]
+
         blocks = []
-        for block in self.blocks:
-            width, depth = next(picked), next(picked)
+        for b, block in enumerate(self.blocks):
             layers = []
-            for index in range(block.depths[-1]):
-                kernel, expand, squeeze = next(picked), next(picked), next(picked)
+            for index in range(value("depth", b)):
                 stride = block.stride if index == 0 else 1
-                layers.append(Layer(kernel, stride, expand, self.form.squeeze_width(expand) if squeeze else 0))
-            blocks.append(Block(width, tuple(layers[:depth])))
+                layers.append(layer_of([value(c.kind, b, index) for c in LAYER_CHOICES], stride, self.form))
+            blocks.append(Block(value("width", b), tuple(layers)))
         return Architecture(
             name=name or f"{self.name}-point",
             clip=self.clip,
             classes=self.classes,
             stem=self.stem,
             blocks=tuple(blocks),
-            head=Head(next(picked), self.hidden),
+            head=Head(value(HEAD), self.hidden),
             dropout=self.dropout,
             drop_path=self.drop_path,
             form=self.form,
@@ -237,39 +250,35 @@ class Space:
             )
         changes: list[str] = []
 
-        def pick(path: str, values: tuple[Any, ...], wanted: Any, distances: list[float]) -> int:
-            best = int(np.argmin(distances))
-            if values[best] != wanted:
-                changes.append(f"{path}: {wanted} -> {values[best]}")
-            return best
+        row = np.zeros(len(self.decisions), dtype=np.int8)
 
-        def close(path: str, values: tuple[int, ...], wanted: int) -> int:
-            return pick(path, values, wanted, [abs(value - wanted) for value in values])
+        def pick(position: int, wanted: Any, distance: Callable[[Any, Any], float]) -> Any:
+            decision = self.decisions.items[position]
+            row[position] = np.argmin([distance(value, wanted) for value in decision.values])
+            found = decision.values[row[position]]
+            if found != wanted:
+                changes.append(f"{decision.path}: {wanted} -> {found}")
+            return found
 
-        row: list[int] = []
+        def close(kind: str, block: int | None, wanted: int) -> int:
+            found: int = pick(self.decisions.at(kind, block), wanted, lambda value, other: float(abs(value - other)))
+            return found
+
         for b, (block, theirs) in enumerate(zip(self.blocks, architecture.blocks, strict=True)):
-            row.append(close(f"blocks/{b}/width", block.widths, theirs.width))
-            row.append(close(f"blocks/{b}/depth", block.depths, len(theirs.layers)))
-            depth = block.depths[row[-1]]
-            for index in range(block.depths[-1]):
-                if index >= depth:
-                    row += [0, 0, 0]
-                    continue
-                path = f"blocks/{b}/layers/{index}"
-                layer = theirs.layers[min(index, len(theirs.layers) - 1)]
+            close("width", b, theirs.width)
+            for index in range(close("depth", b, len(theirs.layers))):
+                wanted = theirs.layers[min(index, len(theirs.layers) - 1)]
                 stride = block.stride if index == 0 else 1
-                if index < len(theirs.layers) and layer.stride != stride:
-                    changes.append(f"{path}/stride: {layer.stride} -> {stride}")
-                distances = [float(kernel.distance(layer.kernel)) for kernel in block.kernels]
-                row.append(pick(f"{path}/kernel", block.kernels, layer.kernel, distances))
-                row.append(close(f"{path}/expansion", block.expansions, layer.expand))
-                row.append(close(f"{path}/se", block.squeezes, layer.squeeze > 0))
-                expand, here = block.expansions[row[-2]], 0
-                if block.squeezes[row[-1]]:
-                    here = self.form.squeeze_width(expand)
-                if here and layer.squeeze and expand == layer.expand and here != layer.squeeze:
-                    changes.append(f"{path}/squeeze: {layer.squeeze} -> {here}")
-        row.append(close("head/width", self.heads, architecture.head.width))
+                path = f"blocks/{b}/layers/{index}"
+                if index < len(theirs.layers) and wanted.stride != stride:
+                    changes.append(f"{path}/stride: {wanted.stride} -> {stride}")
+                places = [self.decisions.at(choice.kind, b, index) for choice in LAYER_CHOICES]
+                values = [pick(at, c.of(wanted), c.distance) for at, c in zip(places, LAYER_CHOICES, strict=True)]
+                found = layer_of(values, stride, self.form)
+                differs = found.squeeze != wanted.squeeze and found.expand == wanted.expand
+                if differs and found.squeeze and wanted.squeeze:
+                    changes.append(f"{path}/squeeze: {wanted.squeeze} -> {found.squeeze}")
+        close(HEAD, None, architecture.head.width)
         fixed: dict[str, tuple[Any, Any]] = {
             "stem/width": (architecture.stem.width, self.stem.width),
             "stem/kernel": (architecture.stem.kernel, self.stem.kernel),
@@ -278,19 +287,8 @@ class Space:
         for field in dataclasses.fields(Form):
             fixed[field.name] = (getattr(architecture.form, field.name), getattr(self.form, field.name))
         changes += [f"{path}: {was} -> {now}" for path, (was, now) in fixed.items() if was != now]
-        choices = self.decisions.canonical(np.array(row, dtype=np.int8))
+        choices = self.decisions.canonical(row)
         return Nearest(choices, self.architecture(choices, f"nearest-{architecture.name}"[:MAX_NAME]), changes)
-
-    def costs(self, clip: ClipLike | None = None) -> SpaceCosts:
-        """Costs of all its networks at a clip shape, by default the space's own; built once per shape."""
-        wanted = self.clip if clip is None else Clip.of(clip)
-        if wanted not in self._costs:
-            self._costs[wanted] = tabulate(self, wanted)
-        return self._costs[wanted]
-
-    @functools.cached_property
-    def _costs(self) -> dict[Clip, SpaceCosts]:
-        return {}
 
     def largest(self) -> Choices:
         """The row with the widest and deepest choice everywhere and the last kernel, int8 [D]."""
@@ -319,7 +317,7 @@ def read_space(data: object, where: str) -> Space:
     stem = Stem(stem_fields.integer("width", 1, MAX_WIDTH), read_stem_kernel(stem_fields))
     stem_fields.done()
     shared = top.fields("choices", {})
-    for key in ("multipliers", "depth", "kernel", "expansion", "se"):
+    for key in ("multipliers", "depth", *(choice.kind for choice in LAYER_CHOICES)):
         shared.raw(key, None)
     shared.done()  # first of all: a misspelt key here is missing in every block
     blocks = tuple(
@@ -328,7 +326,7 @@ def read_space(data: object, where: str) -> Space:
     )
     head = top.fields("head")
     base = _read_base(head)
-    heads = _rounded(head, "multipliers", head.items("multipliers", MAX_CHOICES, [1]), head, base, MAX_WIDTH)
+    heads = read_channels(head, "multipliers", head.items("multipliers", MAX_CHOICES, [1]), head, base, MAX_WIDTH)
     hidden = head.integer("hidden", 1, MAX_EXPAND)
     head.done()
     dropout, drop_path = top.number("dropout", 0, MAX_RATE, 0.2), top.number("drop_path", 0, MAX_RATE, 0.2)
@@ -373,36 +371,18 @@ def _read_block(fields: Fields, shared: Fields) -> BlockSpace:
     for depth in depths:
         if type(depth) is not int or not 1 <= depth <= MAX_LAYERS:
             raise source.refuse("depth", depth, f"whole numbers from 1 to {MAX_LAYERS}")
-    kernel_source, kernels = offered("kernel")
-    expansion_source, expansions = offered("expansion")
-    se_source, squeezes = offered("se")
-    for squeeze in squeezes:
-        if type(squeeze) is not bool:
-            raise se_source.refuse("se", squeeze, "true and false")
+    layer = [(choice, *offered(choice.kind)) for choice in LAYER_CHOICES]
     result = BlockSpace(
         base=base,
         stride=stride,
-        widths=_rounded(multiplier_source, "multipliers", multipliers, fields, base, MAX_WIDTH),
+        widths=read_channels(multiplier_source, "multipliers", multipliers, fields, base, MAX_WIDTH),
         depths=tuple(sorted(set(depths))),
-        kernels=tuple(dict.fromkeys(read_kernels(kernel_source, kernels))),
-        expansions=_rounded(expansion_source, "expansion", expansions, fields, base, MAX_EXPAND),
-        squeezes=tuple(sorted(set(squeezes))),
+        layer=tuple(choice.read(source, values, fields, base) for choice, source, values in layer),
     )
     fields.done()
-    if len(result.widths) ** 2 * result.layer_choices > MAX_TABLE:
+    if len(result.widths) ** 2 * result.layers > MAX_TABLE:
         raise ValueError(
-            f"{fields.where} offers {len(result.widths)} widths and {result.layer_choices} different layers; "
+            f"{fields.where} offers {len(result.widths)} widths and {result.layers} different layers; "
             f"allowed: widths squared x layers up to {MAX_TABLE:,}; offer fewer kernels or expansions"
         )
     return result
-
-
-def _rounded(source: Fields, key: str, ratios: list[Any], owner: Fields, base: float, most: int) -> tuple[int, ...]:
-    """Channels of each ratio of `source.key` times the width of `owner`, rounded, ascending, equal ones merged."""
-    for ratio in ratios:
-        if type(ratio) not in (int, float) or not 0 < ratio <= 64 or base * ratio > most:
-            raise ValueError(
-                f"{source.where}.{key} holds {show(ratio)}; allowed: numbers above 0 and at most 64 "
-                f"that times the width {base:g} of {owner.where} are at most {most}"
-            )
-    return tuple(sorted({round_width(base * ratio) for ratio in ratios}))

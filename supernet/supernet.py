@@ -15,6 +15,7 @@ from networks.initialisers import classifier_normal_
 from networks.movinet import Linear
 from networks.tensors import check_tensor
 from searchspace import Architecture, Form, Kernel, Position, Space
+from searchspace.layer_choices import KERNEL, SQUEEZE
 from searchspace.space import BlockSpace
 from supernet.flat import FlatWeights, Slicer
 from supernet.path import Path
@@ -64,13 +65,13 @@ class SharedLayer(nn.Module):
         self.scale = nn.Parameter(torch.tensor(float(scale)))
 
     def slice(self, slicer: Slicer, position: Position, averaged: frozenset[str]) -> layers.BottleneckWeights:
-        """The weights of one layer; `averaged` holds "kernel" and "se" where all their choices run."""
+        """The weights of one layer; `averaged` holds the kinds of layer choices of which all values run."""
         layer, expand = position.layer, position.layer.expand
-        kernels = self.depthwise.kernels if "kernel" in averaged else (layer.kernel,)
+        kernels = self.depthwise.kernels if KERNEL.kind in averaged else (layer.kernel,)
         squeeze = skip = None
         if layer.squeeze:
             assert self.squeeze is not None
-            squeeze = self.squeeze.slice(slicer, expand, layer.squeeze, "se" in averaged)
+            squeeze = self.squeeze.slice(slicer, expand, layer.squeeze, SQUEEZE.kind in averaged)
         if position.has_projection:
             assert self.skip is not None
             skip = self.skip.slice(slicer, position.width, position.in_width)

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from searchspace import Choices, Kernel, Space
+from searchspace.layer_choices import EXPANSION, KERNEL, LAYER_CHOICES, SQUEEZE
 from supernet.path import Path
 
 Strategy: TypeAlias = Literal["tunas", "sandwich", "uniform", "boot"]
@@ -48,23 +49,23 @@ class Centre:
     se: bool = True
 
     def choices(self, space: Space) -> Choices:
-        """Its choice of every decision, int8 [D], also of decisions in layers beyond its depth; the middle head."""
+        """Its choice of every decision, int8 [D], also in layers beyond its depth; the middle one of any other kind."""
+        distances = {choice.kind: choice.distance for choice in LAYER_CHOICES}
         row = []
-        for path, values in zip(space.decisions.paths, space.decisions.values, strict=True):
-            parts = path.split("/")
-            kind = parts[-1]
-            if parts[0] == "head":
-                row.append(len(values) // 2)
+        for item in space.decisions.items:
+            base = 1.0 if item.block is None else space.blocks[item.block].base
+            wanted = {
+                "width": self.width * base,
+                "depth": self.depth,
+                KERNEL.kind: self.kernel,
+                EXPANSION.kind: self.expansion * base,
+                SQUEEZE.kind: self.se,
+            }
+            if item.kind not in wanted:
+                row.append(len(item.values) // 2)
                 continue
-            base = space.blocks[int(parts[1])].base
-            wanted = {"width": self.width * base, "expansion": self.expansion * base, "depth": self.depth}
-            if kind == "kernel":
-                distances = [float(self.kernel.distance(value)) for value in values]
-            elif kind == "se":
-                distances = [float(value != self.se) for value in values]
-            else:
-                distances = [abs(value - wanted[kind]) for value in values]
-            row.append(int(np.argmin(distances)))
+            distance = distances.get(item.kind, EXPANSION.distance)  # widths and depths are numbers, too
+            row.append(int(np.argmin([distance(value, wanted[item.kind]) for value in item.values])))
         return np.array(row, dtype=np.int8)
 
 
@@ -91,12 +92,11 @@ class Warmup:
         if not 0 <= self.fraction <= 1:
             raise ValueError(f"warm-up fraction {self.fraction:g}: must be from 0 to 1")
         decisions = space.decisions
-        kinds = [path.rsplit("/", 1)[-1] for path in decisions.paths]
+        averaged = {choice.kind for choice in LAYER_CHOICES if choice.averaged}
         # A single choice cannot be averaged.
-        self._averages = np.array([kind in ("kernel", "se") for kind in kinds]) & (decisions.sizes > 1)
+        self._averages = np.array([item.kind in averaged for item in decisions.items]) & (decisions.sizes > 1)
         self._largest = (decisions.sizes - 1).astype(np.int8)
         self._centre = (centre or Centre()).choices(space)
-        self._places = [_place(path) for path in decisions.paths]
 
     def probability(self, progress: float) -> float:
         """The probability that a decision is replaced at this part of all steps, 1 at the start and 0 at the end."""
@@ -132,10 +132,15 @@ class Warmup:
         active = self.space.decisions.active(row)
         row = self.space.decisions.canonical(row)
         paths = [
-            Path(self.space.architecture(chosen), frozenset(self._places[i] for i in np.flatnonzero(mean)))
+            Path(self.space.architecture(chosen), frozenset(self._place(int(i)) for i in np.flatnonzero(mean)))
             for chosen, mean in zip(row, averaged & active, strict=True)
         ]
         return paths, hit | (active != sampled)
+
+    def _place(self, decision: int) -> tuple[int, int, str]:
+        item = self.space.decisions.items[decision]
+        assert item.block is not None and item.layer is not None, f"{item.path} is averaged, and belongs to no layer"
+        return item.block, item.layer, item.kind
 
     def _sandwich(self, row: Choices, progress: float, roles: npt.NDArray[np.int64]) -> Mask:
         """Overwrites rows with the largest and the smallest network."""
@@ -148,11 +153,3 @@ class Warmup:
                 row[k] = self._largest if role == 0 else 0
                 hit[k] = True
         return hit
-
-
-def _place(path: str) -> tuple[int, int, str]:
-    """(block, layer, kind) of a layer's decision; (-1, -1, kind) of others, which are never averaged."""
-    parts = path.split("/")
-    if len(parts) == 5:
-        return int(parts[1]), int(parts[3]), parts[4]
-    return -1, -1, parts[-1]

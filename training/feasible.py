@@ -17,7 +17,7 @@ from controller.repair import enumerate_all
 from controller.selection import ABOVE, BELOW
 from controller.start import largest_entropy
 from controller.window import Window
-from searchspace import Budget, Clip, ClipLike, Space, SpaceCosts, format_quantity
+from searchspace import Budget, Clip, ClipLike, Space, SpaceCosts, format_quantity, tabulate
 from searchspace.budget import as_printed, budget_text
 
 
@@ -67,7 +67,7 @@ def check_budgets(space: Space, clip: ClipLike, budgets: Sequence[Budget], seed:
     """
     clip = Clip.of(clip)
     asked = tuple(budget.of_form(space.form) for budget in budgets)
-    costs = space.costs(clip)
+    costs = tabulate(space, clip)
     found = Budgets(asked, tuple(budget.limit(clip) for budget in asked), costs)
     for number, (budget, limit) in enumerate(zip(asked, found.limits, strict=True)):
         _check_bounds(budget, limit, space, costs, clip, is_cap=number > 0)

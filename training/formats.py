@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from searchspace.cost_tables import QUANTITIES
 from searchspace.decisions import Decisions
 from searchspace.stored import AMOUNT, COUNT, SHARE, Each, Maybe, Some, Whole, Words
-from searchspace.tables import QUANTITIES
 
 COMMAND = {"command?": str}
 """Of any config.json."""

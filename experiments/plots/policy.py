@@ -17,9 +17,11 @@ from experiments.plots.figure import INK, SOFT, save, tidy
 from experiments.plots.front_data import COLOURS
 from experiments.plots.kernels import kernel_colours
 from experiments.run_files import PolicyMoment, Run
-from searchspace import Kernel, Space
+from searchspace import LAYER_CHOICES, Kernel, LayerChoice, Space
+from searchspace.layer_choices import KERNEL
 
 Floats = npt.NDArray[np.float64]
+SHARES = ("narrow", "half", "widest")
 
 CAPTION = (
     "In the maps each row is a layer and each column a moment. Colour is the most likely kernel, the expected "
@@ -39,24 +41,19 @@ def draw(run: Run, path: Path) -> None:
         raise ValueError(f"{run.folder} has no record of its policy yet; let it run for longer")
     space = run.space
     figure = Figure(figsize=(12, 9.5), layout="constrained")
-    top = figure.add_gridspec(2, 3, height_ratios=(1, 2.6))
+    rows = figure.add_gridspec(2, 1, height_ratios=(1, 2.6))
+    top, maps = rows[0].subgridspec(1, 3), rows[1].subgridspec(1, len(LAYER_CHOICES))
     steps = [moment.step for moment in moments]
     _lines(figure.add_subplot(top[0, 0]), run, moments)
     ratios = [width / block.base for block in space.blocks for width in block.widths]
     widest = (min(ratios), max(ratios))
     deepest = (0, max(depth for block in space.blocks for depth in block.depths))
-    _per_block(
-        figure.add_subplot(top[0, 1]), steps, _expected(space, moments, "width"), "expected width / base", widest
-    )
-    _per_block(figure.add_subplot(top[0, 2]), steps, _expected(space, moments, "depth"), "expected layers", deepest)
+    _per_block(figure.add_subplot(top[0, 1]), steps, _widths(space, moments), "expected width / base", widest)
+    _per_block(figure.add_subplot(top[0, 2]), steps, _depths(space, moments), "expected layers", deepest)
     active = _active(space, moments)
-    maps = (
-        ("kernel", _kernels(space, moments, active), _kernel_key(space)),
-        ("expansion", _shades(_expected(space, moments, "expansion"), active), _shade_key("narrow", "half", "widest")),
-        ("squeeze-excitation", _shades(_expected(space, moments, "se"), active), _shade_key("never", "half", "always")),
-    )
-    for column, (title, image, key) in enumerate(maps):
-        _map(figure.add_subplot(top[1, column]), space, steps, image, title, key)
+    for column, choice in enumerate(LAYER_CHOICES):
+        image, key = _preferred(space, moments, choice, active)
+        _map(figure.add_subplot(maps[0, column]), space, steps, image, choice.words, key)
     figure.suptitle(f"{run.name}: how the policy moved", x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK)
     figure.supxlabel("\n".join(textwrap.wrap(CAPTION, 185)), x=0.01, ha="left", fontsize=8.5, color=SOFT)
     save(figure, path)
@@ -97,8 +94,11 @@ def _layers(space: Space) -> list[tuple[int, int]]:
     return [(b, index) for b, block in enumerate(space.blocks) for index in range(block.depths[-1])]
 
 
-def _vectors(moments: list[PolicyMoment], path: str) -> Floats:
+def _vectors(
+    space: Space, moments: list[PolicyMoment], kind: str, block: int | None = None, layer: int | None = None
+) -> Floats:
     """Probabilities of a decision, [M, values]."""
+    path = space.decisions.items[space.decisions.at(kind, block, layer)].path
     vectors = np.array([moment.probabilities[path] for moment in moments], dtype=np.float64)
     return np.asarray(vectors / vectors.sum(axis=1, keepdims=True))  # the file has them rounded
 
@@ -108,23 +108,44 @@ def _active(space: Space, moments: list[PolicyMoment]) -> Floats:
     rows = []
     for b, index in _layers(space):
         reaches = np.array([depth > index for depth in space.blocks[b].depths])
-        rows.append(_vectors(moments, f"blocks/{b}/depth") @ reaches)
+        rows.append(_vectors(space, moments, "depth", b) @ reaches)
     return np.array(rows)
 
 
-def _expected(space: Space, moments: list[PolicyMoment], what: str) -> Floats:
-    """Expected value: widths over the base and depths [B, M], expansions over the widest and se [L, M]."""
-    if what in ("width", "depth"):
-        rows = []
-        for b, block in enumerate(space.blocks):
-            values = np.array(block.widths) / block.base if what == "width" else np.array(block.depths)
-            rows.append(_vectors(moments, f"blocks/{b}/{what}") @ values)
-        return np.array(rows)
+def _widths(space: Space, moments: list[PolicyMoment]) -> Floats:
+    """Expected width of each block over its base width, [B, M]."""
+    return np.array(
+        [
+            _vectors(space, moments, "width", b) @ (np.array(block.widths) / block.base)
+            for b, block in enumerate(space.blocks)
+        ]
+    )
+
+
+def _depths(space: Space, moments: list[PolicyMoment]) -> Floats:
+    """Expected number of layers of each block, [B, M]."""
+    return np.array(
+        [_vectors(space, moments, "depth", b) @ np.array(block.depths) for b, block in enumerate(space.blocks)]
+    )
+
+
+def _preferred(
+    space: Space, moments: list[PolicyMoment], choice: LayerChoice, active: Floats
+) -> tuple[Floats, list[Patch]]:
+    """The map of a layer choice, [L, M, 3], and its key: colours of kernels, shades of numbers and of yes and no."""
+    if choice is KERNEL:
+        return _kernels(space, moments, active), _kernel_key(space)
+    names = ("never", "half", "always") if isinstance(space.blocks[0].values(choice)[0], bool) else SHARES
+    return _shades(_shares(space, moments, choice), active), _shade_key(*names)
+
+
+def _shares(space: Space, moments: list[PolicyMoment], choice: LayerChoice) -> Floats:
+    """Expected value of a layer choice over its block's largest, of yes and no the probability of yes, [L, M]."""
     rows = []
     for b, index in _layers(space):
-        block = space.blocks[b]
-        values = np.array(block.expansions) / max(block.expansions) if what == "expansion" else np.array(block.squeezes)
-        rows.append(_vectors(moments, f"blocks/{b}/layers/{index}/{what}") @ values)
+        values = np.array(space.blocks[b].values(choice), dtype=np.float64)
+        largest = max(values.max(), 1.0)
+        rows.append(_vectors(space, moments, choice.kind, b, index) @ (values / largest))
     return np.array(rows)
 
 
@@ -137,7 +158,7 @@ def _kernels(space: Space, moments: list[PolicyMoment], active: Floats) -> Float
     colours = _colours(space)
     image = np.ones((*active.shape, 3))
     for row, (b, index) in enumerate(_layers(space)):
-        vectors = _vectors(moments, f"blocks/{b}/layers/{index}/kernel")
+        vectors = _vectors(space, moments, KERNEL.kind, b, index)
         own = np.array([colours[kernel] for kernel in space.blocks[b].kernels])
         least = 1 / vectors.shape[1]
         certain = (vectors.max(axis=1) - least) / (1 - least) if vectors.shape[1] > 1 else np.ones(len(vectors))

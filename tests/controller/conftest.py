@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from controller.table import Table, read
+from searchspace.cost_tables import CostModel, Term
 from searchspace.decisions import Decision, Decisions
-from searchspace.tables import CostModel, Term
 
 TABLES = Path(__file__).parents[1] / "assets" / "tables"
 WIDTHS, DEPTHS, KERNELS, EXPANSIONS = (8, 12, 16), (1, 2, 3), ("3", "5", "7"), (2, 3, 4)
@@ -41,11 +41,11 @@ class Toy:
 
 
 def _toy() -> Toy:
-    items = [Decision("blocks/0/width", WIDTHS), Decision("blocks/0/depth", DEPTHS)]
+    items = [Decision("width", WIDTHS, 0), Decision("depth", DEPTHS, 0)]
     for layer in range(3):
         parent = None if layer == 0 else "blocks/0/depth"
-        items.append(Decision(f"blocks/0/layers/{layer}/kernel", KERNELS, parent, layer))
-        items.append(Decision(f"blocks/0/layers/{layer}/expansion", EXPANSIONS, parent, layer))
+        items.append(Decision("kernel", KERNELS, 0, layer, parent, layer))
+        items.append(Decision("expansion", EXPANSIONS, 0, layer, parent, layer))
     decisions = Decisions.of(items)
     taps = np.array([9, 25, 49])
     terms = [Term((), np.array(1000))]

@@ -8,6 +8,7 @@ import pytest
 import searchspace
 from controller.front import non_dominated, spread, wilson
 from controller.policy import Policy
+from searchspace import tabulate
 
 
 def test_front_by_definition():
@@ -60,6 +61,6 @@ def test_spread_keeps_what_the_policy_learned(toy):
 
 def test_movinet_spread():
     space = searchspace.load("movinet")
-    costs = space.costs(space.clip)
+    costs = tabulate(space, space.clip)
     bins = spread(Policy(space.decisions), costs, "macs", costs.macs, 600e6, seed=0)
     assert len(bins) == 10 and all(len(b.choices) == 8 for b in bins)

@@ -23,8 +23,8 @@ def test_entropy_counts_what_is_active():
     decisions = Decisions.of(
         [
             Decision("depth", (1, 2)),
-            Decision("layers/0", (0, 1)),
-            Decision("layers/1", (0, 1, 2), "depth", 1),
+            Decision("kernel", (0, 1), layer=0),
+            Decision("kernel", (0, 1, 2), layer=1, parent="depth", at_least=1),
         ]
     )
     policy = Policy.of(decisions, [np.array([0.9, 0.1]), np.array([0.5, 0.5]), np.full(3, 1 / 3)])

@@ -92,7 +92,7 @@ def test_toy_of_tabnas():
         (4, 3): 0.3,
         (4, 4): 0.1,
     }
-    decisions = Decisions.of([Decision("layers/0", (2, 3, 4)), Decision("layers/1", (2, 3, 4))])
+    decisions = Decisions.of([Decision("width", (2, 3, 4), layer=0), Decision("width", (2, 3, 4), layer=1)])
 
     def parameters(choices):
         first, second = choices[:, 0] + 2.0, choices[:, 1] + 2.0

@@ -8,6 +8,7 @@ from controller.neighbours import changes, neighbours
 from controller.policy import Policy
 from controller.repair import enumerate_all, repair, repair_nearby, repair_to, try_repair
 from controller.window import Window
+from searchspace import tabulate
 from searchspace.decisions import Decision, Decisions
 
 
@@ -41,7 +42,7 @@ def test_an_added_layer_copies_the_one_before(toy):
 
 
 def test_pairs_by_enumeration():
-    flat = Decisions.of(Decision(f"layers/{i}", (0, 1, 2)) for i in range(4))
+    flat = Decisions.of(Decision("kernel", (0, 1, 2), layer=i) for i in range(4))
     row = np.array([0, 1, 2, 0], dtype=np.int8)
     every = np.indices((3,) * 4, dtype=np.int8).reshape(4, -1).T
     distance = (every != row).sum(axis=1)
@@ -124,7 +125,7 @@ def test_leaves_a_local_minimum():
 
 def test_one_target_a_row_on_movinet():
     space = searchspace.load("movinet")
-    cost = space.costs(space.clip).macs
+    cost = tabulate(space, space.clip).macs
     rng = np.random.default_rng(0)
     rows = space.decisions.sample(rng, 64)
     targets = rng.uniform(300e6, 1500e6, size=64)
@@ -135,7 +136,9 @@ def test_one_target_a_row_on_movinet():
 
 
 def test_a_small_space_is_listed_as_a_whole():
-    d = Decisions.of([Decision("depth", (1, 2)), Decision("a", (0, 1, 2)), Decision("b", (0, 1), "depth", 1)])
+    d = Decisions.of(
+        [Decision("depth", (1, 2)), Decision("a", (0, 1, 2)), Decision("b", (0, 1), parent="depth", at_least=1)]
+    )
     assert len(enumerate_all(d)) == 3 + 6
     assert enumerate_all(searchspace.load("movinet").decisions) is None
     many = Decisions.of([Decision(f"d{i}", (0,)) for i in range(100)] + [Decision("a", (0, 1))])

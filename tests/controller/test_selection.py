@@ -12,6 +12,7 @@ from controller.searchers import SEARCHERS, create
 from controller.selection import improve, propose, select
 from controller.surrogate import Surrogate
 from controller.window import Window
+from searchspace import tabulate
 
 PLAN = Plan((Rung(24, 64), Rung(8, 256), Rung(3, 2000)), Rung(16, 256))
 
@@ -138,7 +139,7 @@ def test_local_luck_is_checked_on_the_last_rung(toy):
 def test_movinet_pool():
     """The whole pool of a large space, ranked by a model of a planted effect."""
     space = searchspace.load("movinet")
-    d, cost = space.decisions, space.costs(space.clip).macs
+    d, cost = space.decisions, tabulate(space, space.clip).macs
     searcher = create("reinforce", d, seed=0, schedule=Schedule(100))
     rng = np.random.default_rng(0)
     choices = d.sample(rng, 300)

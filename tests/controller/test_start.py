@@ -6,6 +6,7 @@ import pytest
 import searchspace
 from controller.policy import Policy
 from controller.start import _Tilt, entropy, largest_entropy
+from searchspace import tabulate
 
 
 def _mean(toy, probabilities):
@@ -85,7 +86,7 @@ def test_another_base_is_left_least(toy):
 @pytest.mark.parametrize("budget", [400e6, 600e6, 1500e6])
 def test_movinet(budget):
     space = searchspace.load("movinet")
-    costs = space.costs(space.clip)
+    costs = tabulate(space, space.clip)
     start = largest_entropy(space.decisions, costs, "macs", budget)
     sampled = costs.macs(space.decisions.sample(np.random.default_rng(0), 40_000, start.probabilities))
     assert start.cost == pytest.approx(budget, rel=5e-3)

@@ -101,11 +101,11 @@ def test_features_are_what_they_say(toy):
 
 
 def test_flat_tables_pair_all_decisions_while_they_are_few():
-    flat = Decisions.of(Decision(f"layers/{i}", (0, 1, 2)) for i in range(8))
+    flat = Decisions.of(Decision("kernel", (0, 1, 2), layer=i) for i in range(8))
     features = Features(flat)
     assert features.pairs == [(i, j) for i in range(8) for j in range(i + 1, 8)]
     assert features.count == 24 + 28 * 9 + 3 + 1
-    long = Decisions.of(Decision(f"layers/{i}", (0, 1, 2)) for i in range(30))
+    long = Decisions.of(Decision("kernel", (0, 1, 2), layer=i) for i in range(30))
     assert Features(long).pairs == [(i, i + 1) for i in range(29)]
 
 

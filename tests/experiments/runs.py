@@ -11,7 +11,7 @@ import numpy as np
 import searchspace
 from controller.front import non_dominated, wilson
 from controller.start import largest_entropy
-from searchspace import Clip
+from searchspace import Clip, tabulate
 
 CLASSES = 18
 COLUMNS = ("macs", "params", "accuracy", "low", "high", "loss", "clips", "on_front", "winner", "choices", "path")
@@ -30,7 +30,7 @@ def made_up_run(
     """Writes a run: the policy drifts to 3x3x3 kernels in early blocks, and so do the looks' accuracies."""
     rng = np.random.default_rng(seed)
     space = searchspace.load("movinet")
-    decisions, costs = space.decisions, space.costs(Clip.parse(clip))
+    decisions, costs = space.decisions, tabulate(space, Clip.parse(clip))
     folder.mkdir(parents=True)
     config = {
         "command": "search",
@@ -119,7 +119,7 @@ def made_up_run(
 @functools.cache
 def _start(clip: str, target: float) -> list[np.ndarray]:
     space = searchspace.load("movinet")
-    return largest_entropy(space.decisions, space.costs(Clip.parse(clip)), "macs", target).probabilities
+    return largest_entropy(space.decisions, tabulate(space, Clip.parse(clip)), "macs", target).probabilities
 
 
 def _finish(folder, space, costs, pool, accuracy, rng, target) -> None:

@@ -218,9 +218,9 @@ def test_the_policys_maps_follow_the_probabilities(one: Run) -> None:
     assert active[firsts] == pytest.approx(np.ones((5, len(moments))))  # every block has at least one layer
     deep = moments[-1].probabilities["blocks/1/depth"]
     assert active[layers.index((1, 4)), -1] == pytest.approx(sum(deep[4:]), abs=1e-4)
-    expected = policy._expected(space, moments, "depth")
+    expected = policy._depths(space, moments)
     assert expected[1, -1] == pytest.approx(sum(p * (i + 1) for i, p in enumerate(deep)), abs=1e-3)
-    widths = policy._expected(space, moments, "width")
+    widths = policy._widths(space, moments)
     assert widths[2, 0] == pytest.approx(np.dot(moments[0].probabilities["blocks/2/width"], [0.75, 1, 1.25]), abs=1e-4)
     image = policy._kernels(space, moments, active)
     sure = [dataclasses.replace(moments[-1], probabilities=dict(moments[-1].probabilities))]

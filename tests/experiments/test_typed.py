@@ -19,7 +19,7 @@ import searchspace
 from experiments import cli
 from experiments.arguments import Parser, UsageError
 from experiments.cli import COMMANDS, module
-from searchspace import cost
+from searchspace import cost, tabulate
 from searchspace.commands import command, go_on
 from tests.experiments.conftest import Nas
 from tests.experiments.runs import made_up_run
@@ -365,7 +365,7 @@ def test_about_families(nas: Nas, here: Path) -> None:
     _, args = read(printed[-1])
     space = searchspace.load(args.space)
     budget = searchspace.Budget.parse(args.budgets[0])
-    costs = space.costs().macs(space.decisions.sample(np.random.default_rng(0), 4000))
+    costs = tabulate(space).macs(space.decisions.sample(np.random.default_rng(0), 4000))
     assert ((costs >= 0.97 * budget.amount) & (costs <= 1.01 * budget.amount)).any()
     family = nas(
         "retrain", Path("r 1") / AWKWARD, "--dry-run", "--workers", 0, "--seeds", 2, "--set", "optimizer.lr=1e-3"

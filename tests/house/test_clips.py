@@ -18,7 +18,7 @@ from scaling.config import ScaleConfig
 from scaling.retraining import training_clip
 from searchspace import Budget, Clip, Ensemble, published
 from searchspace.cost import head_cost, layer_cost, member_costs, stem_cost
-from searchspace.tabulate import SpaceCosts, tabulate
+from searchspace.cost_tables import SpaceCosts, tabulate
 from tests.training.networks_of_seconds import architecture
 from training import retrain_config
 from training.data import open_source
@@ -51,7 +51,6 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "head_cost": lambda clip: head_cost(8, 16, 32, 10, clip, 2, 1),
     "tabulate": lambda clip: tabulate(searchspace.load("movinet"), clip).bounds("macs"),
     "SpaceCosts": lambda clip: SpaceCosts(*_parts(clip)).clip,
-    "costs": lambda clip: searchspace.load("movinet").costs(clip).bounds("params"),
     "limit": lambda clip: Budget.parse("1M/frame").limit(clip),
     "echo": lambda clip: Budget.parse("1M/frame").echo(clip),
     "Architecture": lambda clip: dataclasses.replace(A0, clip=clip),
@@ -95,7 +94,7 @@ def _opened(clip: Any) -> video.Source:
 
 
 def _parts(clip: Any) -> tuple[Any, ...]:
-    costs = searchspace.load("movinet").costs(CLIP)
+    costs = tabulate(searchspace.load("movinet"), CLIP)
     return costs._space, clip, costs._tables, costs._stem, costs._head
 
 

@@ -14,6 +14,7 @@ from scaling.coefficients import Coefficients
 from scaling.mapping import map_choices
 from scaling.members import Member, bring, members, parse_members, targets
 from scaling.spaces import scale
+from searchspace import tabulate
 from searchspace.architecture import MAX_NAME
 from searchspace.space import MAX_NAME_OF_SPACE, read_space
 
@@ -122,7 +123,7 @@ def test_networks_are_brought_to_each_members_cost(base, count) -> None:
 
 def test_bringing_to_a_cost_leaves_depths_and_widths_as_the_coefficients_made_them() -> None:
     """Coefficients scale these; what rounding adds to the cost is taken from expansions, kernels stay."""
-    window = Window.around("macs", SPACE.costs().macs, 600e6, 0.03, 0.01)
+    window = Window.around("macs", tabulate(SPACE).macs, 600e6, 0.03, 0.01)
     rows = repair(DECISIONS, ROWS[:60], window).choices
     for member in members(SPACE, COEFFICIENTS, (-2, -1, 1, 2), targets(None, (-2, -1, 1, 2), 600e6, 2)):
         mapped = map_choices(rows, SPACE, member.space, COEFFICIENTS.depth**member.exponent)
@@ -142,7 +143,7 @@ def test_random_coefficients_networks_and_targets(coefficients, exponent, share)
     member = Member("A", exponent, scale(SPACE, coefficients, exponent), 600e6 * share * 2.0**exponent)
     found = bring(ROWS[:10], SPACE, 0, member, coefficients)
     assert found.inside.all()
-    assert member.space.costs().macs(found.choices) == pytest.approx(np.full(10, member.target), rel=0.03)
+    assert tabulate(member.space).macs(found.choices) == pytest.approx(np.full(10, member.target), rel=0.03)
 
 
 def test_members_and_targets() -> None:

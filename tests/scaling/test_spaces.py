@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import searchspace
 from scaling.coefficients import DIMENSIONS, PUBLISHED, Coefficients, published_scaling
 from scaling.spaces import expected_macs, measure, normalise, scale
+from searchspace import tabulate
 from searchspace.space import read_space
 
 SPACE = searchspace.load("movinet")
@@ -95,8 +96,8 @@ def test_what_leaves_a_space_is_refused() -> None:
 
 def test_expected_cost_agrees_with_the_closed_form() -> None:
     """The tables give the mean over uniform choices exactly; 2,000 samples lie within four standard errors of it."""
-    exact, _ = SPACE.costs().expected("macs", SPACE.decisions.uniform())
-    costs = SPACE.costs().macs(SPACE.decisions.sample(np.random.default_rng(1), 2000))
+    exact, _ = tabulate(SPACE).expected("macs", SPACE.decisions.uniform())
+    costs = tabulate(SPACE).macs(SPACE.decisions.sample(np.random.default_rng(1), 2000))
     assert abs(expected_macs(SPACE) - exact) < 4 * costs.std() / math.sqrt(2000)
     assert expected_macs(SPACE) == expected_macs(scale(SPACE, ONE, 0))
 
@@ -107,7 +108,7 @@ def test_a_step_multiplies_the_expected_cost(weights, ratio) -> None:
     found = normalise(SPACE, weights, ratio, range(-1, 3))
     assert found.growth == pytest.approx(ratio, rel=0.05)
     spaces = [scale(SPACE, found.coefficients, exponent) for exponent in (-1, 2)]
-    exact = [space.costs().expected("macs", space.decisions.uniform())[0] for space in spaces]
+    exact = [tabulate(space).expected("macs", space.decisions.uniform())[0] for space in spaces]
     assert (exact[1] / exact[0]) ** (1 / 3) == pytest.approx(found.growth, rel=0.02)
     formula = Coefficients.shared_out(weights, ratio)
     assert abs(found.growth - ratio) <= abs(measure(SPACE, formula, range(-1, 3)).growth - ratio)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import searchspace
-from searchspace import STREAM, Budget, Clip, Form, cost, format_quantity, published
+from searchspace import STREAM, Budget, Clip, Form, cost, format_quantity, published, tabulate
 from searchspace.budget import as_printed, budget_text
 from tests.searchspace.util import USERS, read
 
@@ -149,5 +149,5 @@ def test_what_a_budget_limits() -> None:
         rows = space.decisions.sample(np.random.default_rng(0), 50)
         for text in ("600M", "3Mparams", "64MB", "4MBstate"):
             budget = Budget.parse(text)
-            found = budget.of_choices(space.costs(), rows)
+            found = budget.of_choices(tabulate(space), rows)
             np.testing.assert_array_equal(found, [budget.of(cost(space.architecture(row))) for row in rows])

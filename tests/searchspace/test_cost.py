@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import searchspace
-from searchspace import Clip, Cost, cost
-from searchspace.tables import QUANTITIES
+from searchspace import Clip, Cost, cost, tabulate
+from searchspace.cost_tables import QUANTITIES
 from tests.searchspace.util import USERS, counted, every, random_architecture, random_form, random_space, read
 
 
@@ -141,14 +141,14 @@ def test_all_at_once_equals_one_at_a_time(name: str, clip: Clip | None, stream: 
     space = searchspace.load("movinet") if name == "movinet" else read(USERS)
     space = space.streaming() if stream else space
     rows = space.decisions.sample(np.random.default_rng(3), 300)
-    model = space.costs(clip)
+    model = tabulate(space, clip)
     one_by_one = [cost(space.architecture(row), clip) for row in rows]
     for quantity in QUANTITIES:
         np.testing.assert_array_equal(model.of(quantity, rows), [getattr(result, quantity) for result in one_by_one])
     np.testing.assert_array_equal(model.macs(rows), model.of("macs", rows))
     np.testing.assert_array_equal(model.params(rows), model.of("params", rows))
     np.testing.assert_array_equal(model.activation_bytes(rows), model.of("activation_bytes", rows))
-    assert space.costs(clip) is model, "tables are built once a shape"
+    assert tabulate(space, clip) is model, "tables are built once a shape"
 
 
 def test_inactive_choices_cost_nothing() -> None:
@@ -156,13 +156,13 @@ def test_inactive_choices_cost_nothing() -> None:
     rng = np.random.default_rng(4)
     free = rng.integers(0, space.decisions.sizes, (200, len(space.decisions))).astype(np.int8)
     for quantity in QUANTITIES:
-        of = space.costs().of
+        of = tabulate(space).of
         np.testing.assert_array_equal(of(quantity, free), of(quantity, space.decisions.canonical(free)))
 
 
 def test_wrong_shape_is_refused() -> None:
     with pytest.raises(ValueError, match=r"shape \(161,\)"):
-        searchspace.load("movinet").costs().macs(np.zeros(161, dtype=np.int8))
+        tabulate(searchspace.load("movinet")).macs(np.zeros(161, dtype=np.int8))
 
 
 def test_uncountable_costs_are_refused() -> None:
@@ -170,13 +170,13 @@ def test_uncountable_costs_are_refused() -> None:
     text = USERS.replace("12x90x70@12.5", "4096x4096x4096").replace("[2, 5, 3]", "[64]").replace("[1, 3, 6]", "[64]")
     space = read(text.replace("width: 40", "width: 250, kernel: [15x15x15]").replace("kernel: [1x3x3, 9x1x1], ", ""))
     with pytest.raises(ValueError, match="give a smaller clip"):
-        space.costs()
+        tabulate(space)
 
 
 def test_uniform_sampling_of_the_movinet_space() -> None:
     """Of the default clip: mean 983 M, standard deviation 233 M, 4.5 % below 600 M, within sampling error."""
     space = searchspace.load("movinet")
-    macs = space.costs().macs(space.decisions.sample(np.random.default_rng(5), 40_000)) / 1e6
+    macs = tabulate(space).macs(space.decisions.sample(np.random.default_rng(5), 40_000)) / 1e6
     assert macs.mean() == pytest.approx(983, abs=4)  # three standard errors
     assert macs.std() == pytest.approx(233, abs=3)
     assert (macs < 600).mean() == pytest.approx(0.045, abs=0.004)
@@ -198,8 +198,8 @@ def test_expectations_equal_enumeration(seed: int) -> None:
     weight = math.prod(vector[rows[:, d]] for d, vector in enumerate(probabilities))
     assert weight.sum() == pytest.approx(1)
     for quantity in ("macs", "params", "state_bytes", "frame_macs"):
-        value = np.array(space.costs().of(quantity, space.decisions.canonical(rows)), dtype=np.float64)
-        expected, conditional = space.costs().expected(quantity, probabilities)
+        value = np.array(tabulate(space).of(quantity, space.decisions.canonical(rows)), dtype=np.float64)
+        expected, conditional = tabulate(space).expected(quantity, probabilities)
         assert expected == pytest.approx(weight @ value, rel=1e-10)
         assert [len(vector) for vector in conditional] == list(space.decisions.sizes)
         for d, vector in enumerate(conditional):
@@ -212,8 +212,8 @@ def test_expectation_equals_monte_carlo() -> None:
     rng = np.random.default_rng(6)
     space = searchspace.load("movinet")
     probabilities = _random_probabilities(space, rng)
-    macs = space.costs().macs(space.decisions.sample(rng, 40_000, probabilities))
-    expected, conditional = space.costs().expected("macs", probabilities)
+    macs = tabulate(space).macs(space.decisions.sample(rng, 40_000, probabilities))
+    expected, conditional = tabulate(space).expected("macs", probabilities)
     assert abs(macs.mean() - expected) < 5 * macs.std() / math.sqrt(len(macs))
     for vector, given in zip(probabilities, conditional, strict=True):
         assert vector @ given == pytest.approx(expected, rel=1e-10)
@@ -222,7 +222,7 @@ def test_expectation_equals_monte_carlo() -> None:
 def test_expected_memory_is_refused() -> None:
     space = read(USERS)
     with pytest.raises(ValueError, match="maximum over layers"):
-        space.costs().expected("activation_bytes", space.decisions.uniform())
+        tabulate(space).expected("activation_bytes", space.decisions.uniform())
 
 
 # ---------------------------------------------------------------------------------------------------------- extremes
@@ -233,18 +233,18 @@ def test_extremes_equal_brute_force(seed: int) -> None:
     space = random_space(np.random.default_rng(100 + seed))
     rows = space.decisions.canonical(every(space))
     for quantity in QUANTITIES:
-        found = space.costs().of(quantity, rows)
+        found = tabulate(space).of(quantity, rows)
         for dearest, wanted in ((False, found.min()), (True, found.max())):
-            row = space.costs().extreme(quantity, dearest)
+            row = tabulate(space).extreme(quantity, dearest)
             np.testing.assert_array_equal(row, space.decisions.canonical(row))
-            assert space.costs().of(quantity, row[None])[0] == wanted
-        assert space.costs().bounds(quantity) == (found.min(), found.max())
+            assert tabulate(space).of(quantity, row[None])[0] == wanted
+        assert tabulate(space).bounds(quantity) == (found.min(), found.max())
 
 
 def test_bounds_hold_all_samples() -> None:
     for space in (searchspace.load("movinet"), read(USERS)):
         rows = space.decisions.sample(np.random.default_rng(7), 2000)
         for quantity in QUANTITIES:
-            low, high = space.costs().bounds(quantity)
-            found = space.costs().of(quantity, rows)
+            low, high = tabulate(space).bounds(quantity)
+            found = tabulate(space).of(quantity, rows)
             assert low <= found.min() and found.max() <= high

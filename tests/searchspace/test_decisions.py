@@ -15,8 +15,8 @@ def _table() -> Decisions:
         [
             Decision("depth", (1, 3, 4)),
             Decision("a", ("x", "y")),
-            Decision("b", ("p", "q", "r"), "depth", 1),
-            Decision("c", (0.5, 1.0), "depth", 2),
+            Decision("b", ("p", "q", "r"), parent="depth", at_least=1),
+            Decision("c", (0.5, 1.0), parent="depth", at_least=2),
         ]
     )
 
@@ -172,7 +172,7 @@ def test_every_row_of_a_small_space_has_its_own_text() -> None:
     [
         [Decision("a", (1,)), Decision("a", (1,))],
         [Decision("a", ())],
-        [Decision("a", (1,), "b"), Decision("b", (1,))],
+        [Decision("a", (1,), parent="b"), Decision("b", (1,))],
         [Decision("a", tuple(range(128)))],
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 
 import searchspace
 from searchspace import Architecture, Clip, Kernel, Stem
-from searchspace.space import round_width
+from searchspace.channels import round_width
 from tests.searchspace.util import USERS, every, random_space, read
 
 

@@ -10,7 +10,7 @@ import torch
 
 import networks
 import searchspace
-from searchspace import Architecture
+from searchspace import Architecture, tabulate
 from tests.training.small import assert_equal_runs, settings
 from training.interrupt import Interrupted
 from training.progress import Silent
@@ -154,7 +154,7 @@ def test_tunas_own_settings_run(tmp_path):
 def test_caps_are_kept_and_impossible_ones_refused(tmp_path):
     given = settings(tmp_path, steps=4)
     space = searchspace.load(given["space"])
-    costs = space.costs()
+    costs = tabulate(space)
     low, _ = costs.bounds("params")
     rows = space.decisions.sample(np.random.default_rng(0), 2000)
     near = rows[abs(costs.macs(rows) / 2e6 - 1) < 0.03]
