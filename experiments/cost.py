@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from typing import Any
 
 from experiments import tables
 from experiments.arguments import read_by
-from experiments.describe import member_lines, state_text
+from experiments.describe import member_lines, more_lines, state_text
 from experiments.targets import STREAM_HELP, resolve_architecture
 from searchspace import Clip, Cost, Ensemble, cost, published, published_names
 from searchspace.commands import command
 from searchspace.cost import member_costs
+from searchspace.quantities import QUANTITIES, counted_names
 
 EXAMPLE = """  nas cost a2 --clip 8x128x128@5
   nas cost a0 --stream         frame by frame, with its state
@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
     ]
     if architecture.causal:
         rows.append(("state", state_text(counted, architecture)))
+    rows += more_lines(counted)
     rows += member_lines(architecture, counted.clip)
     tables.show(tables.facts(rows), f"{architecture.name} ({architecture.key()})")
     others = [(name, cost(published(name, architecture.causal), counted.clip)) for name in published_names()]
@@ -63,4 +64,5 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _data(counted: Cost) -> dict[str, Any]:
-    return dataclasses.asdict(counted) | {"clip": str(counted.clip), "macs_per_frame": counted.macs_per_frame}
+    own = {name: QUANTITIES[name].amount(counted) for name in counted_names()}
+    return own | {"clip": str(counted.clip), "macs_per_frame": counted.macs_per_frame}

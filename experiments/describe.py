@@ -6,9 +6,10 @@ import dataclasses
 import itertools
 from collections.abc import Mapping
 
-from searchspace import BASE, Architecture, Buildable, Cost, Ensemble, Layer, Position, cost
+from searchspace import BASE, QUANTITIES, Architecture, Buildable, Cost, Ensemble, Layer, Position, Stem, cost
+from searchspace.budget import format_quantity
 from searchspace.clip import Clip
-from searchspace.cost import halve, head_cost, layer_cost, member_costs, stem_cost
+from searchspace.cost import halve, member_costs, part_costs
 
 
 def layer_text(layer: Layer) -> str:
@@ -56,31 +57,21 @@ def rows(architecture: Buildable, clip: Clip) -> list[Row]:
             for i, (member, counted) in enumerate(pairs, 1)
             for row in rows(member.architecture, counted.clip)
         ]
-    height, width, form = halve(clip.height, 2), halve(clip.width, 2), architecture.form
-    stem = stem_cost(architecture.stem.width, architecture.stem.kernel, clip, form)
-    stem_text = f"{architecture.stem.kernel} /2"
-    stem_width = f"3→{architecture.stem.width}"
-    result = [Row("stem", stem_text, stem_width, _size(clip, height, width), stem.macs, stem.params)]
-    channels = architecture.stem.width
-    for position in architecture.layers():
-        layer = position.layer
-        own = layer_cost(layer, position.in_width, position.width, clip, height, width, form)
-        height, width = halve(height, layer.stride), halve(width, layer.stride)
-        channels = position.width
-        result.append(
-            Row(
-                part=f"{position.block + 1}.{position.index + 1}",
-                layer=_words(position),
-                channels=f"{position.in_width}→{layer.expand}→{position.width}",
-                size=_size(clip, height, width),
-                macs=own.macs,
-                params=own.params,
-            )
-        )
-    head = architecture.head
-    own = head_cost(channels, head.width, head.hidden, architecture.classes, clip, height, width, form)
-    widths = f"{channels}→{head.width}→{head.hidden}→{architecture.classes}"
-    result.append(Row("head", "pool, dense", widths, "1x1x1", own.macs, own.params))
+    result = []
+    positions = iter(architecture.layers())
+    for part, own in part_costs(architecture, clip):
+        if isinstance(part.what, Stem):
+            size = _size(clip, halve(clip.height, 2), halve(clip.width, 2))
+            text = ("stem", f"{part.what.kernel} /2", f"3→{part.out_width}", size)
+        elif isinstance(part.what, Layer):
+            position, layer = next(positions), part.what
+            size = _size(clip, halve(part.height, layer.stride), halve(part.width, layer.stride))
+            name = f"{position.block + 1}.{position.index + 1}"
+            text = (name, _words(position), f"{part.in_width}→{layer.expand}→{part.out_width}", size)
+        else:
+            widths = f"{part.in_width}→{part.out_width}→{part.what.hidden}→{part.classes}"
+            text = ("head", "pool, dense", widths, "1x1x1")
+        result.append(Row(*text, own.macs, own.params))
     total = cost(architecture, clip)
     assert sum(row.macs for row in result) == total.macs and sum(row.params for row in result) == total.params
     return result
@@ -117,6 +108,11 @@ def state_text(total: Cost, architecture: Buildable) -> str:
     mebibytes = total.state_bytes / 2**20
     counters = _counters(architecture)
     return f"{total.state_bytes:,} bytes ({mebibytes:.2f} MiB) a stream, float32, and {counters} counters"
+
+
+def more_lines(total: Cost) -> list[tuple[str, str]]:
+    """Quantities that were registered, as lines of facts."""
+    return [(QUANTITIES[name].words, format_quantity(name, amount)) for name, amount in total.more]
 
 
 def _counters(architecture: Buildable) -> int:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import searchspace
-from searchspace import Architecture, Budget, Clip, Space
+from searchspace import Architecture, Budget, Clip, Space, tabulate
 from searchspace.commands import go_on
 from searchspace.stored import COUNT, naming, read_records, read_table
 from training.formats import COMMAND, LOOK, MOMENT, POINT, SEARCH_CONFIG, SEARCH_SUMMARY, policy_of
@@ -202,6 +205,15 @@ class Run:
         """Optimiser steps done, by metrics.csv."""
         rows = read_table(self.folder / "metrics.csv", {"step": COUNT})
         return int(rows[-1]["step"]) if rows else 0
+
+    def amounts(self, quantity: str, choices: Sequence[str]) -> list[int]:
+        """A quantity of networks of the run's space, by their choices, at the run's clip.
+
+        Raises:
+            ValueError: the space can no longer be read, or choices do not fit it.
+        """
+        rows = [self.space.decisions.decode(text) for text in choices]
+        return tabulate(self.space, self.clip).of(quantity, np.array(rows)).tolist() if rows else []
 
     def describe(self, choices: str) -> Architecture | None:
         """The architecture of a row of choices; None where the space can no longer be loaded or does not fit."""

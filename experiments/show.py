@@ -11,11 +11,12 @@ from rich.text import Text
 
 from experiments import tables
 from experiments.arguments import read_by
-from experiments.describe import Row, form_text, layers_text, member_lines, origin_text, rows, state_text
+from experiments.describe import Row, form_text, layers_text, member_lines, more_lines, origin_text, rows, state_text
 from experiments.run_files import Run
 from experiments.targets import STREAM_HELP, resolve, typed
 from searchspace import Buildable, Clip, cost
 from searchspace.commands import command, go_on
+from searchspace.quantities import FRAME_MACS, QUANTITIES, counted_names
 
 EXAMPLE = """  nas show a2
   nas show search-1            a run in runs/, by name or path
@@ -149,10 +150,7 @@ def _data(thing: Buildable | Run, clip: Clip | None) -> dict[str, Any]:
         "key": thing.key(),
         "cost": {
             "clip": str(counted.clip),
-            "macs": counted.macs,
-            "params": counted.params,
-            "activation_bytes": counted.activation_bytes,
-            "state_bytes": counted.state_bytes,
+            **{name: QUANTITIES[name].amount(counted) for name in counted_names() if name != FRAME_MACS.name},
             "macs_per_frame": counted.macs_per_frame,
         },
         "receptive_frames": thing.receptive_frames,
@@ -194,6 +192,7 @@ def _totals(architecture: Buildable, clip: Clip) -> list[tuple[str, str]]:
         ("parameters", f"{tables.millions(total.params)} with {architecture.classes} classes"),
         ("activation memory", tables.megabytes(total.activation_bytes)),
         ("state", state_text(total, architecture) if architecture.causal else "none: not causal"),
+        *more_lines(total),
         ("layers", layers_text(architecture)),
         ("form", form_text(architecture)),
         ("convolutions see", f"{architecture.receptive_frames} frames"),

@@ -16,7 +16,7 @@ from experiments.describe import block_lines
 from searchspace import LAYER_CHOICES, Architecture, Budget, Clip, Space, format_quantity, tabulate
 from searchspace.budget import budget_text
 from searchspace.commands import command
-from searchspace.cost_tables import QUANTITIES
+from searchspace.quantities import QUANTITIES, counted_names
 from training.feasible import check_budgets
 from training.search_config import SearchConfig
 from video.recipe import MOTION_CLASSES
@@ -94,7 +94,8 @@ class _Unit:
 
     def __init__(self, quantity: str, largest: float) -> None:
         self._name, self._scale = ("M", 1e6) if largest >= 1e6 else ("k", 1e3)
-        self._name += "B" if quantity.endswith("bytes") else ""
+        unit = QUANTITIES[quantity].unit
+        self._name += "" if unit.startswith(" ") else unit.partition(" ")[0]
         self._digits = 0 if largest >= 100 * self._scale else 1
 
     def __call__(self, value: float) -> str:
@@ -168,7 +169,7 @@ def _data(
         "encodings": str(space.encodings()),
         "networks": str(space.networks()),
         "decisions": {path: [_plain(v) for v in values] for path, values in _table(space).items()},
-        "bounds": {name: list(costs.bounds(name)) for name in QUANTITIES},
+        "bounds": {name: list(costs.bounds(name)) for name in counted_names()},
         "cheapest": space.architecture(costs.extreme(quantity, False), "cheapest").to_dict(),
         "dearest": space.architecture(costs.extreme(quantity, True), "dearest").to_dict(),
         "uniform": {

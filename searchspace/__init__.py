@@ -8,7 +8,7 @@ from importlib import resources
 from searchspace.architecture import Architecture, Block, Head, Layer, Position, Stem
 from searchspace.budget import Budget, format_quantity
 from searchspace.clip import Clip, ClipLike, Kernel
-from searchspace.cost import Cost, cost
+from searchspace.cost import cost
 from searchspace.cost_tables import CostModel, SpaceCosts, Term, tabulate
 from searchspace.decisions import Choices, Decision, Decisions, Probabilities
 from searchspace.ensemble import Buildable, Ensemble, Member, load_architecture, read_architecture
@@ -16,12 +16,14 @@ from searchspace.find import find, is_published
 from searchspace.form import BASE, STREAM, Form, squeeze_width
 from searchspace.layer_choices import LAYER_CHOICES, LayerChoice
 from searchspace.published import published, published_ensembles, published_names
+from searchspace.quantities import QUANTITIES, Cost, Quantity
 from searchspace.schema import nearest, parse_yaml, read_text
 from searchspace.space import BlockSpace, Nearest, Space, read_space
 
 __all__ = [
     "BASE",
     "LAYER_CHOICES",
+    "QUANTITIES",
     "STREAM",
     "Architecture",
     "Block",
@@ -45,6 +47,7 @@ __all__ = [
     "Nearest",
     "Position",
     "Probabilities",
+    "Quantity",
     "Space",
     "SpaceCosts",
     "Stem",

@@ -15,54 +15,20 @@ exactly.
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Iterator
 
-from searchspace.architecture import Layer
+from searchspace.architecture import Architecture, Head, Layer, Stem
 from searchspace.clip import Clip, ClipLike, Kernel
 from searchspace.ensemble import Buildable, Ensemble
 from searchspace.form import BASE, Form
+from searchspace.quantities import QUANTITIES, Cost, Part, count_more
 
 FLOAT_BYTES = 4
 RGB = 3
 GATED_POSITIONS = 256
 """Positions of a gate from which on it scales the projection's few weights instead of the wide map: that is faster, and
 saves a copy of the map (`networks.choices` has the measurement)."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Cost:
-    """Cost of one architecture on one clip.
-
-    Attributes:
-        macs: multiply-accumulates per clip.
-        params: trainable parameters.
-        activation_bytes: peak of live float32 activations for one clip.
-        state_bytes: memory carried from frame to frame; 0 for a network that does not stream.
-        frame_macs: multiply-accumulates of one more frame; 0 for a network that does not stream.
-        clip: the clip that was counted.
-    """
-
-    macs: int
-    params: int
-    activation_bytes: int
-    state_bytes: int
-    frame_macs: int
-    clip: Clip
-
-    @property
-    def macs_per_frame(self) -> float:
-        """MACs of one more frame, or those of the clip divided by its frames where the network does not stream."""
-        return self.frame_macs or self.macs / self.clip.frames
-
-    def __add__(self, other: Cost) -> Cost:
-        """Cost of two parts that run one after the other: sums, and the larger peak."""
-        return Cost(
-            self.macs + other.macs,
-            self.params + other.params,
-            max(self.activation_bytes, other.activation_bytes),
-            self.state_bytes + other.state_bytes,
-            self.frame_macs + other.frame_macs,
-            self.clip,
-        )
 
 
 def halve(size: int, stride: int) -> int:
@@ -84,15 +50,27 @@ def cost(architecture: Buildable, clip: ClipLike | None = None) -> Cost:
     clip = architecture.clip if clip is None else Clip.of(clip)
     if isinstance(architecture, Ensemble):
         return _ensemble_cost(architecture, clip)
-    form, head = architecture.form, architecture.head
-    total = stem_cost(architecture.stem.width, architecture.stem.kernel, clip, form)
-    height, width = halve(clip.height, 2), halve(clip.width, 2)
-    channels = architecture.stem.width
+    first, *others = (counted for _, counted in part_costs(architecture, clip))
+    return sum(others, start=first)
+
+
+def part_costs(architecture: Architecture, clip: ClipLike) -> Iterator[tuple[Part, Cost]]:
+    """Each part of a network from stem to head, and what it costs at a clip; costs add up to the network's."""
+    clip, form, stem = Clip.of(clip), architecture.form, architecture.stem
+    yield (
+        Part(stem, RGB, stem.width, clip, clip.height, clip.width, form),
+        stem_cost(stem.width, stem.kernel, clip, form),
+    )
+    height, width, channels = halve(clip.height, 2), halve(clip.width, 2), stem.width
     for position in architecture.layers():
-        total += layer_cost(position.layer, position.in_width, position.width, clip, height, width, form)
-        height, width = halve(height, position.layer.stride), halve(width, position.layer.stride)
+        layer = position.layer
+        part = Part(layer, position.in_width, position.width, clip, height, width, form)
+        yield part, layer_cost(layer, position.in_width, position.width, clip, height, width, form)
+        height, width = halve(height, layer.stride), halve(width, layer.stride)
         channels = position.width
-    return total + head_cost(channels, head.width, head.hidden, architecture.classes, clip, height, width, form)
+    head, classes = architecture.head, architecture.classes
+    part = Part(head, channels, head.width, clip, height, width, form, classes)
+    yield part, head_cost(channels, head.width, head.hidden, classes, clip, height, width, form)
 
 
 def member_costs(ensemble: Ensemble, clip: ClipLike | None = None) -> list[Cost]:
@@ -114,6 +92,12 @@ def _ensemble_cost(ensemble: Ensemble, clip: Clip) -> Cost:
     """
     costs = member_costs(ensemble, clip)
     logits = FLOAT_BYTES * ensemble.classes * len(costs) if ensemble.causal else 0
+    more = []
+    for name, amount in costs[0].more:
+        amounts = [dict(cost.more)[name] for cost in costs]
+        if QUANTITIES[name].frame_of:
+            amounts = [round(amount / ensemble.stride(i)) for i, amount in enumerate(amounts)]
+        more.append((name, functools.reduce(QUANTITIES[name].joined, amounts)))
     return Cost(
         macs=sum(cost.macs for cost in costs),
         params=sum(cost.params for cost in costs),
@@ -121,6 +105,7 @@ def _ensemble_cost(ensemble: Ensemble, clip: Clip) -> Cost:
         state_bytes=sum(cost.state_bytes for cost in costs) + logits,
         frame_macs=round(sum(cost.frame_macs / ensemble.stride(i) for i, cost in enumerate(costs))),
         clip=clip,
+        more=tuple(more),
     )
 
 
@@ -129,7 +114,7 @@ def stem_cost(width: int, kernel: Kernel, clip: ClipLike, form: Form = BASE) -> 
     clip = Clip.of(clip)
     positions = clip.frames * halve(clip.height, 2) * halve(clip.width, 2)
     weights = RGB * width * kernel.taps
-    return Cost(
+    counted = Cost(
         macs=positions * weights,
         params=weights + 2 * width,
         activation_bytes=_clip_bytes(clip) + FLOAT_BYTES * 2 * positions * width,
@@ -137,6 +122,7 @@ def stem_cost(width: int, kernel: Kernel, clip: ClipLike, form: Form = BASE) -> 
         frame_macs=positions * weights // clip.frames if form.causal else 0,
         clip=clip,
     )
+    return count_more(Part(Stem(width, kernel), RGB, width, clip, clip.height, clip.width, form), counted)
 
 
 def layer_cost(
@@ -168,7 +154,7 @@ def layer_cost(
         params += in_width * out_width + 2 * out_width
     gated_map = squeeze > 0 and after // gates < GATED_POSITIONS
     peak = _layer_activation(layer, in_width, out_width, before, after, buffer, split, gated_map)
-    return Cost(
+    counted = Cost(
         macs=macs,
         params=params,
         activation_bytes=_clip_bytes(clip) + FLOAT_BYTES * peak,
@@ -176,6 +162,7 @@ def layer_cost(
         frame_macs=macs // clip.frames if form.causal else 0,
         clip=clip,
     )
+    return count_more(Part(layer, in_width, out_width, clip, height, width, form), counted)
 
 
 def _layer_activation(
@@ -219,7 +206,7 @@ def head_cost(
     peak = positions * (in_width + 2 * head)
     if not form.answers_clips:  # each step reads one tensor and writes one; a single answer's are left out
         peak = max(peak, answers * (head + hidden), answers * 2 * hidden, answers * (hidden + classes))
-    return Cost(
+    counted = Cost(
         macs=positions * in_width * head + answers * dense,
         params=in_width * head + 2 * head + head * hidden + hidden + hidden * classes + classes,
         activation_bytes=_clip_bytes(clip) + FLOAT_BYTES * peak,
@@ -227,6 +214,7 @@ def head_cost(
         frame_macs=height * width * in_width * head + max(1, answers // clip.frames) * dense if form.causal else 0,
         clip=clip,
     )
+    return count_more(Part(Head(head, hidden), in_width, head, clip, height, width, form, classes), counted)
 
 
 def _clip_bytes(clip: Clip) -> int:

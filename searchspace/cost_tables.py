@@ -19,9 +19,8 @@ from searchspace.cost import halve, head_cost, layer_cost, stem_cost
 from searchspace.decisions import Choices, Decisions, Probabilities
 from searchspace.form import Form
 from searchspace.layer_choices import LAYER_CHOICES, layer_of
+from searchspace.quantities import QUANTITIES, Cost, counted_names, quantity
 from searchspace.space import HEAD, BlockSpace, Space
-
-QUANTITIES = ("macs", "params", "activation_bytes", "state_bytes", "frame_macs")
 
 Table = npt.NDArray[np.int64]
 MAX_COST = 2**62  # sums of terms are int64
@@ -53,7 +52,7 @@ class CostModel:
 
     Args:
         decisions: the space's decisions.
-        terms: for each quantity its terms; `activation_bytes` is their maximum, the others are sums.
+        terms: for each quantity, by name, its terms; their sum or their maximum, as the quantity's row says.
     """
 
     def __init__(self, decisions: Decisions, terms: Mapping[str, Sequence[Term]]) -> None:
@@ -72,14 +71,14 @@ class CostModel:
         """Peak activation bytes of each row, int8 [N, D] -> int64 [N]."""
         return self.of("activation_bytes", choices)
 
-    def of(self, quantity: str, choices: Choices) -> npt.NDArray[np.int64]:
-        """Any quantity of each row, int8 [N, D] -> int64 [N]."""
+    def of(self, name: str, choices: Choices) -> npt.NDArray[np.int64]:
+        """Any quantity of each row, by name, int8 [N, D] -> int64 [N]."""
         if choices.ndim != 2 or choices.shape[1] != len(self.decisions):
             raise ValueError(f"choices have shape {choices.shape}; they must be [N, {len(self.decisions)}]")
         columns = np.ascontiguousarray(choices.T).astype(np.int32)
         total = np.zeros(len(choices), dtype=np.int64)
-        combine = np.maximum if quantity == "activation_bytes" else np.add
-        for term in self.terms[quantity]:
+        combine = np.maximum if quantity(name).maximum else np.add
+        for term in self.terms[name]:
             flat = np.zeros(len(choices), dtype=np.int32)
             for axis, decision in enumerate(term.decisions):
                 flat *= term.table.shape[axis]
@@ -90,11 +89,11 @@ class CostModel:
             combine(total, value, out=total)
         return total
 
-    def expected(self, quantity: str, probabilities: Probabilities) -> tuple[float, list[npt.NDArray[np.float64]]]:
+    def expected(self, name: str, probabilities: Probabilities) -> tuple[float, list[npt.NDArray[np.float64]]]:
         """Expectation under independent categoricals, exactly.
 
         Args:
-            quantity: any of `QUANTITIES` but `"activation_bytes"`; a maximum has no such closed form.
+            name: of a quantity that is a sum; a maximum has no such closed form.
             probabilities: one vector a decision.
 
         Returns:
@@ -103,11 +102,13 @@ class CostModel:
         Raises:
             ValueError: the quantity is a maximum.
         """
-        if quantity == "activation_bytes":
-            raise ValueError("peak memory is a maximum over layers: its expectation has no closed form; use MACs")
+        if quantity(name).maximum:
+            raise ValueError(
+                f"{quantity(name).words} is a maximum over layers: its expectation has no closed form; use MACs"
+            )
         total = 0.0
         conditional = [np.zeros(len(vector)) for vector in probabilities]
-        for term in self.terms[quantity]:
+        for term in self.terms[name]:
             partial = [(d, _marginal(term, axis, probabilities)) for axis, d in enumerate(term.decisions)]
             value = float(partial[0][1] @ probabilities[partial[0][0]]) if partial else float(term.table)
             open_gate = 1.0
@@ -143,23 +144,24 @@ class SpaceCosts(CostModel):
     ) -> None:
         self.clip = Clip.of(clip)
         self._space, self._tables, self._stem, self._head = space, tables, stem, head
-        terms = {name: list(_terms(space, q, tables, stem, head)) for q, name in enumerate(QUANTITIES)}
+        self._names = counted_names()
+        terms = {name: list(_terms(space, q, tables, stem, head)) for q, name in enumerate(self._names)}
         super().__init__(space.decisions, terms)
 
-    def extreme(self, quantity: str, dearest: bool) -> Choices:
-        """The cheapest or dearest network, exactly, by dynamic programming over the blocks' widths.
+    def extreme(self, name: str, most: bool) -> Choices:
+        """The cheapest or the most expensive network, exactly, by dynamic programming over the blocks' widths.
 
         Args:
-            quantity: one of `QUANTITIES`.
-            dearest: the most expensive instead of the cheapest.
+            name: of a quantity.
+            most: the most expensive instead of the cheapest.
 
         Returns:
             Its canonical choices, int8 [D].
         """
-        q = QUANTITIES.index(quantity)
-        combine = np.maximum if quantity == "activation_bytes" else np.add
-        best = np.max if dearest else np.min
-        arg = np.argmax if dearest else np.argmin
+        q, maximum = self._names.index(name), quantity(name).maximum
+        combine = np.maximum if maximum else np.add
+        best = np.max if most else np.min
+        arg = np.argmax if most else np.argmin
         # reached[w]: best cost up to a block that ends at width w, and the rows of choices that lead there.
         reached: Table = self._stem[q].reshape(1)
         rows: list[dict[int, int]] = [{}]  # choices by the position of their decision
@@ -173,7 +175,7 @@ class SpaceCosts(CostModel):
             depth_choice = np.empty_like(cost)
             for w in range(len(block.widths)):
                 repeats = np.array(block.depths, dtype=np.int64) - 1
-                more = inner[w] * (repeats > 0) if quantity == "activation_bytes" else inner[w] * repeats
+                more = inner[w] * (repeats > 0) if maximum else inner[w] * repeats
                 entry = combine(reached, best(flat_first[:, w], axis=1))
                 options = combine(entry[:, None], more[None, :])
                 depth_choice[:, w], cost[:, w] = arg(options, axis=1), best(options, axis=1)
@@ -195,10 +197,10 @@ class SpaceCosts(CostModel):
             result[position] = c
         return self.decisions.canonical(result)
 
-    def bounds(self, quantity: str) -> tuple[int, int]:
-        """Least and greatest cost of the space."""
-        rows = np.stack([self.extreme(quantity, dearest) for dearest in (False, True)])
-        low, high = self.of(quantity, rows)
+    def bounds(self, name: str) -> tuple[int, int]:
+        """Least and greatest amount of a quantity in the space."""
+        rows = np.stack([self.extreme(name, most) for most in (False, True)])
+        low, high = self.of(name, rows)
         return int(low), int(high)
 
 
@@ -212,11 +214,11 @@ def tabulate(space: Space, clip: ClipLike | None = None) -> SpaceCosts:
     Raises:
         ValueError: the most expensive network costs more than 64 bits can count.
     """
-    return _tabulate(space, space.clip if clip is None else Clip.of(clip))
+    return _tabulate(space, space.clip if clip is None else Clip.of(clip), counted_names())
 
 
 @functools.lru_cache(maxsize=64)
-def _tabulate(space: Space, clip: Clip) -> SpaceCosts:
+def _tabulate(space: Space, clip: Clip, names: tuple[str, ...]) -> SpaceCosts:
     """Tables have axes [quantity, width in, width out, one of each layer choice] for a block's first layer, and without
     the width in for the others, which are all alike."""
     height, width = halve(clip.height, 2), halve(clip.width, 2)
@@ -234,25 +236,31 @@ def _tabulate(space: Space, clip: Clip) -> SpaceCosts:
         [head_cost(w, h, space.hidden, space.classes, clip, height, width, space.form) for h in space.heads]
         for w in before
     ]
-    head = np.array([[[getattr(one, q) for one in row] for row in heads] for q in QUANTITIES], dtype=np.int64)
-    most = int(head[0].max())
-    for block, (first, rest) in zip(space.blocks, tables, strict=True):
-        most += int(first[0].max()) + (block.depths[-1] - 1) * int(rest[0].max())
-    if most > MAX_COST:
-        raise ValueError(f"space {space.name!r} at clip {clip} holds networks of {most:.1e} MACs; give a smaller clip")
-    return SpaceCosts(space, clip, tables, np.array([getattr(stem, q) for q in QUANTITIES], dtype=np.int64), head)
+    head = np.moveaxis(np.array([[_amounts(one) for one in row] for row in heads], dtype=np.int64), -1, 0)
+    for q, name in enumerate(names):
+        most = int(head[q].max())
+        for block, (first, rest) in zip(space.blocks, tables, strict=True):
+            most += int(first[q].max()) + (block.depths[-1] - 1) * int(rest[q].max())
+        if most > MAX_COST:
+            words = quantity(name).words
+            raise ValueError(f"space {space.name!r} at clip {clip} holds {most:.1e} {words}; give a smaller clip")
+    return SpaceCosts(space, clip, tables, np.array(_amounts(stem), dtype=np.int64), head)
+
+
+def _amounts(cost: Cost) -> list[int]:
+    return [QUANTITIES[name].amount(cost) for name in counted_names()]
 
 
 def _layer_table(
     block: BlockSpace, before: Sequence[int], stride: int, clip: Clip, height: int, width: int, form: Form
 ) -> Table:
     sizes = [len(values) for values in block.layer]
-    table = np.empty((len(QUANTITIES), len(before), len(block.widths), *sizes), dtype=np.int64)
+    table = np.empty((len(counted_names()), len(before), len(block.widths), *sizes), dtype=np.int64)
     for chosen in np.ndindex(*sizes):
         layer = layer_of([values[c] for values, c in zip(block.layer, chosen, strict=True)], stride, form)
         for i, o in np.ndindex(len(before), len(block.widths)):
             result = layer_cost(layer, before[i], block.widths[o], clip, height, width, form)
-            table[(slice(None), i, o, *chosen)] = [getattr(result, quantity) for quantity in QUANTITIES]
+            table[(slice(None), i, o, *chosen)] = _amounts(result)
     return table
 
 

@@ -45,9 +45,9 @@ class Budgets:
 
     def start(self) -> list[npt.NDArray[np.float64]] | None:
         """The distribution of largest entropy around the target; None where costs have no expectation."""
-        quantity = self.asked[0].quantity
-        if quantity == "activation_bytes":
+        if self.asked[0].row.maximum:
             return None
+        quantity = self.asked[0].quantity
         decisions = self.costs.decisions
         return largest_entropy(decisions, self.costs, quantity, self.limits[0], nearest=True).probabilities
 

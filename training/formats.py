@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from searchspace.cost_tables import QUANTITIES
 from searchspace.decisions import Decisions
+from searchspace.quantities import QUANTITIES
 from searchspace.stored import AMOUNT, COUNT, SHARE, Each, Maybe, Some, Whole, Words
 
 COMMAND = {"command?": str}

@@ -147,7 +147,7 @@ def front(
 ) -> list[Point]:
     """Scores architectures spread over 0.4 to 2 times the budget, and those of the first rung, on the same clips."""
     pools = [selection.choices[None], *(selection.pool.choices[i][None] for i, _ in selection.halving.history[0][1])]
-    if problem.quantity != "activation_bytes":
+    if not problem.budgets[0].row.maximum:
         bins = spread(
             searcher.policy,
             problem.costs,

@@ -18,14 +18,9 @@ from experiments.scale_text import proxy_notes
 from scaling.coefficients import DIMENSIONS
 from scaling.family import Family
 from scaling.members import name_of
+from searchspace.quantities import QUANTITIES
 
 LATENCY = "latency"
-LABELS = {
-    "macs": "multiply-accumulates per clip, each at its own clip",
-    "params": "trainable parameters",
-    "state_bytes": "bytes of state of a stream",
-    LATENCY: "milliseconds, as the table given has them",
-}
 SINGLE = ("#c8442f", "#2a8a57", "#b97309", "#7a4fbf")
 FAMILY = COLOURS[0]
 Point = tuple[int, float, float, int]
@@ -75,7 +70,7 @@ def draw(found: Family, axis: str = "macs", latencies: Mapping[str, float] | Non
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
     axes.set_ylim(bottom=0)
-    axes.set_xlabel(LABELS[axis], color=INK)
+    axes.set_xlabel(_label(axis), color=INK)
     axes.set_ylabel("held-out accuracy", color=INK)
     axes.legend(loc="upper left", fontsize=9, frameon=True, facecolor="white", framealpha=0.9, edgecolor="none")
     title = "A family by latency" if axis == LATENCY else "Compound scaling against one dimension at a time"
@@ -116,6 +111,12 @@ def _points(
         else:
             others.append(point)
     return [family[exponent] for exponent in sorted(family)], singles, others
+
+
+def _label(axis: str) -> str:
+    if axis == LATENCY:
+        return "milliseconds, as the table given has them"
+    return QUANTITIES[axis].axis + ", each at its own clip" * QUANTITIES[axis].per_clip
 
 
 def _xy(points: Sequence[Point]) -> tuple[list[float], list[float]]:

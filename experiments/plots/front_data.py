@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 
 from experiments.describe import block_lines
-from experiments.run_files import PARETO, FrontPoint, Run
+from experiments.run_files import PARETO, FrontPoint, Look, Run
 from searchspace import cost, published, published_names
+from searchspace.quantities import MACS, QUANTITIES
 
 MAX_LOOKS = 2000
 COLOURS = ("#1668b8", "#c8442f", "#2a8a57", "#b97309", "#7a4fbf", "#0b8494", "#a83a78", "#5d6b1f")
@@ -71,7 +72,7 @@ class FrontPicture:
     Attributes:
         title: of the picture.
         caption: what was measured, in a sentence or two.
-        quantity: `macs` or `params`, the horizontal axis.
+        quantity: of the horizontal axis, by name: that of the budget, where all runs have one of it.
         axis: the axis in words.
         target: of the budget, in the quantity, or None where the runs have several or another quantity.
         published: names and costs of the published networks, at the runs' clip.
@@ -124,12 +125,13 @@ def gather(runs: Sequence[Run]) -> FrontPicture:
                 f"{runs[0].name} counts cost at clip {runs[0].clip}, {run.name} at {run.clip}: they cannot share "
                 "an axis; plot them apart"
             )
-    quantity = "params" if all(budget["quantity"] == "params" for budget in budgets) else "macs"
-    targets = {budget["target"] for budget in budgets if budget["quantity"] == quantity}
+    quantities = {str(budget["quantity"]) for budget in budgets}
+    row = QUANTITIES[quantities.pop()] if len(quantities) == 1 else MACS
+    targets = {budget["target"] for budget in budgets if budget["quantity"] == row.name}
     clip, stream = runs[0].clip, all(run.config.get("stream", False) for run in runs)
     known = [(name, cost(published(name, stream), clip)) for name in published_names()]
     names = _names(runs)
-    series = tuple(_series(run, name, quantity, i) for i, (run, name) in enumerate(zip(runs, names, strict=True)))
+    series = tuple(_series(run, name, row.name, i) for i, (run, name) in enumerate(zip(runs, names, strict=True)))
     clips_scored = sorted({point.scored.clips for item in series for point in item.points})
     classes = {int(run.summary["classes"]) for run in runs}
     return FrontPicture(
@@ -139,10 +141,10 @@ def gather(runs: Sequence[Run]) -> FrontPicture:
             f"{' or '.join(f'{count:,}' for count in clips_scored)} held-out clips; bars are 95 % intervals. "
             "Faint dots are looks during training. The front is by loss, the line is the best accuracy on it."
         ),
-        quantity=quantity,
-        axis=f"multiply-accumulates per clip {clip}" if quantity == "macs" else "parameters",
+        quantity=row.name,
+        axis=f"{row.axis} {clip}" if row.per_clip else row.axis,
         target=float(targets.pop()) if len(targets) == 1 else None,
-        published=tuple((name, int(getattr(counted, quantity))) for name, counted in known),
+        published=tuple((name, row.amount(counted)) for name, counted in known if row.amount(counted)),
         chance=1 / max(classes),
         series=series,
     )
@@ -156,22 +158,29 @@ def _names(runs: Sequence[Run]) -> list[str]:
 
 def _series(run: Run, name: str, quantity: str, number: int) -> Series:
     points = []
-    for scored in run.front:
+    for scored, x in zip(run.front, _amounts(run, quantity, run.front), strict=True):
         architecture = run.describe(scored.choices)
         points.append(
             Point(
-                x=getattr(scored, quantity),
+                x=x,
                 scored=scored,
                 text=tuple(block_lines(architecture)) if architecture is not None else (),
                 copy=str(run.folder / scored.path) if scored.path else scored.choices,
             )
         )
-    looks = run.looks if quantity == "macs" else []  # the ledger counts multiply-accumulates only
-    step = max(1, -(-len(looks) // MAX_LOOKS))
+    step = max(1, -(-len(run.looks) // MAX_LOOKS))
+    looks = run.looks[::step]
     return Series(
         name=name,
         colour=COLOURS[number % len(COLOURS)],
         points=tuple(sorted(points, key=lambda point: point.x)),
-        looks=tuple((look.macs, look.quality) for look in looks[::step]),
-        looks_in_all=len(looks),
+        looks=tuple((x, look.quality) for x, look in zip(_amounts(run, quantity, looks), looks, strict=True)),
+        looks_in_all=len(run.looks),
     )
+
+
+def _amounts(run: Run, quantity: str, networks: Sequence[FrontPoint | Look]) -> list[int]:
+    """The files hold multiply-accumulates; other quantities are counted again."""
+    if quantity == MACS.name:
+        return [network.macs for network in networks]
+    return run.amounts(quantity, [network.choices for network in networks])

@@ -17,7 +17,7 @@ from experiments.plots.figure import INK, SOFT, save, tidy
 from experiments.plots.front_data import COLOURS
 from experiments.plots.kernels import kernel_colours
 from experiments.run_files import PolicyMoment, Run
-from searchspace import LAYER_CHOICES, Kernel, LayerChoice, Space
+from searchspace import LAYER_CHOICES, Kernel, LayerChoice, Space, tabulate
 from searchspace.layer_choices import KERNEL
 
 Floats = npt.NDArray[np.float64]
@@ -60,15 +60,21 @@ def draw(run: Run, path: Path) -> None:
 
 
 def _lines(axes: Axes, run: Run, moments: list[PolicyMoment]) -> None:
-    """Entropy as a share of the start's, and expected cost over its budget where that counts multiply-accumulates."""
+    """Entropy as a share of the start's, and expected cost over its budget where that is a sum."""
     tidy(axes)
     steps = [moment.step for moment in moments]
     start = moments[0].entropy or 1.0
     axes.plot(steps, [moment.entropy / start for moment in moments], color=COLOURS[0], label="entropy / first entropy")
     budget = run.budget
-    if budget.quantity == "macs":
+    if not budget.row.maximum:
         target = budget.limit(run.clip)
-        ratios = [moment.expected_macs / target for moment in moments]
+        costs = tabulate(run.space, run.clip)
+        paths = run.space.decisions.paths
+        expected = [
+            costs.expected(budget.quantity, [np.array(moment.probabilities[path]) for path in paths])[0]
+            for moment in moments
+        ]
+        ratios = [amount / target for amount in expected]
         axes.plot(steps, ratios, color=COLOURS[1], label="expected cost / budget")
         axes.axhline(1.0, color=SOFT, linewidth=0.9, linestyle=":")
     axes.set_ylim(bottom=0)

@@ -17,7 +17,7 @@ from scaling.base import find_base
 from scaling.config import ScaleConfig
 from scaling.retraining import training_clip
 from searchspace import Budget, Clip, Ensemble, published
-from searchspace.cost import head_cost, layer_cost, member_costs, stem_cost
+from searchspace.cost import head_cost, layer_cost, member_costs, part_costs, stem_cost
 from searchspace.cost_tables import SpaceCosts, tabulate
 from tests.training.networks_of_seconds import architecture
 from training import retrain_config
@@ -48,6 +48,7 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "member_costs": lambda clip: member_costs(Ensemble.interleave([A0, A0], "pair"), clip),
     "stem_cost": lambda clip: stem_cost(8, A0.stem.kernel, clip),
     "layer_cost": lambda clip: layer_cost(LAYER.layer, 8, 8, clip, 16, 8),
+    "part_costs": lambda clip: list(part_costs(A0, clip)),
     "head_cost": lambda clip: head_cost(8, 16, 32, 10, clip, 2, 1),
     "tabulate": lambda clip: tabulate(searchspace.load("movinet"), clip).bounds("macs"),
     "SpaceCosts": lambda clip: SpaceCosts(*_parts(clip)).clip,

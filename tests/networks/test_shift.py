@@ -15,7 +15,7 @@ import supernet
 from networks import MoViNet, layers
 from networks.causal import TemporalShift
 from searchspace import STREAM, Architecture, Block, Clip, Form, Head, Kernel, Layer, Space, Stem, cost, tabulate
-from searchspace.cost_tables import QUANTITIES
+from searchspace.quantities import counted_names
 from supernet import Path
 from supernet.extraction import extract, recalibrate
 from tests.networks.test_streaming import FORMS, assert_any_chunking, assert_close, frames, live
@@ -168,12 +168,12 @@ def test_a_space_that_offers_a_shift(stream: bool) -> None:
     assert read(offered.to_yaml()) == offered and offered.networks() == 12 + 12**2
     rows = np.unique(offered.decisions.canonical(every(offered)), axis=0)
     assert len(rows) == offered.networks()
-    tables = {quantity: tabulate(offered).of(quantity, rows) for quantity in QUANTITIES}
+    tables = {quantity: tabulate(offered).of(quantity, rows) for quantity in counted_names()}
     keys = set()
     for i, row in enumerate(rows):
         architecture = offered.architecture(row)
         counted = cost(architecture)
-        assert all(tables[quantity][i] == getattr(counted, quantity) for quantity in QUANTITIES)
+        assert all(tables[quantity][i] == getattr(counted, quantity) for quantity in counted_names())
         assert (offered.choices(Architecture.from_json(architecture.to_json(), "again")) == row).all()
         keys.add(architecture.key())
     assert len(keys) == len(rows)

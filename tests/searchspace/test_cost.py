@@ -11,7 +11,7 @@ import pytest
 
 import searchspace
 from searchspace import Clip, Cost, cost, tabulate
-from searchspace.cost_tables import QUANTITIES
+from searchspace.quantities import counted_names
 from tests.searchspace.util import USERS, counted, every, random_architecture, random_form, random_space, read
 
 
@@ -143,7 +143,7 @@ def test_all_at_once_equals_one_at_a_time(name: str, clip: Clip | None, stream: 
     rows = space.decisions.sample(np.random.default_rng(3), 300)
     model = tabulate(space, clip)
     one_by_one = [cost(space.architecture(row), clip) for row in rows]
-    for quantity in QUANTITIES:
+    for quantity in counted_names():
         np.testing.assert_array_equal(model.of(quantity, rows), [getattr(result, quantity) for result in one_by_one])
     np.testing.assert_array_equal(model.macs(rows), model.of("macs", rows))
     np.testing.assert_array_equal(model.params(rows), model.of("params", rows))
@@ -155,7 +155,7 @@ def test_inactive_choices_cost_nothing() -> None:
     space = read(USERS)
     rng = np.random.default_rng(4)
     free = rng.integers(0, space.decisions.sizes, (200, len(space.decisions))).astype(np.int8)
-    for quantity in QUANTITIES:
+    for quantity in counted_names():
         of = tabulate(space).of
         np.testing.assert_array_equal(of(quantity, free), of(quantity, space.decisions.canonical(free)))
 
@@ -232,7 +232,7 @@ def test_expected_memory_is_refused() -> None:
 def test_extremes_equal_brute_force(seed: int) -> None:
     space = random_space(np.random.default_rng(100 + seed))
     rows = space.decisions.canonical(every(space))
-    for quantity in QUANTITIES:
+    for quantity in counted_names():
         found = tabulate(space).of(quantity, rows)
         for dearest, wanted in ((False, found.min()), (True, found.max())):
             row = tabulate(space).extreme(quantity, dearest)
@@ -244,7 +244,7 @@ def test_extremes_equal_brute_force(seed: int) -> None:
 def test_bounds_hold_all_samples() -> None:
     for space in (searchspace.load("movinet"), read(USERS)):
         rows = space.decisions.sample(np.random.default_rng(7), 2000)
-        for quantity in QUANTITIES:
+        for quantity in counted_names():
             low, high = tabulate(space).bounds(quantity)
             found = tabulate(space).of(quantity, rows)
             assert low <= found.min() and found.max() <= high
