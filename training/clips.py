@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import statistics
+from pathlib import Path
 
 import numpy as np
 
 from searchspace import Clip, ClipLike
-from video import probe
+from video import VideoInfo, probe
 from video.labelled import listing
 
 MOST_FRAMES = 16
@@ -37,7 +39,7 @@ def fitting(clip: ClipLike, data: str, videos: str | None = None) -> tuple[Clip,
     root, found = listing(data, videos)
     files = [file.path for file in found.train]
     chosen = np.unique(np.linspace(0, len(files) - 1, min(LOOKED_AT, len(files))).round().astype(int))
-    infos = [info for i in chosen if not (info := probe(root / files[i])).error]
+    infos = [info for i in chosen if not (info := _probed(root / files[i])).error]
     if not infos:
         return clip, f"clip: {clip}, the network's own"
     seconds, rate = (statistics.median(values) for values in zip(*((i.duration, i.fps) for i in infos), strict=True))
@@ -47,3 +49,17 @@ def fitting(clip: ClipLike, data: str, videos: str | None = None) -> tuple[Clip,
         f"clip: {chosen_clip}, since videos last {seconds:.1f} s and have {rate:.3g} frames a second (median of "
         f"{len(infos)}; --clip chooses another)"
     )
+
+
+def _probed(path: Path) -> VideoInfo:
+    """What a file holds; decoded once in a process as long as it stays as it is."""
+    try:
+        status = path.stat()
+    except OSError:
+        return probe(path)
+    return _decoded(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _decoded(path: Path, size: int, changed: int) -> VideoInfo:
+    return probe(path)

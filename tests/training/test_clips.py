@@ -9,6 +9,7 @@ from searchspace import Clip
 from tests.video.conftest import write
 from training.clips import fitting
 from training.search_config import SearchConfig, clip_of
+from video import probe
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +66,15 @@ def test_a_search_takes_the_rate_of_the_videos_unless_someone_chose_one(videos: 
     clip, text = clip_of("movinet", str(videos), None)
     assert str(clip) == "8x128x128@4" and "since videos last 2.0 s" in text
     assert clip_of("movinet", None, None)[1] == "" and clip_of("movinet", str(tmp_path / "gone"), None)[1] == ""
+
+
+def test_a_file_is_decoded_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        write(tmp_path / name / "0.mp4", 10, rate=20)
+    decoded: list[Path] = []
+    monkeypatch.setattr("training.clips.probe", lambda path: decoded.append(path) or probe(path))
+    first = fitting(Clip(16, 32, 32, 5.0), str(tmp_path))
+    assert fitting(Clip(16, 32, 32, 5.0), str(tmp_path)) == first and len(decoded) == 2
+    write(tmp_path / "a" / "0.mp4", 20, rate=20)
+    fitting(Clip(16, 32, 32, 5.0), str(tmp_path))
+    assert len(decoded) == 3
