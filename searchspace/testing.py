@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 import searchspace
-from searchspace import Budget, Clip, CostModel, Ensemble, Member, cost, format_quantity, published, tabulate
+from searchspace import Budget, Clip, Ensemble, Member, SpaceCosts, cost, format_quantity, published, tabulate
 from searchspace.budget import budget_text
 from searchspace.cost import part_costs
 from searchspace.quantities import QUANTITIES, Quantity
@@ -26,7 +26,7 @@ class QuantityConformance:
     space: str = "movinet"
     samples: int = 12
 
-    def tried(self) -> tuple[searchspace.Space, CostModel, searchspace.Choices]:
+    def tried(self) -> tuple[searchspace.Space, SpaceCosts, searchspace.Choices]:
         """The space, its costs, and random networks [samples, D]."""
         space = searchspace.load(self.space)
         space = space.streaming() if self.row.causal else space
