@@ -17,6 +17,14 @@ from searchspace.schema import nearest
 SEARCHERS: dict[str, type[Searcher]] = {kind.name: kind for kind in (Reinforce, RandomSearch, Evolution)}
 
 
+def register(kind: type[Searcher]) -> type[Searcher]:
+    """Adds a searcher by its `name`; raises `ValueError` where that is taken."""
+    if kind.name in SEARCHERS:
+        raise ValueError(f"searcher {kind.name!r}: there is one of this name; give another")
+    SEARCHERS[kind.name] = kind
+    return kind
+
+
 def create(
     name: str,
     decisions: Decisions,
