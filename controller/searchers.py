@@ -12,6 +12,7 @@ from controller.reinforce import Reinforce
 from controller.searcher import Known, Searcher
 from controller.window import Window
 from searchspace.decisions import Decisions
+from searchspace.plugins import brought
 from searchspace.schema import nearest
 
 SEARCHERS: dict[str, type[Searcher]] = {kind.name: kind for kind in (Reinforce, RandomSearch, Evolution)}
@@ -22,6 +23,7 @@ def register(kind: type[Searcher]) -> type[Searcher]:
     if kind.name in SEARCHERS:
         raise ValueError(f"searcher {kind.name!r}: there is one of this name; give another")
     SEARCHERS[kind.name] = kind
+    brought("searcher", kind.name)
     return kind
 
 

@@ -12,6 +12,7 @@ import importlib
 import keyword
 import os
 import sys
+from importlib.metadata import entry_points, version
 
 from experiments import allocator, output
 from experiments.arguments import Parser, UsageError, nearest
@@ -51,10 +52,13 @@ commands:
 
   nas COMMAND --help    the flags of a command, and an example
   nas --version
-
+  nas --plugin FILE.py COMMAND ...    with searchers, quantities and the like of your own (docs/plugins.md)
+{plugins}
 start with:
   nas search --budget 600MFLOPs
 """
+
+PLUGIN = "--plugin"
 
 
 def main(words: list[str] | None = None) -> int:
@@ -66,7 +70,7 @@ def main(words: list[str] | None = None) -> int:
         words = sys.argv[1:]
         output.protect()
         allocator.keep_pages()
-        if words and words[0] not in WITHOUT_TORCH:
+        if (_split(words)[1] or ["help"])[0] not in WITHOUT_TORCH:
             openmp.choose()  # before torch is imported
         signals = ours.enter_context(signals_raise())
     try:
@@ -88,12 +92,14 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
+    files, words = _split(words)
+    if "" in files:
+        raise UsageError(f"{PLUGIN} needs a file, such as {PLUGIN} mine.py")
+    plugins = _plugins(files)
     if not words or words[0] in ("-h", "--help", "help"):
-        print(HELP.format(commands=_listed(COMMANDS)), end="")
+        print(HELP.format(commands=_listed(COMMANDS), plugins=plugins), end="")
         return 0
     if words[0] == "--version":
-        from importlib.metadata import version
-
         print(f"nas {version('movinas')}")
         return 0
     name, rest = _find(words)
@@ -104,6 +110,27 @@ def _run(words: list[str]) -> int:
     command.add_arguments(parser)
     code: int = command.run(parser.parse([_unescaped(word) for word in rest]))
     return code
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    """The files of `--plugin` at the front, and the words behind them; a flag without a file gives ""."""
+    files = []
+    while words and (words[0] == PLUGIN or words[0].startswith(f"{PLUGIN}=")):
+        given = words[0].removeprefix(PLUGIN).removeprefix("=")
+        files.append(given or (words[1] if len(words) > 1 else ""))
+        words = words[1 if given else 2 :]
+    return files, words
+
+
+def _plugins(files: list[str]) -> str:
+    """Loads plugins; what they brought, for the help."""
+    if not (files or os.environ.get("MOVINAS_PLUGINS") or entry_points(group="movinas.plugins")):
+        return ""  # loading takes numpy along, which help does not need
+    from searchspace import plugins
+
+    loaded = plugins.load(files)
+    lines = [*(f"  {name}" for name in loaded), *(f"    {line}" for line in plugins.BROUGHT)]
+    return "\n".join(["", "plugins:", *lines, ""])
 
 
 def _unescaped(word: str) -> str:

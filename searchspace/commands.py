@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from searchspace.naming import escaped
+from searchspace.plugins import loaded_files
 
 RUNS = "runs"
 """Where commands look for runs by default."""
@@ -39,9 +40,10 @@ def command(which: str, /, *places: str | os.PathLike[str], **flags: Any) -> str
             words += [f"{flag}={shlex.quote(text)}"] if text.startswith("-") else [flag, shlex.quote(text)]
     given = [escaped(place) for place in places]
     quoted = [shlex.quote(place) for place in given]
+    nas = ["nas", *(f"--plugin {shlex.quote(escaped(path))}" for path in loaded_files()), which]
     if any(place.startswith("-") for place in given):
-        return " ".join(["nas", which, *words, "--", *quoted])
-    return " ".join(["nas", which, *quoted, *words])
+        return " ".join([*nas, *words, "--", *quoted])
+    return " ".join([*nas, *quoted, *words])
 
 
 def go_on(which: str, run: str | os.PathLike[str], *places: str | os.PathLike[str]) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from searchspace.architecture import Head, Layer, Stem
 from searchspace.clip import Clip
 from searchspace.form import Form
+from searchspace.plugins import brought
 from searchspace.schema import nearest
 
 
@@ -192,6 +193,7 @@ def register(row: Quantity) -> Quantity:
         what = f"unit {again[0]!r} is that of {taken[again[0]]}" if again else "there is one of this name"
         raise ValueError(f"quantity {row.name!r}: {what}; give another")
     QUANTITIES[row.name] = row
+    brought("quantity", row.name)
     return row
 
 

@@ -203,7 +203,7 @@ SHOWN_BY = {
 }
 """Commands that show the messages of a module, all of which have the flags that these name."""
 
-OTHERS = {"--help", "--version", "--head", "--print", "--parallel"}
+OTHERS = {"--help", "--version", "--plugin", "--head", "--print", "--parallel"}
 """Of `nas` itself and of other programs; and what is said of another command than the one that shows it."""
 
 
