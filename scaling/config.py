@@ -112,7 +112,7 @@ class ScaleConfig:
         fields.integer("threads", 1, 1024)
 
     @classmethod
-    def resolve(cls, **given: Any) -> ScaleConfig:
+    def resolve(cls, /, **given: Any) -> ScaleConfig:
         """Builds a configuration from what differs from the defaults; names the nearest of an unknown setting."""
         known = [field.name for field in dataclasses.fields(cls)]
         for key in given:

@@ -42,6 +42,7 @@ TEST_CLIPS = 2048
 """About; the best and the last network of a training are scored on them."""
 
 MOST_SEEDS = 100
+_CONFIGURATION = "the trainings' configuration"
 
 ONE_NETWORK = {"init": "trained weights fit one network", "ensemble": "an ensemble is made of one network"}
 
@@ -65,7 +66,7 @@ class Training:
     @property
     def name(self) -> str:
         """Of its run."""
-        return f"{self.member.name}-seed{self.seed}"
+        return run_name(self.member.name, self.seed)
 
     @property
     def macs(self) -> int:
@@ -215,6 +216,11 @@ def plan(
     return Plan(found, config, tuple(trainings), tuple(remarks))
 
 
+def run_name(member: str, seed: int) -> str:
+    """The name of the run that trains a member with a seed."""
+    return f"{member}-seed{seed}"
+
+
 def training_clip(own: ClipLike, base: ClipLike, wanted: ClipLike | None) -> Clip:
     """A member's clip where the base trains at another one than its own: changed by the same factors.
 
@@ -247,8 +253,7 @@ def _chosen(found: Family, members: str | None) -> list[FamilyMember]:
 
 def restore(found: Family, config: Mapping[str, Any]) -> Plan:
     """The plan of a folder that is gone on with, by its configuration; raises `ValueError` where that is damaged."""
-    fields = Fields(config, "the trainings' configuration")
-    members, seeds = fields.text("members"), fields.integer("seeds", 1, MOST_SEEDS)
+    members, seeds = _members_and_seeds(Fields(config, _CONFIGURATION))
     shared = {key: value for key, value in config.items() if key not in ("members", "seeds")}
     RetrainConfig.stored({**shared, "arch": "A2", **({"clip": MOTION_CLIP} if shared.get("clip", "") is None else {})})
     settings = {key: value for key, value in shared.items() if key not in (*ONE_NETWORK, "recipe_name")}
@@ -256,6 +261,11 @@ def restore(found: Family, config: Mapping[str, Any]) -> Plan:
     if settings["clip"] is None:
         del settings["clip"]
     return plan(found, settings, members, seeds)
+
+
+def _members_and_seeds(fields: Fields) -> tuple[str, int]:
+    """What a folder's configuration says of itself, beside the settings of its trainings."""
+    return fields.text("members"), fields.integer("seeds", 1, MOST_SEEDS)
 
 
 def comparable(settings: Mapping[str, Any], members: str | None, seeds: int | None) -> dict[str, Any]:
@@ -332,7 +342,7 @@ def _run(
     for task in tasks:
         if _finished(group.path / task.name) is not None:  # one may have been stopped between its end and this
             judge_retraining(group.path / task.name, progress)
-    rows = tuple(_row(training, group.path, errors) for training in planned.trainings)
+    rows = tuple(_row(one.member.name, one.seed, group.path, errors) for one in planned.trainings)
     result = FamilyTraining(group.path, rows)
     if not result.failed:
         group.write_json(SUMMARY, {"accuracy": {row.name: row.accuracy for row in rows}})
@@ -364,13 +374,21 @@ def find_group(folder: Path, name: str | None, given: Mapping[str, Any]) -> runs
 
 
 def load_trained(group: Path) -> FamilyTraining:
-    """Reads what stands of a family's training, finished or not; raises `ValueError` where it is no such folder."""
+    """Reads the results of a family's training, finished or not, made by any version: its settings are not read.
+
+    Raises:
+        ValueError: no such folder, or a configuration that does not name members and seeds.
+    """
     config = read_json(group / CONFIG, COMMAND)
-    if config.pop("command", None) != PREFIX:
+    if config.get("command") != PREFIX:
         raise ValueError(f"{group} does not hold trainings of a family; give a folder that nas retrain FAMILY made")
     with naming(group / CONFIG):
-        planned = restore(family.load(group.parent), config)
-    return FamilyTraining(group, tuple(_row(training, group, {}) for training in planned.trainings))
+        fields = Fields(config, _CONFIGURATION)
+        members, seeds = _members_and_seeds(fields)
+        first = fields.integer("seed", 0, 2**31 - 1)
+        names = [member.name for member in _chosen(family.load(group.parent), members)]
+    rows = (_row(name, seed, group, {}) for name in names for seed in range(first, first + seeds))
+    return FamilyTraining(group, tuple(rows))
 
 
 def final_loss(run: Path) -> float | None:
@@ -418,8 +436,8 @@ def _finished(run: Path) -> float | None:
     return float(read_json(run / SUMMARY, {"accuracy": SHARE})["accuracy"])
 
 
-def _row(training: Training, group: Path, errors: Mapping[str, str]) -> Trained:
-    path = group / training.name
-    accuracy = _finished(path)
-    error = "" if accuracy is not None else errors.get(training.name, "not finished")
-    return Trained(training.name, training.member.name, path, accuracy, error)
+def _row(member: str, seed: int, group: Path, errors: Mapping[str, str]) -> Trained:
+    name = run_name(member, seed)
+    accuracy = _finished(group / name)
+    error = "" if accuracy is not None else errors.get(name, "not finished")
+    return Trained(name, member, group / name, accuracy, error)

@@ -176,8 +176,8 @@ def _extracted(architecture: Architecture, folder: Path, source: Selection, seed
     del config["command"]
     if (folder / SPACE).exists():
         config["space"] = str(folder / SPACE)
-    with naming(folder / CONFIG):
-        settings = SearchConfig.stored({**config, "device": "cpu"})
+    with naming(folder / CONFIG):  # settings that came after the search do not change its weights: the default is taken
+        settings = SearchConfig.resolve(**{**config, "device": "cpu"})
     built: list[SupernetSteps] = []
 
     def restore(found: checkpoint.Checkpoint) -> None:

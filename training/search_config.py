@@ -212,7 +212,7 @@ class SearchConfig:
             )
 
     @classmethod
-    def resolve(cls, **given: Any) -> SearchConfig:
+    def resolve(cls, /, **given: Any) -> SearchConfig:
         """Builds a configuration: what is given, then what the recipe decides, then the defaults.
 
         Raises:

@@ -80,15 +80,19 @@ def test_a_damaged_configuration_is_named(nas: Nas, family: Path) -> None:
 
     config = {"command": "retrained", **plan(families.load(family), {"threads": 1}, "A1", 1).config}
     (family / "retrained-1").mkdir()
-    for change, said in (
-        ({"clip": ...}, "other settings than this version (clip)"),
-        ({"seeds": "x"}, "seeds is 'x'"),
-        ({"members": ...}, "key 'members' is missing"),
-        ({"optimizer.lr": -1}, "lr is -1"),
+    resume, report = ("retrain", "family", "--resume"), ("report", "family")
+    not_read = "no training in "  # a report needs no settings of the trainings, and finds none finished
+    for change, resumed, reported in (
+        ({"clip": ...}, "other settings than this version (clip)", not_read),
+        ({"seeds": "x"}, "seeds is 'x'", "seeds is 'x'"),
+        ({"seed": -1}, "seed is -1", "seed is -1"),
+        ({"members": ...}, "key 'members' is missing", "key 'members' is missing"),
+        ({"members": "A0"}, "has no member A0", "has no member A0"),
+        ({"optimizer.lr": -1}, "lr is -1", not_read),
     ):
         damaged = {key: value for key, value in {**config, **change}.items() if value is not ...}
         (family / "retrained-1" / "config.json").write_text(json.dumps(damaged))
-        for words in (("retrain", "family", "--resume"), ("report", "family")):
+        for words, said in ((resume, resumed), (report, reported)):
             answer = nas(*words)
             assert answer.code == 2 and len(answer.err.splitlines()) == 1 and said in answer.err, answer.err
 

@@ -29,6 +29,7 @@ def test_a_configuration_survives_its_file():
     ("given", "message"),
     [
         ({"stepps": 3}, "did you mean 'steps'"),
+        ({"cls": 3}, "unknown setting 'cls'"),
         ({"steps": 0}, "steps is 0; allowed: a whole number"),
         ({"steps": "10"}, "steps is '10'"),
         ({"budgets": ["600 bananas"]}, "cannot be read"),
