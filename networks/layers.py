@@ -22,7 +22,7 @@ from networks import joined
 from networks.activations import ACTIVATIONS, GATES
 from networks.checkpointing import is_repeated
 from networks.depthwise import depthwise
-from networks.formulations import gated, global_pool, is_folded, pointwise, skip_pool, spatial_conv
+from networks.formulations import global_pool, is_folded, pointwise, skip_pool, spatial_conv
 from networks.temporal import (
     State,
     StateLike,
@@ -224,14 +224,6 @@ def depthwise_unit(
     if weights.temporal is None:
         return convolve(x_NCTHW, weights.conv, stride), after
     return convolve(convolve(x_NCTHW, weights.conv, stride), weights.temporal, 1), after
-
-
-def squeeze_excite(
-    x_NCTHW: Tensor, weights: SqueezeWeights, form: Form = BASE, state: StateLike | None = None
-) -> tuple[Tensor, State]:
-    """A map times the gates that `squeeze_gate` gives, and the state after the clip."""
-    gate, after = squeeze_gate(x_NCTHW, weights, form, state)
-    return gated(x_NCTHW, gate), after
 
 
 def squeeze_gate(

@@ -89,9 +89,9 @@ def test_squeeze_excitation_by_hand() -> None:
     x = torch.full((1, channels, 2, 3, 3), c)
     swish = channels * c * torch.sigmoid(torch.tensor(channels * c))
     gate = torch.sigmoid(hidden * swish)
-    torch.testing.assert_close(layers.squeeze_excite(x, ones)[0], x * gate)
+    torch.testing.assert_close(formulations.gated(x, layers.squeeze_gate(x, ones)[0]), x * gate)
     ones.share = 0.5  # the mean of with and without
-    torch.testing.assert_close(layers.squeeze_excite(x, ones)[0], (x * gate + x) / 2)
+    torch.testing.assert_close(formulations.gated(x, layers.squeeze_gate(x, ones)[0]), (x * gate + x) / 2)
 
 
 def test_residual_scalar_multiplies_the_normalised_branch() -> None:

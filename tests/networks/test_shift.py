@@ -12,8 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import networks
 import supernet
-from networks import MoViNet, layers
-from networks.causal import TemporalShift
+from networks import MoViNet, layers, temporal
 from searchspace import STREAM, Architecture, Block, Clip, Form, Head, Kernel, Layer, Space, Stem, cost
 from searchspace.tables import QUANTITIES
 from supernet import Path
@@ -77,11 +76,12 @@ def test_a_shift_is_a_temporal_kernel_of_single_taps(form: Form, formulation: st
 
 
 def test_a_causal_shift_is_a_stream_buffer_of_one_frame() -> None:
-    """The piece for networks of one's own, then the plain kernel, is the unit of a network."""
+    """One frame kept of an eighth of the channels in front of the plain kernel is the unit of a network."""
     x = torch.randn(2, 24, 5, 6, 6)
     conv = MoViNet(shifting(STREAM)).eval().bottlenecks()[1].depthwise.weights()
     conv = layers.ConvWeights(conv.weight[:24], layers.NormWeights(torch.ones(24), torch.zeros(24)))
-    y, state = TemporalShift()(x)
+    kept, state = temporal.buffered(x[:, :3], 1, None)
+    y = torch.cat([kept[:, :, :-1], x[:, 3:]], 1)
     expected, nothing = layers.depthwise_unit(y, layers.DepthwiseWeights(conv), 1, False, STREAM)
     ours, after = layers.depthwise_unit(x, layers.DepthwiseWeights(conv, shift=3), 1, False, STREAM)
     assert torch.equal(ours, expected) and nothing == {} and after.keys() == state.keys() == {"stream_buffer"}
