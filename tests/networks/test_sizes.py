@@ -12,7 +12,7 @@ import networks
 from searchspace import BASE, Architecture, cost
 from searchspace.weights_header import with_metadata
 from tests.networks.small_reference import small_reference
-from tests.networks.test_importing import live_port
+from tests.networks.weights.other_projects import live_port
 
 
 def huge(architecture: Architecture) -> Architecture:

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from networks import layers, temporal
-from networks.formulations import gated
+from networks import layer_weights, layers, temporal
+from networks.kernels import gated
 from networks.temporal import State, StateLike, position_encoding
 from searchspace import STREAM, Form
 
@@ -52,17 +52,17 @@ def pool(x: Tensor, state: StateLike | None) -> tuple[Tensor, State]:
 def depthwise(kernel: Tensor, form: Form = STREAM) -> Operation:
     """A depthwise convolution that sees no later frame; its BatchNorm and activation change nothing of what is 0."""
     channels = len(kernel)
-    norm = layers.NormWeights(*(torch.full((channels,), value) for value in (1.0, 0.0, 0.0, 1.0)))
-    weights = layers.DepthwiseWeights(layers.ConvWeights(kernel, norm))
+    norm = layer_weights.NormWeights(*(torch.full((channels,), value) for value in (1.0, 0.0, 0.0, 1.0)))
+    weights = layer_weights.DepthwiseWeights(layer_weights.ConvWeights(kernel, norm))
     return lambda x, state: layers.depthwise_unit(x, weights, 1, False, form, state)
 
 
 def squeeze(form: Form, channels: int, hidden: int, draw: Callable[..., Tensor]) -> Operation:
     """A map times its gates."""
     pooled = channels * form.pooled
-    weights = layers.SqueezeWeights(
-        layers.LinearWeights(draw(hidden, pooled), torch.zeros(hidden)),
-        layers.LinearWeights(draw(channels, hidden), torch.zeros(channels)),
+    weights = layer_weights.SqueezeWeights(
+        layer_weights.LinearWeights(draw(hidden, pooled), torch.zeros(hidden)),
+        layer_weights.LinearWeights(draw(channels, hidden), torch.zeros(channels)),
         position_scale=draw() if form.position_encoding else None,
     )
 

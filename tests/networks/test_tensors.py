@@ -17,9 +17,8 @@ import supernet
 import video
 from networks import Stream
 from searchspace import Ensemble
-from tests.networks.test_ensemble import live as live_ensemble
-from tests.networks.test_movinet import small
-from tests.networks.test_streaming import live
+from tests.networks.live_ensembles import live_ensemble
+from tests.networks.live_networks import live, small
 from tests.training import networks_of_seconds
 from tests.training.tiny import tiny
 from training.recalibration import recalibrated
