@@ -9,8 +9,8 @@ The library's own forward is good in channels-last memory; its backward runs at 
 - Weight gradient: 2-D weight gradients, in several arrangements.
 
 Which kernel serves which shape stands with the kernels, in `depthwise_forward`, `depthwise_input_gradient` and
-`depthwise_weight_gradient`. In lower precision maps and their gradients have the
-dtype of the input, kernels and their gradients that of the kernel; what is summed over pieces is summed in the latter.
+`depthwise_weight_gradient`. In lower precision maps and their gradients have the dtype of the input, kernels and their
+gradients that of the kernel; what is summed over pieces is summed in the latter.
 
 Shapes: N clips, C channels, T frames, H x W input map; kernels [C, 1, kt, kh, kw].
 """
