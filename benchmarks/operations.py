@@ -1,10 +1,10 @@
-"""Fast formulations against plain library calls, forward plus backward.
+"""Kernels against plain library calls, forward plus backward.
 
 Three tables: the depthwise convolution by classes of shapes, against the ratio to the library's contiguous call that
 a prototype had reached (two thirds of it are the aim); the other operations at the shapes of a search; and the
-choices of `networks.choices` themselves. Both sides alternate, three runs each at a time, medians: an operation of a
-training step comes upon maps that the layer before has just written, not upon caches that the other side has filled.
-The allocator keeps what is freed, for both.
+table of all kernels, `networks.kernels.OPERATIONS`. Both sides alternate, three runs each at a time, medians: an
+operation of a training step comes upon maps that the layer before has just written, not upon caches that the other side
+has filled. The allocator keeps what is freed, for both.
 
 Run: python -m benchmarks.operations
 """
@@ -22,10 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from experiments.allocator import keep_pages
-from networks import formulation, layers
-from networks.choices import TABLE
-from networks.depthwise import depthwise
-from networks.formulations import channels_last, pointwise, skip_pool, spatial_conv
+from networks import formulation, layer_weights, layers
+from networks.kernels import OPERATIONS, channels_last, depthwise, pointwise, skip_pool, spatial_conv
 
 Run = Callable[[], None]
 IN_A_ROW = 3
@@ -149,8 +147,8 @@ def operations(repeats: int) -> None:
 
     for inputs, outputs, size in WIDENING:
         x, weight = leaf(8, inputs, 8, size, size), leaf(outputs, inputs)
-        norm = layers.NormWeights(leaf(outputs), leaf(outputs))
-        conv = layers.ConvWeights(weight, norm)
+        norm = layer_weights.NormWeights(leaf(outputs), leaf(outputs))
+        conv = layer_weights.ConvWeights(weight, norm)
         leaves = [x, weight, norm.weight, norm.bias]
         label = f"pointwise {inputs} -> {outputs}, BatchNorm, swish, {size}x{size}"
         compare(label, lambda x=x, c=conv: layers.pointwise_norm_act(x, c, True, "swish"), leaves, repeats)  # type: ignore[misc]
@@ -165,12 +163,13 @@ def operations(repeats: int) -> None:
     compare("skip pool 40, 16x16 (one formulation)", lambda: skip_pool(x), [x], repeats)
 
 
-def choices() -> None:
-    """Prints the table of choices."""
-    print("\n| operation | formulation | when | why | measured |")
-    print("|---|---|---|---|---|")
-    for row in TABLE:
-        print(f"| {row.operation} | {row.formulation} | {row.when} | {row.reason} | {row.measured} |")
+def kernels() -> None:
+    """Prints the table of kernels."""
+    print("\n| operation | kernel | why | measured |")
+    print("|---|---|---|---|")
+    for operation in OPERATIONS.values():
+        for kernel in operation.kernels:
+            print(f"| {operation.name} | {kernel.name} | {kernel.reason} | {kernel.measured} |")
 
 
 def main() -> None:
@@ -185,7 +184,7 @@ def main() -> None:
         print(f"\n{threads} thread{'s' * (threads > 1)}, torch {torch.__version__}")
         shape_classes(arguments.repeats)
         operations(arguments.repeats)
-    choices()
+    kernels()
 
 
 if __name__ == "__main__":

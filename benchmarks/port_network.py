@@ -4,7 +4,7 @@ What that project (github.com/Atze00/MoViNet-pytorch, MIT) does is kept: nn.Conv
 squeeze-excitation and classifier included; in causal ones 2-D convolutions with frames or map folded away by a copy;
 the state as attributes of modules, joined to a clip by concatenation; TensorFlow's paddings by padding first; eager
 calls, BatchNorm and residual scalars on their own, contiguous memory. None of our layers is used, and the names of the
-weights are that project's, so that `networks.keys.port_keys` moves weights both ways.
+weights are that project's, so that `networks.weights.weight_names.port_keys` moves weights both ways.
 
 Shapes: B clips, C channels, T frames, H x W map.
 """
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import networks
-from networks import keys
+from networks.weights.weight_names import port_keys
 from searchspace import Architecture, Form, Position
 
 
@@ -214,7 +214,7 @@ class Port(nn.Module):
     def load_ours(self, network: networks.MoViNet) -> None:
         """Takes the weights and statistics of one of our networks of the same architecture."""
         ours, theirs = network.state_dict(), self.state_dict()
-        names = keys.port_keys(self.architecture, ours)
+        names = port_keys(self.architecture, ours)
         assert names.keys() == {key for key in theirs if not key.endswith("num_batches_tracked")}
         for key, name in names.items():
             theirs[key].copy_(ours[name].reshape(theirs[key].shape))

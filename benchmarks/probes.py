@@ -1,6 +1,6 @@
 """A clock that stands on the kind of layer that runs, and the probes that turn it: for `benchmarks.profile`.
 
-Probes stand around the functions of `networks.layers` and `networks.inference`, without a change to them. Forward, a
+Probes stand around the functions of `networks.layers` and of `networks.inference`, without a change to them. Forward, a
 probe turns the clock when its function starts and when it ends. Backward, an identity in front of the function and
 one behind it do: the engine runs nodes in the order opposite to that of their making.
 """
@@ -18,9 +18,9 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from networks import frame, frame_steps, fused, fused_layers, inference, joined, layers
-from networks.activations import ACTIVATIONS
-from networks.fused import FusedMoViNet
+from networks import layers
+from networks.inference import FusedMoViNet, bottleneck, frame_program, frame_steps, fused, fused_ops
+from networks.kernels import ACTIVATIONS, pointwise_kernels
 from networks.movinet import MoViNet
 
 OTHER = "other"
@@ -108,7 +108,7 @@ class Probe:
     """Where to look.
 
     Attributes:
-        holder: module, class or dictionary.
+        holder: module or class; or the table of activations, whose rows are looked at as they are applied.
         name: of the function in it.
         kind: of what a call does, by its arguments.
         weights: by arguments and result, each weight of a call and how many rows it is applied to; None where other
@@ -122,8 +122,8 @@ class Probe:
 
     def around(self, clock: Clock) -> Any:
         """A patch that puts the function with the clock turned in its place."""
-        by_key = isinstance(self.holder, dict)
-        function = self.holder[self.name] if by_key else getattr(self.holder, self.name)
+        row = self.holder[self.name] if isinstance(self.holder, dict) else None
+        function = getattr(self.holder, self.name) if row is None else row.apply
 
         def call(*args: Any, **keywords: Any) -> Any:
             outside = clock.kind
@@ -140,8 +140,8 @@ class Probe:
             clock.turn(outside)
             return (first, *result[1:]) if several else first
 
-        if by_key:
-            return mock.patch.dict(self.holder, {self.name: call})
+        if row is not None:
+            return mock.patch.dict(self.holder, {self.name: dataclasses.replace(row, apply=call)})
         return mock.patch.object(self.holder, self.name, call)
 
 
@@ -214,7 +214,7 @@ def _plain(network: nn.Module) -> list[Probe]:
         Probe(layers, "skip_pool", SKIP, _none),
         Probe(layers, "spatial_conv", STEM, _second),
         Probe(layers, "pointwise", lambda _, weight, *__: roles[id(weight)], _second),
-        Probe(joined, "pointwise_norm_act", EXPAND, _second),
+        Probe(pointwise_kernels, "pointwise_norm_act", EXPAND, _second),
         Probe(layers, "depthwise", lambda _, weight, *__: _depthwise(weight), _second),
         Probe(layers, "batch_norm", NORM, _none),
         *(Probe(ACTIVATIONS, name, ACTIVATION, _none) for name in ACTIVATIONS),
@@ -227,7 +227,7 @@ def _fused(network: FusedMoViNet) -> list[Probe]:
     """Of a network for inference, whose BatchNorm is folded away and some of whose activations are inside others."""
 
     def over_time(_: object, operation: object, *__: object) -> str:
-        return TIME if isinstance(operation, inference.Temporal) else BOTH
+        return TIME if isinstance(operation, fused_ops.Temporal) else BOTH
 
     def gates(args: tuple[Any, ...], result: Tensor) -> Weights:
         return _linear(result, args[0].weights.reduce.weight, args[0].weights.expand.weight)
@@ -241,20 +241,20 @@ def _fused(network: FusedMoViNet) -> list[Probe]:
 
     return [
         *_frame(),
-        Probe(inference.Stem, "__call__", STEM, _own),
-        Probe(inference.Pointwise, "__call__", lambda one, _: HEAD if one is network.head else EXPAND, _own),
-        Probe(inference.Spatial, "__call__", SPACE, _own),
-        Probe(inference.Temporal, "__call__", TIME, _own),
-        Probe(inference.Temporal, "one_frame", TIME, _own),
-        Probe(inference.SpaceTime, "__call__", BOTH, _own),
-        Probe(inference, "activate_", ACTIVATION, _none),
-        Probe(fused_layers.FusedBottleneck, "_over_time", over_time),
-        Probe(fused_layers, "frame_means", SQUEEZE, _none),
-        Probe(fused_layers.FusedSqueeze, "of_clip", SQUEEZE, gates),
-        Probe(fused_layers.FusedSqueeze, "of_stream", SQUEEZE, gates),
-        Probe(fused_layers, "add_projected", PROJECT, transposed),
-        Probe(fused_layers, "skip_pool", SKIP, _none),
-        Probe(fused_layers, "projected", SKIP, transposed),
+        Probe(fused_ops.Stem, "__call__", STEM, _own),
+        Probe(fused_ops.Pointwise, "__call__", lambda one, _: HEAD if one is network.head else EXPAND, _own),
+        Probe(fused_ops.Spatial, "__call__", SPACE, _own),
+        Probe(fused_ops.Temporal, "__call__", TIME, _own),
+        Probe(fused_ops.Temporal, "one_frame", TIME, _own),
+        Probe(fused_ops.SpaceTime, "__call__", BOTH, _own),
+        Probe(fused_ops, "activate_", ACTIVATION, _none),
+        Probe(bottleneck.FusedBottleneck, "_over_time", over_time),
+        Probe(bottleneck, "frame_means", SQUEEZE, _none),
+        Probe(bottleneck.FusedSqueeze, "of_clip", SQUEEZE, gates),
+        Probe(bottleneck.FusedSqueeze, "of_stream", SQUEEZE, gates),
+        Probe(bottleneck, "add_projected", PROJECT, transposed),
+        Probe(bottleneck, "skip_pool", SKIP, _none),
+        Probe(bottleneck, "projected", SKIP, transposed),
         Probe(fused, "frame_means", HEAD, _none),
         Probe(FusedMoViNet, "_classify", HEAD, classify),
     ]
@@ -277,13 +277,13 @@ def _frame() -> list[Probe]:
         return [(step.conv.weight, len(step.maps.rows)), *_linear(result, step.dense)]
 
     return [
-        Probe(frame_steps.StemStep, "__call__", STEM, _own),
-        Probe(frame_steps.PointwiseStep, "__call__", EXPAND, _own),
-        Probe(frame_steps.SpaceStep, "__call__", SPACE, _own),
-        Probe(frame_steps.TimeStep, "__call__", TIME, _own),
-        Probe(frame_steps.SqueezeStep, "__call__", SQUEEZE, gates),
-        Probe(frame_steps.ProjectStep, "__call__", PROJECT, transposed),
-        Probe(frame_steps.SkipStep, "__call__", SKIP, transposed),
-        Probe(frame.HeadStep, "__call__", HEAD, head),
-        Probe(frame.FrameProgram, "classify", HEAD, classify),
+        Probe(frame_steps.StemStep, "run", STEM, _own),
+        Probe(frame_steps.PointwiseStep, "run", EXPAND, _own),
+        Probe(frame_steps.SpaceStep, "run", SPACE, _own),
+        Probe(frame_steps.TimeStep, "run", TIME, _own),
+        Probe(frame_steps.SqueezeStep, "run", SQUEEZE, gates),
+        Probe(frame_steps.ProjectStep, "run", PROJECT, transposed),
+        Probe(frame_steps.SkipStep, "run", SKIP, transposed),
+        Probe(frame_program.HeadStep, "run", HEAD, head),
+        Probe(frame_program.FrameProgram, "classify", HEAD, classify),
     ]

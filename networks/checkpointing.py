@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from torch.utils.checkpoint import checkpoint
 
-from networks.formulations import current, formulation
+from networks.kernels import current, formulation
 
 Result = TypeVar("Result")
 _local = threading.local()

@@ -10,19 +10,37 @@ Shapes: N clips, C channels, T frames, H x W map; I in, E expanded, O out, S squ
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from networks import joined
-from networks.activations import ACTIVATIONS, GATES
 from networks.checkpointing import is_repeated
-from networks.depthwise import depthwise
-from networks.formulations import gated, global_pool, is_folded, pointwise, skip_pool, spatial_conv
+from networks.kernels import (
+    ACTIVATIONS,
+    GATES,
+    CpuKernel,
+    Operation,
+    depthwise,
+    global_pool,
+    is_fast,
+    otherwise,
+    pointwise,
+    pointwise_kernels,
+    pointwise_shape,
+    skip_pool,
+    spatial_conv,
+)
+from networks.layer_weights import (
+    BottleneckWeights,
+    ConvWeights,
+    DepthwiseWeights,
+    HeadWeights,
+    NormWeights,
+    SqueezeWeights,
+)
 from networks.temporal import (
     State,
     StateLike,
@@ -33,115 +51,7 @@ from networks.temporal import (
     shifted,
     spatial_means,
 )
-from searchspace import BASE, Architecture, Form
-
-
-@dataclasses.dataclass(slots=True)
-class NormWeights:
-    """BatchNorm over [C].
-
-    Attributes:
-        weight, bias: the affine part, [C].
-        mean, var: moving statistics, [C]; None where the statistics of the batch are always used.
-        observe: called with every input of the normalisation, for those who gather statistics.
-        momentum, eps: the weight of a new value in the moving statistics; what is added to a variance.
-    """
-
-    weight: Tensor
-    bias: Tensor
-    mean: Tensor | None = None
-    var: Tensor | None = None
-    observe: Callable[[Tensor], None] | None = None
-    momentum: float = BASE.norm_momentum
-    eps: float = BASE.norm_eps
-
-
-@dataclasses.dataclass(slots=True)
-class ConvWeights:
-    """A convolution without bias and its BatchNorm; the weight's shape depends on the convolution."""
-
-    weight: Tensor
-    norm: NormWeights
-
-
-@dataclasses.dataclass(slots=True)
-class DepthwiseWeights:
-    """A depthwise kernel.
-
-    Attributes:
-        conv: [E, 1, kt, kh, kw]; in the (2+1)D form [E, 1, 1, kh, kw].
-        temporal: what follows in the (2+1)D form where a kernel has several frames, [E, 1, kt, 1, 1].
-        shift: channels that a temporal shift in front takes from the frame before, 0 for none.
-    """
-
-    conv: ConvWeights
-    temporal: ConvWeights | None = None
-    shift: int = 0
-
-
-@dataclasses.dataclass(slots=True)
-class LinearWeights:
-    """A linear layer [out, in] with bias [out]."""
-
-    weight: Tensor
-    bias: Tensor
-
-
-@dataclasses.dataclass(slots=True)
-class SqueezeWeights:
-    """Squeeze-excitation: E (2 E for "2plus3d") -> S -> E, with biases.
-
-    Attributes:
-        reduce, expand: the two linear layers.
-        share: 1, or 0.5 for the mean of the layer with and without squeeze-excitation.
-        position_scale: of the positional encoding, [].
-    """
-
-    reduce: LinearWeights
-    expand: LinearWeights
-    share: float = 1.0
-    position_scale: Tensor | None = None
-
-
-@dataclasses.dataclass(slots=True)
-class BottleneckWeights:
-    """One bottleneck.
-
-    Attributes:
-        expand: [E, I].
-        depthwise: one kernel; several are run side by side and their outputs averaged.
-        squeeze: None without squeeze-excitation.
-        project: [O, E].
-        skip: projection [O, I] of the skip connection; None for the identity.
-        scale: the residual (ReZero) scalar, [].
-    """
-
-    expand: ConvWeights
-    depthwise: tuple[DepthwiseWeights, ...]
-    squeeze: SqueezeWeights | None
-    project: ConvWeights
-    skip: ConvWeights | None
-    scale: Tensor
-
-
-@dataclasses.dataclass(slots=True)
-class HeadWeights:
-    """From the last block to logits: pointwise convolution, dense layer, classifier."""
-
-    conv: ConvWeights
-    dense: LinearWeights
-    classifier: LinearWeights
-
-
-@dataclasses.dataclass(slots=True)
-class NetworkWeights:
-    """A whole network: stem, bottlenecks in order with their spatial strides, head."""
-
-    stem: ConvWeights
-    bottlenecks: list[BottleneckWeights]
-    strides: list[int]
-    head: HeadWeights
-
+from searchspace import BASE, Form
 
 DropPath: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -176,9 +86,19 @@ def pointwise_norm_act(x_NCTHW: Tensor, weights: ConvWeights, training: bool, ac
     """Pointwise convolution, BatchNorm, activation: [N, I, T, H, W] -> [N, O, T, H, W]."""
     norm = weights.norm
     batch = training or norm.mean is None
-    if not batch or norm.observe is not None or not is_folded(x_NCTHW, weights.weight):
-        return ACTIVATIONS[activation](batch_norm(pointwise(x_NCTHW, weights.weight), norm, training))
-    y, mean, var = joined.pointwise_norm_act(x_NCTHW, weights.weight, norm.weight, norm.bias, norm.eps, activation)
+    if not batch or norm.observe is not None or not is_fast(x_NCTHW):
+        return _in_turn(x_NCTHW, weights, training, activation)
+    kernel = POINTWISE_NORM_ACT.kernel(pointwise_shape(x_NCTHW, weights.weight))
+    return kernel.run(x_NCTHW, weights, training, activation)
+
+
+def _in_turn(x_NCTHW: Tensor, weights: ConvWeights, training: bool, activation: str) -> Tensor:
+    return ACTIVATIONS[activation].apply(batch_norm(pointwise(x_NCTHW, weights.weight), weights.norm, training))
+
+
+def _folded(x_NCTHW: Tensor, weights: ConvWeights, training: bool, activation: str) -> Tensor:
+    norm, row = weights.norm, ACTIVATIONS[activation]
+    y, mean, var = pointwise_kernels.pointwise_norm_act(x_NCTHW, weights.weight, norm.weight, norm.bias, norm.eps, row)
     if norm.mean is not None and norm.var is not None and not is_repeated():
         count = y.numel() // y.shape[1]
         norm.mean.lerp_(mean, norm.momentum)
@@ -186,9 +106,33 @@ def pointwise_norm_act(x_NCTHW: Tensor, weights: ConvWeights, training: bool, ac
     return y
 
 
+_FOLDED_BYTES = 16 << 20  # of the wide map; what fits the third-level cache gains nothing from pieces
+POINTWISE_NORM_ACT: Operation[Callable[[Tensor, ConvWeights, bool, str], Tensor]] = Operation(
+    "pointwise, BatchNorm, activation",
+    CpuKernel(
+        "folded",
+        _folded,
+        lambda s: (
+            s.bytes >= 4 and s.inputs <= 64 and s.inputs < s.outputs and s.rows * s.outputs * s.bytes >= _FOLDED_BYTES
+        ),
+        "the wide map is written once instead of passing through memory a dozen times; it is computed twice",
+        "16 -> 40, 262144 rows: 66-80 ms, in turn 154; at 1.9 MiB and less no gain; bfloat16: twice as slow",
+    ),
+    CpuKernel(
+        "in turn",
+        _in_turn,
+        otherwise,
+        "what fits the third-level cache gains nothing from pieces, and each costs some calls",
+        "72 -> 240, 4096 rows: 8.7 ms, folded 10.0",
+    ),
+)
+
+
 def stem(clip_NCTHW: Tensor, weights: ConvWeights, training: bool, form: Form = BASE) -> Tensor:
     """First convolution: [N, 3, T, H, W] -> [N, C, T, ceil(H/2), ceil(W/2)], BatchNorm, activation."""
-    return ACTIVATIONS[form.activation](batch_norm(spatial_conv(clip_NCTHW, weights.weight, 2), weights.norm, training))
+    return ACTIVATIONS[form.activation].apply(
+        batch_norm(spatial_conv(clip_NCTHW, weights.weight, 2), weights.norm, training)
+    )
 
 
 def depthwise_unit(
@@ -209,7 +153,7 @@ def depthwise_unit(
         networks where the kernel has several frames or a shift. It stands in front of the convolution that it serves,
         so for one in time of the (2+1)D form at the size that comes out, else at the size that goes in.
     """
-    activate = ACTIVATIONS[form.activation]
+    activate = ACTIVATIONS[form.activation].apply
     after: State = {}
 
     def convolve(x: Tensor, conv: ConvWeights, stride: int) -> Tensor:
@@ -224,14 +168,6 @@ def depthwise_unit(
     if weights.temporal is None:
         return convolve(x_NCTHW, weights.conv, stride), after
     return convolve(convolve(x_NCTHW, weights.conv, stride), weights.temporal, 1), after
-
-
-def squeeze_excite(
-    x_NCTHW: Tensor, weights: SqueezeWeights, form: Form = BASE, state: StateLike | None = None
-) -> tuple[Tensor, State]:
-    """A map times the gates that `squeeze_gate` gives, and the state after the clip."""
-    gate, after = squeeze_gate(x_NCTHW, weights, form, state)
-    return gated(x_NCTHW, gate), after
 
 
 def squeeze_gate(
@@ -260,8 +196,8 @@ def squeeze_gate(
     if weights.position_scale is not None:
         pooled, position = positions(pooled, weights.position_scale, state)
         after |= position
-    hidden = ACTIVATIONS[form.activation](F.linear(pooled, weights.reduce.weight, weights.reduce.bias))
-    gate = GATES[form.gate](F.linear(hidden, weights.expand.weight, weights.expand.bias))
+    hidden = ACTIVATIONS[form.activation].apply(F.linear(pooled, weights.reduce.weight, weights.reduce.bias))
+    gate = GATES[form.gate].apply(F.linear(hidden, weights.expand.weight, weights.expand.bias))
     if weights.share != 1.0:
         gate = 1.0 + weights.share * (gate - 1.0)
     return gate, after
@@ -333,7 +269,7 @@ def head(
         pooled, after = running_mean(spatial_means(x), state)
     else:
         pooled = global_pool(x)
-    x = ACTIVATIONS[form.dense_activation](F.linear(pooled, weights.dense.weight, weights.dense.bias))
+    x = ACTIVATIONS[form.dense_activation].apply(F.linear(pooled, weights.dense.weight, weights.dense.bias))
     if training and dropout > 0:
         x = F.dropout(x, dropout)
     return F.linear(x, weights.classifier.weight, weights.classifier.bias).movedim(-1, 1), after
@@ -347,39 +283,3 @@ def branch_dropper(rate: float) -> DropPath:
         return y_NCTHW * kept.bernoulli_(1.0 - rate).div_(1.0 - rate)
 
     return drop
-
-
-def named_norms(weights: NetworkWeights, names: list[str]) -> dict[str, NormWeights]:
-    """Every BatchNorm of a network by the name of its module in `networks.MoViNet`.
-
-    Args:
-        weights: a network, one depthwise kernel a layer.
-        names: of the bottlenecks, such as `blocks.0.layers.1`.
-    """
-    result = {"stem.norm": weights.stem.norm}
-    for name, layer in zip(names, weights.bottlenecks, strict=True):
-        (kernel,) = layer.depthwise
-        convolutions = {"expand": layer.expand, "depthwise": kernel.conv, "temporal": kernel.temporal}
-        convolutions |= {"project": layer.project, "skip": layer.skip}
-        result |= {f"{name}.{part}.norm": conv.norm for part, conv in convolutions.items() if conv is not None}
-    return result | {"head.norm": weights.head.conv.norm}
-
-
-def bottleneck_names(architecture: Architecture) -> list[str]:
-    """Names of the bottlenecks in `networks.MoViNet`, in order."""
-    return [f"blocks.{position.block}.layers.{position.index}" for position in architecture.layers()]
-
-
-@torch.no_grad()
-def copy_weights_(target: Any, source: Any) -> None:
-    """Copies every tensor of one weights dataclass into another of the same structure."""
-    if isinstance(target, Tensor):
-        assert isinstance(source, Tensor) and target.shape == source.shape
-        target.copy_(source)
-    elif isinstance(target, (list, tuple)):
-        for ours, theirs in zip(target, source, strict=True):
-            copy_weights_(ours, theirs)
-    elif dataclasses.is_dataclass(target):
-        assert type(target) is type(source)
-        for field in dataclasses.fields(target):
-            copy_weights_(getattr(target, field.name), getattr(source, field.name))

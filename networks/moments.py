@@ -11,7 +11,7 @@ _PIECE = 1 << 22  # values that are in double precision at a time
 class Moments:
     """Mean and variance of each channel over all values that it was called with, in double precision.
 
-    An instance can be the `observe` of a `networks.layers.NormWeights`.
+    An instance can be the `observe` of a `networks.layer_weights.NormWeights`.
     """
 
     def __init__(self) -> None:

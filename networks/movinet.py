@@ -8,13 +8,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from networks import layers, states
+from networks import layer_weights, layers, states
 from networks.checkpointing import checkpointed
-from networks.formulations import channels_last
-from networks.fused import FusedMoViNet
+from networks.inference import FusedMoViNet
 from networks.initialisers import classifier_normal_, he_normal_
-from networks.network import VideoNetwork
+from networks.kernels import channels_last
 from networks.temporal import State, StateLike
+from networks.video_network import VideoNetwork
 from searchspace import Architecture, Form, Position
 
 
@@ -37,10 +37,10 @@ class Norm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
 
-    def weights(self) -> layers.NormWeights:
+    def weights(self) -> layer_weights.NormWeights:
         """As the layer functions want them."""
         mean, var = self.running_mean, self.running_var
-        return layers.NormWeights(self.weight, self.bias, mean, var, self.observe, self.momentum, self.eps)
+        return layer_weights.NormWeights(self.weight, self.bias, mean, var, self.observe, self.momentum, self.eps)
 
 
 class ConvNorm(nn.Module):
@@ -58,9 +58,9 @@ class ConvNorm(nn.Module):
         self.weight = nn.Parameter(he_normal_(torch.empty(shape), fan_in, generator))
         self.norm = Norm(shape[0], form)
 
-    def weights(self) -> layers.ConvWeights:
+    def weights(self) -> layer_weights.ConvWeights:
         """As the layer functions want them."""
-        return layers.ConvWeights(self.weight, self.norm.weights())
+        return layer_weights.ConvWeights(self.weight, self.norm.weights())
 
 
 class Linear(nn.Module):
@@ -71,9 +71,9 @@ class Linear(nn.Module):
         self.weight = nn.Parameter(he_normal_(torch.empty(outputs, inputs), inputs, generator))
         self.bias = nn.Parameter(torch.zeros(outputs))
 
-    def weights(self) -> layers.LinearWeights:
+    def weights(self) -> layer_weights.LinearWeights:
         """As the layer functions want them."""
-        return layers.LinearWeights(self.weight, self.bias)
+        return layer_weights.LinearWeights(self.weight, self.bias)
 
 
 class Squeeze(nn.Module):
@@ -85,9 +85,11 @@ class Squeeze(nn.Module):
         self.expand = Linear(hidden, channels, generator)
         self.position_scale = nn.Parameter(torch.zeros(())) if form.position_encoding else None
 
-    def weights(self) -> layers.SqueezeWeights:
+    def weights(self) -> layer_weights.SqueezeWeights:
         """As the layer functions want them."""
-        return layers.SqueezeWeights(self.reduce.weights(), self.expand.weights(), position_scale=self.position_scale)
+        return layer_weights.SqueezeWeights(
+            self.reduce.weights(), self.expand.weights(), position_scale=self.position_scale
+        )
 
 
 class Bottleneck(nn.Module):
@@ -111,12 +113,12 @@ class Bottleneck(nn.Module):
             self.skip = ConvNorm((position.width, position.in_width), position.in_width, form, generator)
         self.scale = nn.Parameter(torch.zeros(()))
 
-    def weights(self) -> layers.BottleneckWeights:
+    def weights(self) -> layer_weights.BottleneckWeights:
         """As the layer functions want them."""
         temporal = self.temporal.weights() if self.temporal is not None else None
-        return layers.BottleneckWeights(
+        return layer_weights.BottleneckWeights(
             expand=self.expand.weights(),
-            depthwise=(layers.DepthwiseWeights(self.depthwise.weights(), temporal, self.shift),),
+            depthwise=(layer_weights.DepthwiseWeights(self.depthwise.weights(), temporal, self.shift),),
             squeeze=self.squeeze.weights() if self.squeeze is not None else None,
             project=self.project.weights(),
             skip=self.skip.weights() if self.skip is not None else None,
@@ -181,17 +183,17 @@ class MoViNet(VideoNetwork[Architecture]):
         """All bottlenecks in order."""
         return [layer for block in self.blocks for layer in cast(Block, block).bottlenecks()]
 
-    def weights(self) -> layers.NetworkWeights:
+    def weights(self) -> layer_weights.NetworkWeights:
         """As the layer functions want them."""
-        return layers.NetworkWeights(
+        return layer_weights.NetworkWeights(
             stem=self.stem.weights(),
             bottlenecks=[layer.weights() for layer in self.bottlenecks()],
             strides=[layer.stride for layer in self.bottlenecks()],
             head=self._head_weights(),
         )
 
-    def _head_weights(self) -> layers.HeadWeights:
-        return layers.HeadWeights(self.head.weights(), self.dense.weights(), self.classifier.weights())
+    def _head_weights(self) -> layer_weights.HeadWeights:
+        return layer_weights.HeadWeights(self.head.weights(), self.dense.weights(), self.classifier.weights())
 
     @property
     def untrained(self) -> bool:

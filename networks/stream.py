@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from networks import states
-from networks.ensemble import Fused, Network
-from networks.inputs import RGB
+from networks.checks import RGB
 from networks.temporal import State
+from networks.temporal_ensemble import Fused, Network
 from networks.tensors import check_tensor
 from searchspace.schema import show
 

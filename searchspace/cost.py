@@ -28,7 +28,7 @@ FLOAT_BYTES = 4
 RGB = 3
 GATED_POSITIONS = 256
 """Positions of a gate from which on it scales the projection's few weights instead of the wide map: that is faster, and
-saves a copy of the map (`networks.choices` has the measurement)."""
+saves a copy of the map (`networks.kernels.ops` has the measurement)."""
 
 
 def halve(size: int, stride: int) -> int:

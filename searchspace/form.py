@@ -11,12 +11,15 @@ from typing import Any
 from searchspace.clip import Kernel
 from searchspace.schema import Fields, nearest, show
 
+ACTIVATIONS = ("swish", "hard_swish", "relu6")
+"""Names; `networks.kernels.activations` has what they compute."""
+
 WORDS: dict[str, tuple[str, ...]] = {
     "convolution": ("3d", "2plus1d"),
     "squeeze_kind": ("3d", "2d", "2plus3d"),
-    "activation": ("swish", "hard_swish", "relu6"),
+    "activation": ACTIVATIONS,
     "gate": ("sigmoid", "hard_sigmoid", "hard_sigmoid_2021"),
-    "dense_activation": ("swish", "hard_swish", "relu6"),
+    "dense_activation": ACTIVATIONS,
     "head_pool": ("3d", "2d", "none"),
 }
 SWITCHES = ("causal", "position_encoding")

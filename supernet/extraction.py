@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from networks import MoViNet, layers
+from networks import MoViNet, layer_weights
 from networks.moments import Moments
 from networks.tensors import check_tensor
 from searchspace import Architecture
@@ -35,7 +35,7 @@ def recalibrate(net: Supernet, architecture: Architecture, clips: Iterable[Tenso
     """
     weights = net.weights(architecture)
     moments = {}
-    for name, norm in layers.named_norms(weights, layers.bottleneck_names(architecture)).items():
+    for name, norm in layer_weights.named_norms(weights, layer_weights.bottleneck_names(architecture)).items():
         norm.observe = moments[name] = Moments()
     empty = True
     for batch in clips:
@@ -62,5 +62,5 @@ def extract(net: Supernet, architecture: Architecture, statistics: Statistics) -
     """
     weights = net.weights(architecture, statistics)
     network = MoViNet(dataclasses.replace(architecture, classes=net.classes), torch.Generator())
-    layers.copy_weights_(network.weights(), weights)
+    layer_weights.copy_weights_(network.weights(), weights)
     return network.to(weights.stem.weight.device).eval()

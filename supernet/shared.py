@@ -19,7 +19,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from networks import layers
+from networks import layer_weights
 from networks.initialisers import he_normal_
 from networks.movinet import Linear
 from searchspace import Form, Kernel
@@ -36,19 +36,19 @@ class SharedConv(nn.Module):
         self.norm_weight = nn.Parameter(torch.ones(shape[0]))
         self.norm_bias = nn.Parameter(torch.zeros(shape[0]))
 
-    def slice(self, slicer: Slicer, outputs: int, inputs: int) -> layers.ConvWeights:
+    def slice(self, slicer: Slicer, outputs: int, inputs: int) -> layer_weights.ConvWeights:
         """The first `outputs` x `inputs` channels."""
         weight, bias = slicer.slice(self.norm_weight, outputs), slicer.slice(self.norm_bias, outputs)
-        norm = layers.NormWeights(weight, bias, eps=self.eps)
-        return layers.ConvWeights(slicer.slice(self.weight, outputs, inputs, decay=True), norm)
+        norm = layer_weights.NormWeights(weight, bias, eps=self.eps)
+        return layer_weights.ConvWeights(slicer.slice(self.weight, outputs, inputs, decay=True), norm)
 
 
 def slice_linear(
     slicer: Slicer, linear: Linear, outputs: int, *inputs: int, decay: bool = True
-) -> layers.LinearWeights:
+) -> layer_weights.LinearWeights:
     """The first `outputs` x `inputs` units."""
     weight = slicer.slice(linear.weight, outputs, *inputs, decay=decay)
-    return layers.LinearWeights(weight, slicer.slice(linear.bias, outputs))
+    return layer_weights.LinearWeights(weight, slicer.slice(linear.bias, outputs))
 
 
 class SharedDepthwise(nn.Module):
@@ -93,17 +93,17 @@ class SharedDepthwise(nn.Module):
         self.norm_weight = nn.Parameter(torch.ones(len(kernels), channels))
         self.norm_bias = nn.Parameter(torch.zeros(len(kernels), channels))
 
-    def slice(self, slicer: Slicer, kernel: Kernel, channels: int) -> layers.ConvWeights:
+    def slice(self, slicer: Slicer, kernel: Kernel, channels: int) -> layer_weights.ConvWeights:
         """One kernel over the first `channels` channels."""
         row = self.kernels.index(kernel)
         scale, shift = (slicer.slice(each, channels, row=row) for each in (self.norm_weight, self.norm_bias))
-        norm = layers.NormWeights(scale, shift, eps=self.eps)
+        norm = layer_weights.NormWeights(scale, shift, eps=self.eps)
         own = self.own[str(kernel)]
         if self.shared is None:
             weight = slicer.slice(own, channels, decay=True)
         else:
             weight = slicer.gathered(self.shared, self.get_buffer(f"columns_{row}"), own, channels)
-        return layers.ConvWeights(weight, norm)
+        return layer_weights.ConvWeights(weight, norm)
 
 
 def _offsets(kernel: Kernel, causal: bool) -> list[tuple[int, int, int]]:
@@ -129,10 +129,10 @@ class SharedSqueeze(nn.Module):
         self.expand = Linear(hidden, channels, generator)
         self.position_scale = nn.Parameter(torch.zeros(())) if form.position_encoding else None
 
-    def slice(self, slicer: Slicer, channels: int, hidden: int, averaged: bool) -> layers.SqueezeWeights:
+    def slice(self, slicer: Slicer, channels: int, hidden: int, averaged: bool) -> layer_weights.SqueezeWeights:
         """The first `channels` channels, of each half, and `hidden` units; `averaged` with the layer without it."""
         inputs = (channels,) if self.halves == 1 else (self.halves, channels)
-        return layers.SqueezeWeights(
+        return layer_weights.SqueezeWeights(
             slice_linear(slicer, self.reduce, hidden, *inputs),
             slice_linear(slicer, self.expand, channels, hidden),
             0.5 if averaged else 1.0,

@@ -8,10 +8,10 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import torch
 from torch import Tensor, nn
 
-from networks import layers
+from networks import layer_weights, layers
 from networks.checkpointing import checkpointed
-from networks.formulations import channels_last
 from networks.initialisers import classifier_normal_
+from networks.kernels import channels_last
 from networks.movinet import Linear
 from networks.tensors import check_tensor
 from searchspace import Architecture, Form, Kernel, Position, Space
@@ -64,7 +64,7 @@ class SharedLayer(nn.Module):
         self.skip = SharedConv((width, in_width), form, generator) if projects else None
         self.scale = nn.Parameter(torch.tensor(float(scale)))
 
-    def slice(self, slicer: Slicer, position: Position, averaged: frozenset[str]) -> layers.BottleneckWeights:
+    def slice(self, slicer: Slicer, position: Position, averaged: frozenset[str]) -> layer_weights.BottleneckWeights:
         """The weights of one layer; `averaged` holds the kinds of layer choices of which all values run."""
         layer, expand = position.layer, position.layer.expand
         kernels = self.depthwise.kernels if KERNEL.kind in averaged else (layer.kernel,)
@@ -75,7 +75,7 @@ class SharedLayer(nn.Module):
         if position.has_projection:
             assert self.skip is not None
             skip = self.skip.slice(slicer, position.width, position.in_width)
-        return layers.BottleneckWeights(
+        return layer_weights.BottleneckWeights(
             expand=self.expand.slice(slicer, expand, position.in_width),
             depthwise=tuple(self._kernel(slicer, kernel, expand) for kernel in kernels),
             squeeze=squeeze,
@@ -84,11 +84,11 @@ class SharedLayer(nn.Module):
             scale=slicer.slice(self.scale),
         )
 
-    def _kernel(self, slicer: Slicer, kernel: Kernel, channels: int) -> layers.DepthwiseWeights:
+    def _kernel(self, slicer: Slicer, kernel: Kernel, channels: int) -> layer_weights.DepthwiseWeights:
         spatial, temporal = self.depthwise.slice(slicer, kernel, channels), None
         if self.temporal is not None and kernel in self.temporal.kernels:
             temporal = self.temporal.slice(slicer, kernel, channels)
-        return layers.DepthwiseWeights(spatial, temporal, kernel.shifted(channels))
+        return layer_weights.DepthwiseWeights(spatial, temporal, kernel.shifted(channels))
 
 
 class SharedBlock(nn.Module):
@@ -202,7 +202,7 @@ class Supernet(nn.Module):
         check_tensor(clip_NCTHW, "clip")
         return self.run(clip_NCTHW, self.weights(path, statistics))
 
-    def run(self, clip_NCTHW: Tensor, weights: layers.NetworkWeights) -> Tensor:
+    def run(self, clip_NCTHW: Tensor, weights: layer_weights.NetworkWeights) -> Tensor:
         """Logits of clips with weights that `weights` sliced."""
         form = self.space.form
         x = layers.stem(channels_last(clip_NCTHW), weights.stem, False, form)
@@ -212,7 +212,7 @@ class Supernet(nn.Module):
             x, _ = checkpointed(layers.bottleneck, *arguments) if again else layers.bottleneck(*arguments)
         return layers.head(x, weights.head, False, form=form)[0]
 
-    def weights(self, path: Path | Architecture, statistics: Statistics | None = None) -> layers.NetworkWeights:
+    def weights(self, path: Path | Architecture, statistics: Statistics | None = None) -> layer_weights.NetworkWeights:
         """Slices the weights of a path; see `forward`."""
         path = path if isinstance(path, Path) else Path(path)
         architecture = path.architecture
@@ -225,24 +225,24 @@ class Supernet(nn.Module):
                 layer.squeeze.reduce.weight = layer.squeeze.reduce.weight.flatten(1)
         if statistics is not None:
             assert not path.averaged, "statistics belong to one architecture, not to averaged choices"
-            for name, norm in layers.named_norms(result, layers.bottleneck_names(architecture)).items():
+            for name, norm in layer_weights.named_norms(result, layer_weights.bottleneck_names(architecture)).items():
                 norm.mean, norm.var = statistics[name]
         return result
 
-    def _slice(self, path: Path, slicer: Slicer) -> layers.NetworkWeights:
+    def _slice(self, path: Path, slicer: Slicer) -> layer_weights.NetworkWeights:
         architecture = path.architecture
         averaged: dict[tuple[int, int], set[str]] = {}
         for block, index, kind in path.averaged:
             averaged.setdefault((block, index), set()).add(kind)
         head, last = architecture.head, architecture.blocks[-1].width
-        return layers.NetworkWeights(
+        return layer_weights.NetworkWeights(
             stem=self.stem.slice(slicer, architecture.stem.width, 3),
             bottlenecks=[
                 layer.slice(slicer, position, frozenset(averaged.get((position.block, position.index), ())))
                 for position, layer in self._positions(architecture)
             ],
             strides=[position.layer.stride for position in architecture.layers()],
-            head=layers.HeadWeights(
+            head=layer_weights.HeadWeights(
                 conv=self.head.slice(slicer, head.width, last),
                 dense=slice_linear(slicer, self.dense, head.hidden, head.width),
                 classifier=slice_linear(slicer, self.classifier, self.classes, head.hidden, decay=False),

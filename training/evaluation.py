@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 
 import video
-from networks.ensemble import Fused, Network
-from networks.formulations import current
+from networks import Fused, Network
+from networks.kernels import current
 from training.scores import Scores
 
 FUSED_FROM = 128

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from networks import crc32c
+from networks.weights import crc32c
 
 
 class Scalars:

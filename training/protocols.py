@@ -18,7 +18,7 @@ import torch
 import networks
 import searchspace
 import video
-from networks.ensemble import Fused, Network
+from networks import Fused, Network
 from searchspace import Buildable
 from training.evaluation import average, for_inference
 from training.scores import Scores

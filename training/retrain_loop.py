@@ -14,8 +14,7 @@ import torch
 
 import networks
 import video
-from networks import MoViNet
-from networks.ensemble import Fused, Network
+from networks import Fused, MoViNet, Network
 from networks.weights import check_size
 from searchspace import Architecture
 from searchspace.schema import write_atomically

@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import video
-from networks import MoViNet, Network
-from networks.temporal import State
+from networks import MoViNet, Network, State
 from networks.tensors import check_tensor
 from networks.weights import misfit
 from searchspace import Architecture

@@ -15,8 +15,7 @@ import torch
 
 import networks
 import video
-from networks import MoViNet
-from networks.ensemble import Network
+from networks import MoViNet, Network
 from training import linear
 from training.evaluation import for_inference
 from training.selection import Selection

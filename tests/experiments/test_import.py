@@ -13,7 +13,7 @@ import searchspace
 from searchspace import BASE, STREAM, Architecture
 from tests.experiments.conftest import Nas
 from tests.networks.small_reference import ASSETS, small_reference
-from tests.networks.test_importing import live_port
+from tests.networks.weights.other_projects import live_port
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.experiments.conftest import Nas
-from tests.networks.test_published_weights import FILE, SHARED
+from tests.networks.weights.published_file import FILE, SHARED
 
 
 def test_the_commands_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nas: Nas) -> None:

@@ -171,7 +171,7 @@ def test_commands_in_messages_have_the_flags_that_are_named() -> None:
 
 SHOWN_BY = {
     "searchspace/budget.py": ["search", "space"],
-    "networks/importing.py": ["import"],
+    "networks/weights/convert_weights.py": ["import"],
     "video/kinetics.py": ["search", "scale", "retrain", "evaluate", "data check"],
     "video/motion.py": ["retrain"],
     "video/views.py": ["predict"],

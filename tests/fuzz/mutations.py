@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from networks import tensor_bundle
+from networks.weights import tensor_bundle
 from searchspace.schema import show
-from tests.networks import bundle_writer
+from tests.networks.weights import bundle_writer
 
 
 def _deep(levels: int) -> list[Any]:

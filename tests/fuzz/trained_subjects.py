@@ -17,7 +17,7 @@ from scaling.retraining import plan, retrain_family
 from searchspace import BASE, published_names
 from tests.fuzz.subjects import RUNS, File, Subject, family, nas
 from tests.networks.small_reference import ASSETS, small_reference
-from tests.networks.test_importing import live_port
+from tests.networks.weights.other_projects import live_port
 from tests.training import small
 from tests.training.networks_of_seconds import architecture
 from tests.training.tiny import trained_run
@@ -77,7 +77,7 @@ def weights(folder: Path) -> Subject:
         (folder / f"ckpt{part}").write_bytes((ASSETS / f"ckpt{part}").read_bytes())
     for name in published_names():  # once, before memory is counted
         for stream in (False, True):
-            networks.importing._published(name, stream)
+            networks.weights.convert_weights._published(name, stream)
 
     def imports(name: str) -> Callable[[Path], object]:
         arch = "stream.json" if name == "ckpt" else "arch.json"

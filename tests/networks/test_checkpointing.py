@@ -11,8 +11,8 @@ from torch import Tensor
 
 from networks import MoViNet, formulation, layers
 from searchspace import STREAM
+from tests.networks.live_networks import clips, randomise_
 from tests.networks.small_reference import small_reference
-from tests.networks.util import clips, randomise_
 
 
 def _step(network: MoViNet, checkpointing: bool, how: str, autocast: bool) -> dict[str, Tensor]:

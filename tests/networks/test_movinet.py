@@ -9,8 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import networks
 import searchspace
-from searchspace import Architecture, Block, Buildable, Clip, Head, Kernel, Layer, Stem
-from tests.networks.util import clips, randomise_
+from searchspace import Clip
+from tests.networks.live_networks import clips, on_meta, randomise_, small
 
 # Counts of the reference implementation (600 classes): trainable, and with BatchNorm statistics.
 COUNTS = {
@@ -22,23 +22,6 @@ COUNTS = {
     "a5": (18_650_523, 18_763_355),
     "t0": (1_727_414, 1_740_502),
 }
-
-
-def small() -> Architecture:
-    """Every kind of layer in a few channels: strided, widening, identity, with and without squeeze-excitation."""
-    layers = (
-        Layer(Kernel(1, 5, 5), 2, 24, 8),
-        Layer(Kernel(5, 3, 3), 1, 16, 0),
-        Layer(Kernel(5, 1, 1), 1, 16, 8),
-    )
-    wider = (Layer(Kernel(3, 3, 3), 1, 40, 0), Layer(Kernel(7, 1, 1), 1, 32, 8))
-    blocks = (Block(8, layers), Block(16, wider), Block(16, (Layer(Kernel(1, 7, 7), 2, 24, 8),)))
-    return Architecture("small", Clip(4, 24, 24), 5, Stem(8), blocks, Head(32, 48))
-
-
-def on_meta(architecture: Buildable) -> networks.Network:
-    with torch.device("meta"):
-        return networks.create(architecture)
 
 
 def test_published_networks_have_the_reference_counts() -> None:

@@ -12,13 +12,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import networks
 import supernet
-from networks import MoViNet, layers
-from networks.causal import TemporalShift
+from networks import MoViNet, layer_weights, layers, temporal
 from searchspace import STREAM, Architecture, Block, Clip, Form, Head, Kernel, Layer, Space, Stem, cost, tabulate
 from searchspace.quantities import counted_names
 from supernet import Path
 from supernet.extraction import extract, recalibrate
-from tests.networks.test_streaming import FORMS, assert_any_chunking, assert_close, frames, live
+from tests.networks.live_networks import FORMS, assert_any_chunking, assert_close, frames, live
 from tests.searchspace.util import every, read
 
 SPACE = """
@@ -45,7 +44,7 @@ def spread(network: MoViNet) -> MoViNet:
     form = network.architecture.form
     other = live(shifting(form, "3x3x3"))
     state = network.state_dict()
-    for name, layer in zip(layers.bottleneck_names(network.architecture), network.bottlenecks(), strict=True):
+    for name, layer in zip(layer_weights.bottleneck_names(network.architecture), network.bottlenecks(), strict=True):
         spatial = state[f"{name}.depthwise.weight"]
         taps = spatial.new_zeros(len(spatial), 1, 3, 3, 3)
         eighth, before, now = len(spatial) // 8, 1 if form.causal else 0, 2 if form.causal else 1
@@ -77,13 +76,14 @@ def test_a_shift_is_a_temporal_kernel_of_single_taps(form: Form, formulation: st
 
 
 def test_a_causal_shift_is_a_stream_buffer_of_one_frame() -> None:
-    """The piece for networks of one's own, then the plain kernel, is the unit of a network."""
+    """One frame kept of an eighth of the channels in front of the plain kernel is the unit of a network."""
     x = torch.randn(2, 24, 5, 6, 6)
     conv = MoViNet(shifting(STREAM)).eval().bottlenecks()[1].depthwise.weights()
-    conv = layers.ConvWeights(conv.weight[:24], layers.NormWeights(torch.ones(24), torch.zeros(24)))
-    y, state = TemporalShift()(x)
-    expected, nothing = layers.depthwise_unit(y, layers.DepthwiseWeights(conv), 1, False, STREAM)
-    ours, after = layers.depthwise_unit(x, layers.DepthwiseWeights(conv, shift=3), 1, False, STREAM)
+    conv = layer_weights.ConvWeights(conv.weight[:24], layer_weights.NormWeights(torch.ones(24), torch.zeros(24)))
+    kept, state = temporal.buffered(x[:, :3], 1, None)
+    y = torch.cat([kept[:, :, :-1], x[:, 3:]], 1)
+    expected, nothing = layers.depthwise_unit(y, layer_weights.DepthwiseWeights(conv), 1, False, STREAM)
+    ours, after = layers.depthwise_unit(x, layer_weights.DepthwiseWeights(conv, shift=3), 1, False, STREAM)
     assert torch.equal(ours, expected) and nothing == {} and after.keys() == state.keys() == {"stream_buffer"}
     assert torch.equal(after["stream_buffer"], state["stream_buffer"])
     assert torch.equal(after["stream_buffer"], x[:, :3, -1:])

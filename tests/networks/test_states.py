@@ -13,8 +13,7 @@ import networks
 import searchspace
 from networks import Stream, states
 from searchspace import Clip, Ensemble, Form, Member
-from tests.networks.test_movinet import on_meta, small
-from tests.networks.test_streaming import frames, live
+from tests.networks.live_networks import floats, frames, live, on_meta, small
 
 # State tensors, stream buffers among them, floats of one stream at the network's own size ((2+1)D, 2plus3d).
 KNOWN = {
@@ -28,10 +27,6 @@ KNOWN = {
 }
 MIB_3D = {"a0": 4.92, "a1": 7.44, "a2": 15.28, "a3": 24.51, "a4": 59.66, "a5": 95.97, "t0": 2.81}
 LAYERS = Path(__file__).parents[3] / "shared" / "spec" / "movinet_layers.json"
-
-
-def floats(state: networks.State) -> int:
-    return sum(tensor.numel() for tensor in state.values() if tensor.is_floating_point())
 
 
 @pytest.mark.parametrize("name", KNOWN)

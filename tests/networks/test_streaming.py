@@ -3,75 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 import networks
 import searchspace
-from networks import MoViNet, State
-from searchspace import Architecture, Form
+from networks import MoViNet
+from searchspace import Form
 from searchspace.form import WORDS
-from tests.networks.test_movinet import small
-from tests.networks.util import randomise_
-
-CHUNKS = {
-    "frame by frame": [1] * 9,
-    "two": [2, 2, 2, 2, 1],
-    "four and five, longer than most kernels": [4, 5],
-    "mixed": [3, 1, 5],
-}
-
-
-def live(architecture: Architecture, seed: int = 0) -> MoViNet:
-    network = MoViNet(architecture, torch.Generator().manual_seed(seed)).eval()
-    randomise_(network, seed)
-    return network
-
-
-def frames(count: int, frames: int, height: int, width: int, seed: int = 0) -> Tensor:
-    return torch.rand(count, 3, frames, height, width, generator=torch.Generator().manual_seed(seed))
-
-
-def run(network: MoViNet, clip: Tensor, chunks: Sequence[int]) -> tuple[list[Tensor], State]:
-    """Logits after each chunk, and the last state."""
-    state = network.initial_state(len(clip), *clip.shape[3:])
-    logits = []
-    with torch.no_grad():
-        for chunk in clip.split(list(chunks), 2):
-            before = {name: tensor.clone() for name, tensor in state.items()}
-            result, after = network(chunk, state)
-            assert all(torch.equal(before[name], state[name]) for name in state), "a state is never changed"
-            assert {n: (t.shape, t.dtype) for n, t in after.items()} == {
-                n: (t.shape, t.dtype) for n, t in state.items()
-            }
-            logits.append(result)
-            state = after
-    return logits, state
-
-
-def assert_close(a: Tensor, b: Tensor) -> None:
-    torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5 * max(1e-3, float(b.abs().max())))
-
-
-def assert_any_chunking(network: MoViNet, clip: Tensor, chunkings: Sequence[Sequence[int]]) -> None:
-    with torch.no_grad():
-        whole, end = network(clip)
-    for chunks in chunkings:
-        logits, state = run(network, clip, chunks)
-        assert_close(logits[-1], whole)
-        assert state.keys() == end.keys()
-        for name in end:
-            assert_close(state[name].float(), end[name].float())
-
-
-def slow(value: object, late: bool) -> object:
-    """A parameter whose test is a long proof."""
-    return pytest.param(value, marks=pytest.mark.slow) if late else value
+from tests.networks.live_networks import (
+    CHUNKS,
+    FORMS,
+    assert_any_chunking,
+    assert_close,
+    frames,
+    live,
+    randomise_,
+    run,
+    slow,
+    small,
+)
 
 
 @pytest.mark.parametrize("name", [slow(name, name in ("a4", "a5")) for name in searchspace.published_names()])
@@ -90,14 +44,6 @@ def test_random_networks_of_the_space(seed: int) -> None:
     form = Form(causal=True, position_encoding=bool(rng.integers(2)), **words)
     architecture = dataclasses.replace(architecture.streaming(), form=form if seed % 3 else searchspace.STREAM)
     assert_any_chunking(live(architecture, seed), frames(2, 6, 17, 20, seed), [[1] * 6, [2, 1, 3]])
-
-
-FORMS = [
-    Form(causal=True),
-    Form(causal=True, squeeze_kind="2d", convolution="2plus1d"),
-    searchspace.STREAM,
-    dataclasses.replace(searchspace.STREAM, position_encoding=True, gate="hard_sigmoid"),
-]
 
 
 @pytest.mark.parametrize("form", FORMS)

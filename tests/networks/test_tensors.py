@@ -15,11 +15,10 @@ from PIL import Image
 import networks
 import supernet
 import video
-from networks import Stream, causal
+from networks import Stream
 from searchspace import Ensemble
-from tests.networks.test_ensemble import live as live_ensemble
-from tests.networks.test_movinet import small
-from tests.networks.test_streaming import live
+from tests.networks.live_ensembles import live_ensemble
+from tests.networks.live_networks import live, small
 from tests.training import networks_of_seconds
 from tests.training.tiny import tiny
 from training.recalibration import recalibrated
@@ -64,10 +63,6 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "step's labels": lambda x: trainer().step(torch.zeros(1, 3, 4, 16, 16, dtype=torch.uint8), x),
     "to_float": lambda x: video.to_float(x),
     "push": lambda x: Stream(CAUSAL).push(x),
-    "buffer": lambda x: causal.StreamBuffer(2)(x),
-    "shift": lambda x: causal.TemporalShift()(x),
-    "pool": lambda x: causal.CumulativeGlobalAveragePool()(x),
-    "squeeze": lambda x: causal.CausalSqueezeExcite(3)(x),
 }
 
 
@@ -92,7 +87,6 @@ def test_neither_is_what_is_no_state(state: Any) -> None:
         lambda: networks.reset(state, [0]),
         lambda: networks.gather(state, [0]),
         lambda: networks.scatter(STATE, [0], state),
-        lambda: causal.StreamBuffer(2)(torch.from_numpy(FRAMES), state),
     )
     for call in calls:
         with pytest.raises(ValueError, match=r"^state.* is a .*; give "):

@@ -12,10 +12,10 @@ import networks
 from networks import MoViNet
 from networks.moments import Moments
 from searchspace import BASE, STREAM, Form
+from tests.networks.live_networks import clips
 from tests.networks.small_reference import small_reference
-from tests.networks.test_tflite import HARD, live
-from tests.networks.tflite_writer import write
-from tests.networks.util import clips
+from tests.networks.weights.tflite_files import HARD, live
+from tests.networks.weights.tflite_writer import write
 
 SMOOTH = dataclasses.replace(STREAM, activation="relu6", dense_activation="relu6")
 

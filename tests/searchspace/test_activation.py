@@ -15,8 +15,8 @@ from torch.utils._pytree import tree_leaves
 
 import networks
 import searchspace
-from networks import layers
-from networks.formulations import same_padding
+from networks import layer_weights, layers
+from networks.kernels import same_padding
 from networks.movinet import Bottleneck
 from searchspace import STREAM, Architecture, Clip, Form, Kernel, Layer, Position, cost
 from searchspace.cost import halve, layer_cost
@@ -188,7 +188,7 @@ def test_the_head() -> None:
     head = dataclasses.replace(architecture.head, width=4000)
     architecture = dataclasses.replace(architecture, head=head, clip=Clip(4, 64, 64))
     network = networks.create(architecture).eval()
-    weights = layers.HeadWeights(network.head.weights(), network.dense.weights(), network.classifier.weights())
+    weights = layer_weights.HeadWeights(network.head.weights(), network.dense.weights(), network.classifier.weights())
     in_width = architecture.blocks[-1].width
     measured = _peak(network, _clip(in_width, Clip(4, 8, 8)), "fast", lambda x: layers.head(x, weights, False))
     assert 4 * 4 * 8 * 8 * (in_width + 2 * 4000) == pytest.approx(measured, rel=0.01)

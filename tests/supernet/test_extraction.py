@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from networks import MoViNet
-from networks.layers import bottleneck_names, named_norms
+from networks.layer_weights import bottleneck_names, named_norms
 from searchspace import Architecture
 from supernet import Statistics, Supernet, extract, recalibrate
-from tests.networks.util import clips
+from tests.networks.live_networks import clips
 from tests.supernet.util import draw, live, small_space
 
 TOLERANCE = 1e-5

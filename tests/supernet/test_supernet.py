@@ -14,7 +14,7 @@ import networks
 import searchspace
 from searchspace import Architecture, Block, Kernel, Layer
 from supernet import Path, Supernet
-from tests.networks.util import clips
+from tests.networks.live_networks import clips
 from tests.supernet.util import draw, live, small_space
 
 
@@ -262,7 +262,7 @@ def test_averaged_choices_are_means_over_single_ones() -> None:
         original = networks.layers.pointwise
 
         def record(y: Tensor, weight: Tensor, gate: Tensor | None = None) -> Tensor:
-            inputs.append(y if gate is None else networks.formulations.gated(y, gate))
+            inputs.append(y if gate is None else networks.kernels.gated(y, gate))
             return original(y, weight, gate)
 
         networks.layers.pointwise = record

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import video
-from networks.formulations import channels_last, spatial_conv
+from networks.kernels import channels_last, spatial_conv
 from searchspace import Clip
 from tests.training.networks_of_seconds import network
 from training.evaluation import evaluate

@@ -9,7 +9,7 @@ import google_crc32c
 import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-from networks import crc32c
+from networks.weights import crc32c
 from training import metrics
 from training.metrics import Scalars
 

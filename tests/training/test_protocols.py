@@ -10,7 +10,7 @@ import networks
 import video
 from networks import FusedMoViNet
 from searchspace import Clip, Ensemble
-from tests.networks.util import randomise_
+from tests.networks.live_networks import randomise_
 from tests.training.tiny import tiny
 from tests.video.conftest import write
 from training.protocols import PROTOCOLS, Answer, judge

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import video
-from networks import layers
-from networks.formulations import channels_last, spatial_conv
+from networks import layer_weights
+from networks.kernels import channels_last, spatial_conv
 from tests.training.networks_of_seconds import batch, network, recipe
 from training import losses
 from training.health import NotFinite, Watch
@@ -387,7 +387,7 @@ def test_several_in_a_row_stop_with_the_layer_that_broke():
             watch(trainer.step(clips, labels), clips)
     assert trainer.in_a_row == 5
     layers_said = {record["layer"]: record for record in caught.value.layers}
-    assert list(layers_said) == layers.bottleneck_names(net.architecture)
+    assert list(layers_said) == layer_weights.bottleneck_names(net.architecture)
     assert layers_said["blocks.0.layers.0"]["output"] is not None
     assert layers_said["blocks.1.layers.0"]["output"] is None and layers_said["blocks.1.layers.0"]["weight"] is None
 

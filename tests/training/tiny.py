@@ -9,7 +9,7 @@ import networks
 from networks import save_trained
 from searchspace import Architecture, parse_yaml
 from searchspace.space import read_space
-from tests.networks.util import randomise_
+from tests.networks.live_networks import randomise_
 from tests.training.small import SPACE
 
 

@@ -1,5 +1,0 @@
-"""TensorFlow Lite files of MoViNets: the architecture and the weights, read off the graph, without TensorFlow."""
-
-from networks.tflite.reading import read_tflite
-
-__all__ = ["read_tflite"]
