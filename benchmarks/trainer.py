@@ -26,7 +26,7 @@ import torch.nn.functional as F
 
 import networks
 import video
-from searchspace import Architecture, Clip, load_architecture, published
+from searchspace import Architecture, Clip, load_spec, published
 from training.recipe import Recipe
 from training.trainer import Trainer, prepare_scratch
 from video import MotionSource
@@ -36,10 +36,7 @@ CLASSES = 18
 
 def architecture(arguments: argparse.Namespace) -> Architecture:
     """The network to time, without random parts."""
-    if arguments.arch is not None:
-        found = load_architecture(arguments.arch)
-    else:
-        found = published("a0", stream=arguments.stream)
+    found = published("a0", stream=arguments.stream) if arguments.arch is None else load_spec(arguments.arch)
     assert isinstance(found, Architecture)
     found = found.streaming() if arguments.stream else found
     return dataclasses.replace(found, classes=CLASSES, dropout=0.0, drop_path=0.0)

@@ -9,9 +9,8 @@ from experiments import tables
 from experiments.arguments import read_by
 from experiments.describe import member_lines, more_lines, state_text
 from experiments.targets import STREAM_HELP, resolve_architecture
-from searchspace import Clip, Cost, Ensemble, cost, published, published_names
+from searchspace import Clip, Cost, cost, published, published_names
 from searchspace.commands import command
-from searchspace.cost import member_costs
 from searchspace.quantities import QUANTITIES, counted_names
 
 EXAMPLE = """  nas cost a2 --clip 8x128x128@5
@@ -38,8 +37,8 @@ def run(args: argparse.Namespace) -> int:
     counted = cost(architecture, args.clip)
     if args.json:
         data = {"name": architecture.name, "key": architecture.key(), **_data(counted)}
-        if isinstance(architecture, Ensemble):
-            data["members"] = [_data(own) for own in member_costs(architecture, counted.clip)]
+        if len(architecture.members) > 1:
+            data["members"] = [_data(own) for own in architecture.member_costs(counted.clip)]
         tables.print_json(data)
         return 0
     rows = [

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.steps import Step
-from searchspace import Buildable, Cost, cost, published
+from searchspace import Cost, NetworkSpec, cost, published
 from searchspace.commands import command
 from searchspace.published_accuracy import KINETICS_600, published_accuracy
 from searchspace.trained import Record, find_trained, instead_of, load_trained_architecture
@@ -44,7 +44,7 @@ class Entry:
 
     name: str
     path: Path
-    architecture: Buildable
+    architecture: NetworkSpec
     record: Record
     accuracy: float
     videos: int | None

@@ -10,7 +10,7 @@ from searchspace import cost, format_quantity
 from searchspace.commands import command
 from searchspace.cost import FLOAT_BYTES
 from training.expectation import gained
-from training.footprint import LIBRARIES, saved_bytes
+from training.footprint import LIBRARIES
 from training.retrain_config import Resolved
 
 
@@ -33,7 +33,7 @@ def planned(resolved: Resolved) -> list[str]:
         lines.append(f"{schedule.epochs:g} epochs of {config.data} in steps of {optimizer.batch} clips{least}")
     most = max(resolved.members, key=lambda member: cost(member, member.clip).macs)
     pieces = recipe.compute.accumulate * recipe.compute.subclips
-    activations = optimizer.batch * saved_bytes(most, recipe.augmentation.clip_of(most.clip)) / pieces
+    activations = optimizer.batch * most.saved_bytes(recipe.augmentation.clip_of(most.clip)) / pieces
     weights = FLOAT_BYTES * cost(most, most.clip).params
     lines.append(
         f"memory: about {(LIBRARIES + activations + 6 * weights) / 1e9:.1f} GB"

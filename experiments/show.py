@@ -11,10 +11,10 @@ from rich.text import Text
 
 from experiments import tables
 from experiments.arguments import read_by
-from experiments.describe import Row, form_text, layers_text, member_lines, more_lines, origin_text, rows, state_text
+from experiments.describe import Row, member_lines, more_lines, origin_text, rows, state_text
 from experiments.run_files import Run
 from experiments.targets import STREAM_HELP, resolve, typed
-from searchspace import Buildable, Clip, cost
+from searchspace import Clip, NetworkSpec, cost
 from searchspace.commands import command, go_on
 from searchspace.quantities import FRAME_MACS, QUANTITIES, counted_names
 
@@ -54,7 +54,7 @@ def _png(text: str) -> Path:
     return Path(text)
 
 
-def _named_after(architectures: list[Buildable]) -> Path:
+def _named_after(architectures: list[NetworkSpec]) -> Path:
     """`a0-a2.png`; what a file name does not bear becomes a dash."""
     words = (re.sub(r"[^A-Za-z0-9._+-]+", "-", architecture.name)[:100].strip(".-") for architecture in architectures)
     return Path("-".join(word or "unnamed" for word in words) + ".png")
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _draw(architectures: list[Buildable], file: Path | Literal[True], clip: Clip | None) -> Path:
+def _draw(architectures: list[NetworkSpec], file: Path | Literal[True], clip: Clip | None) -> Path:
     """Draws into a file, True for one named after what is drawn; returns its path."""
     if not architectures:
         raise ValueError("nothing to draw: the run has no winner yet")
@@ -136,7 +136,7 @@ def run_facts(found: Run) -> list[tuple[str, Any]]:
     return [*facts, ("took", f"{minutes:.1f} minutes")]
 
 
-def _data(thing: Buildable | Run, clip: Clip | None) -> dict[str, Any]:
+def _data(thing: NetworkSpec | Run, clip: Clip | None) -> dict[str, Any]:
     if isinstance(thing, Run):
         return {
             "run": str(thing.folder),
@@ -157,7 +157,7 @@ def _data(thing: Buildable | Run, clip: Clip | None) -> dict[str, Any]:
     }
 
 
-def _architecture(thing: Buildable | Run, stream: bool) -> Buildable | None:
+def _architecture(thing: NetworkSpec | Run, stream: bool) -> NetworkSpec | None:
     if not isinstance(thing, Run):
         return thing
     if not thing.finished:
@@ -165,7 +165,7 @@ def _architecture(thing: Buildable | Run, stream: bool) -> Buildable | None:
     return thing.best.streaming() if stream else thing.best
 
 
-def _print_one(architecture: Buildable, clip: Clip) -> None:
+def _print_one(architecture: NetworkSpec, clip: Clip) -> None:
     parts = rows(architecture, clip)
     most = max(part.macs for part in parts)
     lines = [
@@ -185,7 +185,7 @@ def _print_one(architecture: Buildable, clip: Clip) -> None:
     tables.show(tables.facts(_totals(architecture, clip)))
 
 
-def _totals(architecture: Buildable, clip: Clip) -> list[tuple[str, str]]:
+def _totals(architecture: NetworkSpec, clip: Clip) -> list[tuple[str, str]]:
     total = cost(architecture, clip)
     return [
         ("multiply-accumulates", tables.macs(total, architecture)),
@@ -193,15 +193,17 @@ def _totals(architecture: Buildable, clip: Clip) -> list[tuple[str, str]]:
         ("activation memory", tables.megabytes(total.activation_bytes)),
         ("state", state_text(total, architecture) if architecture.causal else "none: not causal"),
         *more_lines(total),
-        ("layers", layers_text(architecture)),
-        ("form", form_text(architecture)),
+        ("layers", architecture.depth_text()),
+        ("form", architecture.form_text()),
         ("convolutions see", f"{architecture.receptive_frames} frames"),
         *([("weights", origin)] if (origin := origin_text(architecture)) else []),
         *member_lines(architecture, clip),
     ]
 
 
-def _compared(first: Buildable, second: Buildable, clip: Clip | None) -> list[tuple[str, list[tuple[Any, Any, Any]]]]:
+def _compared(
+    first: NetworkSpec, second: NetworkSpec, clip: Clip | None
+) -> list[tuple[str, list[tuple[Any, Any, Any]]]]:
     """Totals, then layer beside layer; what differs stands out."""
     clips = (clip or first.clip, clip or second.clip)
     totals: list[tuple[Any, Any, Any]] = [("clip", str(clips[0]), str(clips[1]))]
@@ -237,7 +239,7 @@ def _order(part: str) -> tuple[int, int, int]:
     return int(member or 0), int(block), int(layer)
 
 
-def _next(found: list[Buildable | Run], args: argparse.Namespace) -> str:
+def _next(found: list[NetworkSpec | Run], args: argparse.Namespace) -> str:
     for thing in found:
         if isinstance(thing, Run):
             return command("plot", thing.folder) if thing.finished else go_on("search", thing.folder)

@@ -12,7 +12,6 @@ from rich.table import Table
 import searchspace
 from experiments import tables
 from experiments.arguments import read_by
-from experiments.describe import block_lines
 from searchspace import LAYER_CHOICES, Architecture, Budget, Clip, Space, format_quantity, tabulate
 from searchspace.budget import budget_text
 from searchspace.commands import command
@@ -57,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     tables.show(tables.facts([*_facts(space, clip), *rows]), f"space {space.name}")
     tables.show(table)
     for title, architecture in _extremes(space, clip, quantity):
-        lines = block_lines(architecture)
+        lines = architecture.lines()
         tables.show(tables.facts([(f"block {i}", line) for i, line in enumerate(lines, start=1)]), title)
         print()
     unit = _Unit(quantity, float(values.max()))

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from searchspace import Buildable, Cost, Ensemble
+from searchspace import Cost, NetworkSpec
 
 
 def print_json(data: object) -> None:
@@ -38,10 +38,10 @@ def short(value: float) -> str:
     return f"{value / scale:g}{unit}"
 
 
-def macs(cost: Cost, architecture: Buildable) -> str:
+def macs(cost: Cost, architecture: NetworkSpec) -> str:
     """Renders the multiply-accumulates of an architecture, per clip and per frame."""
     frame = "per frame, pushed alone" if cost.frame_macs else "per frame"
-    if isinstance(architecture, Ensemble):
+    if len(architecture.members) > 1:
         frame += ", on average: its members do not all take each frame"
     return f"{millions(cost.macs)} per clip, {millions(cost.macs_per_frame)} {frame}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from experiments.run_files import Run, command_of
-from searchspace import Buildable, find, is_published, published_ensembles, published_names
+from searchspace import NetworkSpec, find, is_published, published_ensembles, published_names
 from searchspace.schema import nearest
 from searchspace.trained import find_trained
 from training.run import CONFIG, read_json
@@ -13,7 +13,7 @@ from training.run import CONFIG, read_json
 STREAM_HELP = "in its causal form, which runs frame by frame; published names as released"
 
 
-def resolve(word: str, runs: Path = Path("runs"), stream: bool = False) -> Buildable | Run:
+def resolve(word: str, runs: Path = Path("runs"), stream: bool = False) -> NetworkSpec | Run:
     """Finds what a word names: a published network, then a file or folder, then a run by its name.
 
     Args:
@@ -48,7 +48,7 @@ def typed(word: str, runs: Path) -> str:
     return str(runs / word) if not is_published(word) and not Path(word).exists() else word
 
 
-def resolve_architecture(word: str, runs: Path = Path("runs"), stream: bool = False) -> Buildable:
+def resolve_architecture(word: str, runs: Path = Path("runs"), stream: bool = False) -> NetworkSpec:
     """Like `resolve`; a run stands for its winner."""
     found = resolve(word, runs, stream)
     if not isinstance(found, Run):

@@ -12,8 +12,9 @@ from torch import Tensor
 from networks import states
 from networks.temporal import StateLike
 from networks.tensors import check_tensor, check_tensors
-from searchspace import Buildable
+from searchspace import NetworkSpec
 from searchspace.schema import nearest
+from searchspace.state_shapes import HEAD
 
 RGB = 3
 _COUNTER = re.compile(r"(member\d+_)?(?:(block\d+_layer\d+|head)_)?([a-z_]+)")
@@ -83,7 +84,7 @@ def check_inference(clip: Tensor, name: str) -> None:
 
 def check_state(
     state: StateLike,
-    architecture: Buildable,
+    architecture: NetworkSpec,
     dtypes: states.Dtypes,
     clip: Tensor | None = None,
     values: bool = False,
@@ -139,7 +140,7 @@ def _check_counters(counters: StateLike) -> None:
         member, layer, kind = _counter(name)
         first, expected = seen.setdefault(f"{member}{kind}", (name, counts))
         for row, (count, wanted) in enumerate(zip(counts, expected, strict=True)):
-            if count > wanted or (count < wanted and layer != states.HEAD):
+            if count > wanted or (count < wanted and layer != HEAD):
                 raise ValueError(
                     f"state tensor {name!r} holds {count} frames of stream {row}, {first!r} {wanted}; allowed: the "
                     "same in all layers; reset the stream"

@@ -13,9 +13,11 @@ from networks.checkpointing import checkpointed
 from networks.inference import FusedMoViNet
 from networks.initialisers import classifier_normal_, he_normal_
 from networks.kernels import channels_last
+from networks.registry import network_of
 from networks.temporal import State, StateLike
 from networks.video_network import VideoNetwork
 from searchspace import Architecture, Form, Position
+from searchspace.state_shapes import HEAD, layer_name, named
 
 
 class Norm(nn.Module):
@@ -143,6 +145,7 @@ class Block(nn.Module):
         return [cast(Bottleneck, layer) for layer in self.layers]
 
 
+@network_of(Architecture)
 class MoViNet(VideoNetwork[Architecture]):
     """The network of an architecture, initialised as the reference does.
 
@@ -222,6 +225,37 @@ class MoViNet(VideoNetwork[Architecture]):
             raise ValueError(f"dtype {dtype}; allowed: a floating-point dtype, such as torch.bfloat16")
         return FusedMoViNet(self.architecture, self.weights(), self.untrained, dtype)
 
+    def start_residuals(self, value: float) -> None:
+        """See `VideoNetwork.start_residuals`."""
+        with torch.no_grad():
+            for layer in self.bottlenecks():
+                layer.scale.fill_(value)
+
+    def last_linear(self) -> Linear:
+        """See `VideoNetwork.last_linear`."""
+        return self.classifier
+
+    def hidden_copy(self) -> MoViNet:
+        """See `VideoNetwork.hidden_copy`: the classifier becomes the identity."""
+        hidden = self.architecture.head.hidden
+        own = MoViNet(self.architecture.with_classes(hidden), torch.Generator())
+        tensors = dict(self.state_dict())
+        tensors["classifier.weight"], tensors["classifier.bias"] = torch.eye(hidden), torch.zeros(hidden)
+        own.load_state_dict(tensors)
+        return own.eval()
+
+    def smoothed(self) -> Bottleneck:
+        """See `VideoNetwork.smoothed`: the last bottleneck."""
+        return self.bottlenecks()[-1]
+
+    def layer_names(self) -> list[str]:
+        """See `VideoNetwork.layer_names`: the bottlenecks."""
+        return [f"blocks.{p.block}.layers.{p.index}" for p in self.architecture.layers()]
+
+    def give_features(self) -> None:
+        """See `VideoNetwork.give_features`; see `features`."""
+        self.features_only = True
+
     def forward(self, clip_NCTHW: Tensor, state: StateLike | None = None, donate: bool = False) -> Any:
         """Logits, see `VideoNetwork.forward`, or feature maps where `features_only`."""
         if self.features_only:
@@ -246,9 +280,9 @@ class MoViNet(VideoNetwork[Architecture]):
     def compute(self, clip_NCTHW: Tensor, state: StateLike | None = None, donate: bool = False) -> tuple[Tensor, State]:
         """See `VideoNetwork.compute`; this network makes no use of a donation."""
         x, after = self._body(clip_NCTHW, state)
-        form, before = self.architecture.form, states.part(state, states.HEAD)
+        form, before = self.architecture.form, states.part(state, HEAD)
         logits, new = layers.head(x, self._head_weights(), self.training, self.architecture.dropout, form, before)
-        return logits, after | states.named(new, states.HEAD)
+        return logits, after | named(new, HEAD)
 
     def _body(
         self, clip_NCTHW: Tensor, state: StateLike | None, maps: dict[str, Tensor] | None = None
@@ -259,11 +293,11 @@ class MoViNet(VideoNetwork[Architecture]):
         if maps is not None:
             maps["stem"] = x
         for position, layer in zip(self.architecture.layers(), self.bottlenecks(), strict=True):
-            name = states.layer_name(position)
+            name = layer_name(position)
             before = states.part(state, name)
             again = self.checkpointing and torch.is_grad_enabled()
             x, new = checkpointed(layer, x, before) if again else layer(x, before)
-            after |= states.named(new, name)
+            after |= named(new, name)
             if maps is not None:
                 maps[f"block{position.block}"] = x
         return x, after

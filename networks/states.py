@@ -15,20 +15,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from networks.temporal import BUFFER, POOL, POOL_COUNT, POSITION, State, StateLike
+from networks.temporal import State, StateLike
 from networks.tensors import check_tensors
-from searchspace import Buildable, Ensemble, Position
-from searchspace.cost import halve
-
-HEAD, FRAME_COUNT, LOGITS = "head", "frame_count", "logits"
-T = TypeVar("T")
+from searchspace import NetworkSpec
+from searchspace.state_shapes import BUFFER, POOL, POOL_COUNT, POSITION
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,18 +45,8 @@ class Dtypes:
         return self.buffers if name.endswith(BUFFER) else self.sums
 
 
-def member_name(index: int) -> str:
-    """What the names of a member's tensors begin with."""
-    return f"member{index}"
-
-
-def layer_name(position: Position) -> str:
-    """What the names of a bottleneck's tensors begin with."""
-    return f"block{position.block}_layer{position.index}"
-
-
 @functools.lru_cache(maxsize=64)  # asked for at every call of a network
-def shapes(architecture: Buildable, height: int, width: int) -> Mapping[str, tuple[int, ...]]:
+def shapes(architecture: NetworkSpec, height: int, width: int) -> Mapping[str, tuple[int, ...]]:
     """Shape of each tensor of one stream, without the batch; counters are ().
 
     Raises:
@@ -69,45 +54,11 @@ def shapes(architecture: Buildable, height: int, width: int) -> Mapping[str, tup
     """
     if height < 1 or width < 1:
         raise ValueError(f"frames of {height} x {width} pixels; allowed: at least 1 x 1")
-    if isinstance(architecture, Ensemble):
-        return _ensemble_shapes(architecture, height, width)
-    form = architecture.form
-    if not form.causal:
-        raise ValueError(
-            f"network {architecture.name!r} is not causal and has no state; call it with whole clips, or create its "
-            "causal form with stream=True"
-        )
-    result: dict[str, tuple[int, ...]] = {}
-    height, width = halve(height, 2), halve(width, 2)
-    for position in architecture.layers():
-        name, layer = layer_name(position), position.layer
-        before = (height, width)
-        height, width = halve(height, layer.stride), halve(width, layer.stride)
-        if shifted := layer.kernel.shifted(layer.expand):
-            result[f"{name}_{BUFFER}"] = (shifted, 1, *before)
-        if layer.kernel.t > 1:
-            split = form.parts(layer.kernel)[1] is not None
-            size = (height, width) if split else before
-            result[f"{name}_{BUFFER}"] = (layer.expand, layer.kernel.t - 1, *size)
-        if layer.squeeze and form.squeeze_kind != "2d":
-            result |= {f"{name}_{POOL}": (layer.expand,), f"{name}_{POOL_COUNT}": ()}
-        if layer.squeeze and form.position_encoding:
-            result[f"{name}_{POSITION}"] = ()
-    if form.answers_clips:
-        result |= {f"{HEAD}_{POOL}": (architecture.head.width,), f"{HEAD}_{POOL_COUNT}": ()}
-    return result
-
-
-def _ensemble_shapes(ensemble: Ensemble, height: int, width: int) -> dict[str, tuple[int, ...]]:
-    result: dict[str, tuple[int, ...]] = {FRAME_COUNT: ()}
-    for i, member in enumerate(ensemble.members):
-        own = shapes(member.architecture, *ensemble.size(i, height, width))
-        result |= named({LOGITS: (ensemble.classes,), **own}, member_name(i))
-    return result
+    return architecture.state_shapes(height, width)
 
 
 def initial(
-    architecture: Buildable, batch: int, height: int, width: int, dtypes: Dtypes, device: torch.device
+    architecture: NetworkSpec, batch: int, height: int, width: int, dtypes: Dtypes, device: torch.device
 ) -> State:
     """Zeros for `batch` streams; see `VideoNetwork.initial_state`."""
     if batch < 1:
@@ -129,11 +80,6 @@ def part(state: StateLike | None, name: str) -> State | None:
         return None
     length = len(name) + 1
     return {key[length:]: state[key] for key in (f"{name}_{end}" for end in _ENDINGS) if key in state}
-
-
-def named(values: Mapping[str, T], name: str) -> dict[str, T]:
-    """Undoes `part` and `unprefixed`."""
-    return {f"{name}_{key}": value for key, value in values.items()}
 
 
 def unprefixed(state: StateLike, name: str) -> State:
@@ -192,34 +138,17 @@ def reset(state: StateLike, rows: Sequence[int] | Tensor | None = None) -> State
     return {name: tensor.index_fill(0, index.to(tensor.device), 0) for name, tensor in state.items()}
 
 
-def fade(state: StateLike, memory: int, architecture: Buildable) -> State:
-    """The state with a past that counts at most `memory` frames in the means to come, the next frame included.
-
-    A sum of more frames shrinks to the same mean over fewer; called after every frame, means become exponential ones
-    of rate 1 / `memory`. Indices of frames stay within the clip that the network is meant for, and the counts of an
-    ensemble, of which only the turn matters, stay small.
-    """
-    if isinstance(architecture, Ensemble):
-        return _ensemble_fade(state, memory, architecture)
+def fade(state: StateLike, memory: int, frames: int) -> State:
+    """The state of a network with a past that counts at most `memory` frames in the means to come; see
+    `VideoNetwork.fade`. Indices of frames stay within a clip of `frames`."""
     result = dict(state)
     for name, tensor in state.items():
         if name.endswith(POSITION):
-            result[name] = tensor.clamp(max=architecture.clip.frames - 1)
+            result[name] = tensor.clamp(max=frames - 1)
         elif name.endswith(POOL_COUNT):
             result[name] = kept = tensor.clamp(max=memory - 1)
             sums = name.removesuffix(POOL_COUNT) + POOL
             result[sums] = state[sums] * (kept / tensor.clamp(min=1))[:, None]
-    return result
-
-
-def _ensemble_fade(state: StateLike, memory: int, ensemble: Ensemble) -> State:
-    strides = [ensemble.stride(i) for i in range(len(ensemble.members))]
-    round_of_turns, count = math.lcm(*strides), state[FRAME_COUNT]
-    over = (count - round_of_turns).clamp(min=0)
-    result = {FRAME_COUNT: torch.where(over > 0, round_of_turns + over % round_of_turns, count)}
-    for i, (member, stride) in enumerate(zip(ensemble.members, strides, strict=True)):
-        own = unprefixed(state, member_name(i))
-        result |= named(fade(own, math.ceil(memory / stride), member.architecture), member_name(i))
     return result
 
 

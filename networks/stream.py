@@ -8,11 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from networks import states
 from networks.checks import RGB
 from networks.temporal import State
-from networks.temporal_ensemble import Fused, Network
 from networks.tensors import check_tensor
+from networks.video_network import Network
 from searchspace.schema import show
 
 RATE_TOLERANCE = 0.1  # relative difference of frame rates that goes without a word; 25 / 3 is written 8 and 8.3
@@ -41,7 +40,7 @@ class Stream:
         ValueError: a network that is not causal or is in training mode, or a memory below 1.
     """
 
-    def __init__(self, network: Network | Fused, fps: float | None = None, memory: int | None = None) -> None:
+    def __init__(self, network: Network, fps: float | None = None, memory: int | None = None) -> None:
         name, clip = network.architecture.name, network.architecture.clip
         if not network.streams:
             raise ValueError(f"network {name!r} is not causal, so it cannot stream; create it with stream=True")
@@ -86,7 +85,7 @@ class Stream:
             self.state = self.network.initial_state(len(frames), *frames.shape[2:])
         logits, state = self.network(frames[:, :, None], self.state, donate=True)
         if self.memory is not None:
-            state = states.fade(state, self.memory, self.network.architecture)
+            state = self.network.fade(state, self.memory)
         self.state = state
         if not self.network.answers_clips:
             logits = logits[:, :, -1]

@@ -24,10 +24,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from searchspace.state_shapes import BUFFER, POOL, POOL_COUNT, POSITION
+
 State: TypeAlias = dict[str, Tensor]
 StateLike: TypeAlias = Mapping[str, Tensor]
-
-BUFFER, POOL, POOL_COUNT, POSITION = "stream_buffer", "pool_buffer", "pool_frame_count", "pos_enc_frame_count"
 
 
 def buffered(x_NCTHW: Tensor, frames: int, state: StateLike | None) -> tuple[Tensor, State]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias, cast
+import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from networks import states
-from networks.inference import FusedMoViNet
-from networks.movinet import MoViNet
+from networks.registry import build, network_of
 from networks.temporal import State, StateLike
-from networks.video_network import InferenceOnly, VideoNetwork
-from searchspace import Architecture, Ensemble
+from networks.video_network import InferenceOnly, Network, VideoNetwork
+from searchspace import Ensemble
+from searchspace.state_shapes import FRAME_COUNT, LOGITS, member_name, named
 
 
 class _Turns(VideoNetwork[Ensemble]):
@@ -36,8 +37,8 @@ class _Turns(VideoNetwork[Ensemble]):
         """See `VideoNetwork`."""
         return self._networks()[0].weight
 
-    def _networks(self) -> list[VideoNetwork[Architecture]]:
-        return [cast(VideoNetwork[Architecture], member) for member in self.members]
+    def _networks(self) -> list[Network]:
+        return [cast(Network, member) for member in self.members]
 
     def compute(self, clip_NCTHW: Tensor, state: StateLike | None = None, donate: bool = False) -> tuple[Tensor, State]:
         """See `VideoNetwork.compute`."""
@@ -51,20 +52,31 @@ class _Turns(VideoNetwork[Ensemble]):
     def _step(self, clip: Tensor, state: StateLike | None, donate: bool) -> tuple[Tensor, State]:
         """Mean of the latest logits, and the state after the clip."""
         before = self.initial_state(len(clip), *clip.shape[3:]) if state is None else state
-        count = before[states.FRAME_COUNT] + clip.shape[2]
-        after: State = {states.FRAME_COUNT: count}
+        count = before[FRAME_COUNT] + clip.shape[2]
+        after: State = {FRAME_COUNT: count}
         latest, answered = [], []
         for i, member in enumerate(self.architecture.members):
-            own = states.unprefixed(before, states.member_name(i))
+            own = states.unprefixed(before, member_name(i))
             # no streams yet: known without a look at the counters, so that whole clips can be traced
-            groups = [(member.offset, None)] if state is None else self._groups(i, before[states.FRAME_COUNT])
+            groups = [(member.offset, None)] if state is None else self._groups(i, before[FRAME_COUNT])
             for first, rows in groups:
                 own = self._advance(i, clip, first, rows, own, donate)
-            after |= states.named(own, states.member_name(i))
-            latest.append(own[states.LOGITS])
+            after |= named(own, member_name(i))
+            latest.append(own[LOGITS])
             answered.append(count > member.offset)
         voices = torch.stack(answered)[..., None]
         return (torch.stack(latest) * voices).sum(0) / voices.sum(0), after
+
+    def fade(self, state: StateLike, memory: int) -> State:
+        """See `VideoNetwork.fade`; the counts of frames, of which only the turn matters, stay small."""
+        strides = [self.architecture.stride(i) for i in range(len(self.members))]
+        round_of_turns, count = math.lcm(*strides), state[FRAME_COUNT]
+        over = (count - round_of_turns).clamp(min=0)
+        result = {FRAME_COUNT: torch.where(over > 0, round_of_turns + over % round_of_turns, count)}
+        for i, (network, stride) in enumerate(zip(self._networks(), strides, strict=True)):
+            own = states.unprefixed(state, member_name(i))
+            result |= named(network.fade(own, math.ceil(memory / stride)), member_name(i))
+        return result
 
     def _groups(self, i: int, seen: Tensor) -> list[tuple[int, Tensor | None]]:
         """For streams that have seen so many frames [N]: index of the member's first frame, and rows that share it."""
@@ -81,7 +93,7 @@ class _Turns(VideoNetwork[Ensemble]):
             return own
         if rows is None:
             logits, after = self._networks()[i].compute(self._frames(clip, i, first), own, donate)
-            return {states.LOGITS: logits.to(own[states.LOGITS].dtype), **after}
+            return {LOGITS: logits.to(own[LOGITS].dtype), **after}
         part = self._advance(i, clip[rows], first, None, states.gather(own, rows), True)
         return states.scatter(own, rows, {name: tensor.to(own[name].dtype) for name, tensor in part.items()})
 
@@ -96,6 +108,7 @@ class _Turns(VideoNetwork[Ensemble]):
         return scaled.reshape(x.shape[0], x.shape[2], x.shape[1], *size).transpose(1, 2)
 
 
+@network_of(Ensemble)
 class TemporalEnsemble(_Turns):
     """The network of an ensemble.
 
@@ -106,27 +119,20 @@ class TemporalEnsemble(_Turns):
 
     def __init__(self, ensemble: Ensemble, generator: torch.Generator | None = None) -> None:
         super().__init__(ensemble)
-        self.members = nn.ModuleList([MoViNet(member.architecture, generator) for member in ensemble.members])
+        self.members = nn.ModuleList([build(member.architecture, generator) for member in ensemble.members])
 
-    def networks(self) -> list[MoViNet]:
+    def networks(self) -> list[Network]:
         """The members, typed."""
-        return [cast(MoViNet, member) for member in self.members]
+        return self._networks()
 
     def fuse(self, dtype: torch.dtype | None = None) -> FusedEnsemble:
-        """A copy for inference only; see `MoViNet.fuse`."""
+        """A copy for inference only; see `VideoNetwork.fuse`."""
         return FusedEnsemble(self.architecture, [network.fuse(dtype) for network in self.networks()])
 
 
 class FusedEnsemble(_Turns, InferenceOnly[Ensemble]):
-    """An ensemble of fused networks; see `MoViNet.fuse`."""
+    """An ensemble of fused networks; see `VideoNetwork.fuse`."""
 
-    def __init__(self, ensemble: Ensemble, members: list[FusedMoViNet]) -> None:
+    def __init__(self, ensemble: Ensemble, members: list[Network]) -> None:
         super().__init__(ensemble)
         self.members = nn.ModuleList(members)
-
-
-Network: TypeAlias = MoViNet | TemporalEnsemble
-"""What `networks.create` gives: the network of an architecture or of an ensemble."""
-
-Fused: TypeAlias = FusedMoViNet | FusedEnsemble
-"""What `fuse` of a network gives."""

@@ -14,21 +14,24 @@ import torch
 from torch import Tensor
 
 from networks.moments import Moments
-from networks.movinet import MoViNet, Norm
+from networks.movinet import Norm
 from networks.temporal import State
+from networks.video_network import Network
 
 FRAMES = 8  # of a causal network that run at a time
 
 
-def is_folded(network: MoViNet) -> bool:
+def is_folded(network: Network) -> bool:
     """Whether the network is trained, and its BatchNorm says nothing: every mean is 0 and every variance the same."""
     norms = _norms(network)
+    if not norms:
+        return False
     means, variances = (torch.cat(each) for each in zip(*((n.running_mean, n.running_var) for n in norms), strict=True))
     return not network.untrained and not bool(means.any()) and bool((variances == variances[0]).all())
 
 
 @torch.no_grad()
-def unfold_(network: MoViNet, clips: Iterable[Tensor]) -> int:
+def unfold_(network: Network, clips: Iterable[Tensor]) -> int:
     """Gives every BatchNorm the mean and variance of its input over some clips, and a weight and bias that undo them.
 
     The network computes the same as before, up to rounding. Clips run in evaluation mode, one after the other; of a
@@ -72,11 +75,11 @@ def unfold_(network: MoViNet, clips: Iterable[Tensor]) -> int:
     return count
 
 
-def _run(network: MoViNet, clip: Tensor) -> None:
+def _run(network: Network, clip: Tensor) -> None:
     state: State | None = None
     for piece in torch.split(clip, FRAMES, 2) if network.streams else (clip,):
         _, state = network.compute(piece, state)
 
 
-def _norms(network: MoViNet) -> list[Norm]:
+def _norms(network: Network) -> list[Norm]:
     return [module for module in network.modules() if isinstance(module, Norm)]

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from networks import checks, states
 from networks.temporal import State, StateLike
-from searchspace import Architecture, Buildable, Ensemble
+from searchspace import NetworkSpec
 
-A = TypeVar("A", Architecture, Ensemble)
+A = TypeVar("A", bound=NetworkSpec)
+
+
+class HasWeights(Protocol):
+    """A linear layer."""
+
+    weight: nn.Parameter
+    bias: nn.Parameter
 
 
 class VideoNetwork(nn.Module, Generic[A]):
@@ -35,24 +42,22 @@ class VideoNetwork(nn.Module, Generic[A]):
     @property
     def streams(self) -> bool:
         """Whether this network is causal: it takes a state and gives one."""
-        architecture: Buildable = self.architecture
-        return architecture.causal if isinstance(architecture, Ensemble) else architecture.form.causal
+        return self.architecture.causal
 
     @property
     def answers_clips(self) -> bool:
         """Whether logits are [N, classes], and not of each frame or position; see `searchspace.Form`."""
-        architecture: Buildable = self.architecture
-        return isinstance(architecture, Ensemble) or architecture.form.answers_clips
+        return self.architecture.answers_clips
 
     @property
     def untrained(self) -> bool:
-        """Whether every residual scalar is zero, as in a network that nobody trained."""
-        raise NotImplementedError
+        """Whether nobody trained it, as far as weights tell."""
+        return False
 
     @property
     def weight(self) -> Tensor:
         """One of the weights, for the dtype and device of maps."""
-        raise NotImplementedError
+        return next(self.parameters())
 
     @property
     def state_dtypes(self) -> states.Dtypes:
@@ -79,6 +84,60 @@ class VideoNetwork(nn.Module, Generic[A]):
         """
         checks.check_state(state, self.architecture, self.state_dtypes)
         return states.reset(state, rows)
+
+    def networks(self) -> list[Network]:
+        """The members of an ensemble; a single network alone."""
+        return [self]
+
+    def fuse(self, dtype: torch.dtype | None = None) -> Network:
+        """A copy for inference only that gives the same logits faster, where the family has one; else this network.
+
+        Args:
+            dtype: of its maps; None for that of the weights.
+        """
+        return self
+
+    checkpointing = False
+    """Whether activations are computed again in the backward pass; of families that can."""
+
+    def start_residuals(self, value: float) -> None:
+        """Sets the residual scalars of fresh weights, of families that have them."""
+
+    def last_linear(self) -> HasWeights | None:
+        """The classifier, with `weight` [classes, hidden] and `bias`; None where a family has none of this form."""
+        return None
+
+    def hidden_copy(self) -> Network | None:
+        """A copy in evaluation mode that answers with what its classifier sees; None where a family has none."""
+        return None
+
+    def smoothed(self) -> nn.Module:
+        """The layer whose maps `loss.smoothness` of a recipe acts on; raises `ValueError` where a family has none."""
+        raise ValueError(f"family {self.architecture.family} has no smoothness in its loss; set loss.smoothness=0")
+
+    def layer_names(self) -> list[str]:
+        """Names of the modules that a diagnosis of a diverged training tells of."""
+        return [name for name, _ in self.named_children()]
+
+    def give_features(self) -> None:
+        """Lets calls give feature maps in place of logits.
+
+        Raises:
+            ValueError: a network without feature maps of its own.
+        """
+        raise ValueError(
+            f"network {self.architecture.name!r} has no feature maps of its own; create its members, one by one"
+            if len(self.networks()) > 1
+            else f"network {self.architecture.name!r}: family {self.architecture.family} has no feature maps"
+        )
+
+    def fade(self, state: StateLike, memory: int) -> State:
+        """The state with a past that counts at most `memory` frames in the means to come, the next frame included.
+
+        A sum of more frames shrinks to the same mean over fewer; called after every frame, means become exponential
+        ones of rate 1 / `memory`. Indices of frames stay within the clip that the network is meant for.
+        """
+        return states.fade(state, memory, self.architecture.clip.frames)
 
     def forward(self, clip_NCTHW: Tensor, state: StateLike | None = None, donate: bool = False) -> Any:
         """Logits of clips, of any T, H, W >= 1.
@@ -126,11 +185,15 @@ class VideoNetwork(nn.Module, Generic[A]):
             checks.check_state(state, self.architecture, self.state_dtypes, clip_NCTHW, values)
 
 
+Network: TypeAlias = VideoNetwork[Any]
+"""The network of any family, or of an ensemble."""
+
+
 class InferenceOnly(VideoNetwork[A]):
     """What fused networks have in common: they have no parameters, and stay as they were made."""
 
     def __init__(self, architecture: A) -> None:
-        super().__init__(architecture)  # type: ignore[arg-type]  # mypy checks a constrained variable one by one
+        super().__init__(architecture)
         super().train(False)
 
     @property

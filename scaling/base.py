@@ -27,8 +27,8 @@ from searchspace import (
     format_quantity,
     tabulate,
 )
-from searchspace.architecture import MAX_NAME
 from searchspace.commands import go_on
+from searchspace.layer_specs import MAX_NAME
 from searchspace.stored import read_records
 from training.feasible import check_budgets
 from training.formats import COMMAND, MOMENT, policy_of

@@ -17,7 +17,7 @@ from scaling.config import TRIAL_EXPONENTS, ScaleConfig
 from scaling.jobs import PART, training_work
 from scaling.members import bring, members
 from scaling.work import jobs_planned, planned, proxy_clip
-from searchspace import Architecture, ClipLike, cost
+from searchspace import ClipLike, NetworkSpec, cost
 from training.fit import SHORT, FitConfig, fit
 
 MEASURED_STEPS = 4
@@ -63,7 +63,7 @@ def estimate(config: ScaleConfig, base: Base, workers: int) -> Estimate:
     return Estimate(jobs_planned(config), config.architectures * seconds / workers)
 
 
-def seconds_per_mac(architecture: Architecture, clip: ClipLike, threads: int, batch: int) -> float:
+def seconds_per_mac(architecture: NetworkSpec, clip: ClipLike, threads: int, batch: int) -> float:
     """Of training on the built-in data, in the unit of `jobs.training_work`: a few steps measured, twice.
 
     Args:
@@ -77,11 +77,11 @@ def seconds_per_mac(architecture: Architecture, clip: ClipLike, threads: int, ba
     torch.set_num_threads(threads)
     try:
         source = video.MotionSource(0, clip, sizes={PART: batch})
-        architecture = dataclasses.replace(architecture, classes=len(source.classes))
+        architecture = architecture.with_classes(len(source.classes))
         source.batch("weights", range(2 * clips))
         recipe, least = SHORT.changed({"optimizer.batch": batch, "network.recalibrate": 0}), float("inf")
         for _ in range(2):
-            network = networks.MoViNet(architecture, torch.Generator().manual_seed(0))
+            network = networks.build(architecture, torch.Generator().manual_seed(0))
             begin = time.perf_counter()
             fit(network, source, FitConfig(clips=clips, recipe=recipe), part=PART)
             least = min(least, time.perf_counter() - begin)

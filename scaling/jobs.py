@@ -104,7 +104,7 @@ def _train(job: Job, config: ScaleConfig, scan_cache: str | None) -> dict[str, A
     architecture = dataclasses.replace(Architecture.from_dict(job.architecture), dropout=0.0, drop_path=0.0)
     seed = config.seed + job.seed
     architecture = dataclasses.replace(architecture, classes=len(source.classes))
-    network = networks.MoViNet(architecture, torch.Generator().manual_seed(seed))
+    network = networks.build(architecture, torch.Generator().manual_seed(seed))
     chosen = {"optimizer.name": config.optimizer, "optimizer.lr": config.learning_rate, "optimizer.batch": config.batch}
     score = fit(network, source, FitConfig(clips=job.clips, seed=seed, recipe=SHORT.changed(chosen)), part=PART)
     if not math.isfinite(score.loss):

@@ -10,9 +10,9 @@ from typing import Any
 
 from scaling.coefficients import Coefficients
 from searchspace import Clip, Space, tabulate
-from searchspace.architecture import MAX_LAYERS
 from searchspace.channels import round_width
 from searchspace.clip import MAX_FRAMES, MAX_SIDE
+from searchspace.layer_specs import MAX_LAYERS
 from searchspace.naming import named_after
 from searchspace.space import MAX_NAME_OF_SPACE, read_space
 from training.seeds import generator

@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 from importlib import resources
 
-from searchspace.architecture import Architecture, Block, Head, Layer, Position, Stem
+from searchspace.architecture import Architecture
 from searchspace.budget import Budget, format_quantity
 from searchspace.clip import Clip, ClipLike, Kernel
-from searchspace.cost import cost
 from searchspace.cost_tables import CostModel, SpaceCosts, Term, tabulate
 from searchspace.decisions import Choices, Decision, Decisions, Probabilities
-from searchspace.ensemble import Buildable, Ensemble, Member, load_architecture, read_architecture
+from searchspace.ensemble import Ensemble
 from searchspace.find import find, is_published
 from searchspace.form import BASE, STREAM, Form, squeeze_width
 from searchspace.layer_choices import LAYER_CHOICES, LayerChoice
+from searchspace.layer_specs import Block, Head, Layer, Position, Stem
 from searchspace.published import published, published_ensembles, published_names
 from searchspace.quantities import QUANTITIES, Cost, Quantity
 from searchspace.schema import nearest, parse_yaml, read_text
 from searchspace.space import BlockSpace, Nearest, Space, read_space
+from searchspace.spec import Member, NetworkSpec, cost, load_spec, read_spec
 
 __all__ = [
     "BASE",
@@ -29,7 +30,6 @@ __all__ = [
     "Block",
     "BlockSpace",
     "Budget",
-    "Buildable",
     "Choices",
     "Clip",
     "ClipLike",
@@ -45,6 +45,7 @@ __all__ = [
     "LayerChoice",
     "Member",
     "Nearest",
+    "NetworkSpec",
     "Position",
     "Probabilities",
     "Quantity",
@@ -57,12 +58,12 @@ __all__ = [
     "format_quantity",
     "is_published",
     "load",
-    "load_architecture",
+    "load_spec",
     "names",
     "published",
     "published_ensembles",
     "published_names",
-    "read_architecture",
+    "read_spec",
     "squeeze_width",
     "tabulate",
 ]

@@ -6,132 +6,46 @@ An arch.json needs nothing but itself: every width is written out, so it loads w
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from searchspace.clip import SHIFT_SHARE, Clip, Kernel
+from searchspace.clip import Clip, ClipLike
+from searchspace.cost import FLOAT_BYTES, RGB, halve, head_cost, layer_cost, stem_cost
 from searchspace.form import BASE, Form
+from searchspace.layer_specs import (
+    MAX_BLOCKS,
+    MAX_CLASSES,
+    MAX_EXPAND,
+    MAX_NAME,
+    MAX_RATE,
+    MAX_WIDTH,
+    Block,
+    Head,
+    Layer,
+    Position,
+    Stem,
+    check_kind,
+    check_name,
+    check_whole,
+    read_block,
+    read_clip,
+    read_provenance,
+    read_stem_kernel,
+)
 from searchspace.naming import named_after
-from searchspace.schema import Fields, parse_json, plain, show, write_atomically
+from searchspace.quantities import Cost, Part
+from searchspace.schema import Fields, plain, show
+from searchspace.spec import NetworkSpec, family
+from searchspace.state_shapes import state_shapes
 from searchspace.weights_header import read_arch_json
 
-SCHEMA = "movinas/architecture/1"
-STEM_KERNEL = Kernel(1, 3, 3)
-MAX_WIDTH, MAX_EXPAND, MAX_BLOCKS, MAX_LAYERS, MAX_CLASSES = 4096, 16384, 16, 64, 1_000_000
-MAX_RATE, MAX_NAME = 0.99, 200
 
-
-def check_whole(value: object, low: int, high: int, what: str) -> None:
-    """Refuses what is not a whole number in [low, high]: the dataclasses below are also built by hand."""
-    if type(value) is not int or not low <= value <= high:
-        raise ValueError(f"{what} is {show(value)}; allowed: a whole number from {low} to {high}")
-
-
-def check_kind(value: object, kind: type, what: str) -> None:
-    """Refuses what is of another kind."""
-    if not isinstance(value, kind):
-        raise ValueError(f"{what} is {show(value)}; it must be a {kind.__name__}")
-
-
-def check_name(name: object) -> None:
-    """Refuses a name that does not fit on a line."""
-    if not isinstance(name, str) or len(name) > MAX_NAME or not name.isprintable():
-        raise ValueError(f"name is {show(name)}; allowed: printable text of at most {MAX_NAME} characters")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Stem:
-    """The first convolution: spatial stride 2, BatchNorm, activation."""
-
-    width: int
-    kernel: Kernel = STEM_KERNEL
-
-    def __post_init__(self) -> None:
-        check_whole(self.width, 1, MAX_WIDTH, "stem width")
-        check_kind(self.kernel, Kernel, "stem kernel")
-        if not _fits_a_stem(self.kernel):
-            raise ValueError(f"stem kernel is {self.kernel}; allowed: a spatial kernel, such as 1x3x3")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Layer:
-    """One bottleneck.
-
-    Attributes:
-        kernel: of the depthwise convolution, and whether the expanded channels that it sees are shifted.
-        stride: spatial stride, 1 or 2; there is no temporal stride.
-        expand: channels between the two pointwise convolutions.
-        squeeze: hidden channels of squeeze-excitation, 0 for none.
-    """
-
-    kernel: Kernel
-    stride: int
-    expand: int
-    squeeze: int
-
-    def __post_init__(self) -> None:
-        check_kind(self.kernel, Kernel, "layer kernel")
-        check_whole(self.stride, 1, 2, "layer stride")
-        check_whole(self.expand, _least_expand(self.kernel), MAX_EXPAND, f"layer expand of kernel {self.kernel}")
-        check_whole(self.squeeze, 0, MAX_EXPAND, "layer squeeze")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Block:
-    """Layers that share one output width."""
-
-    width: int
-    layers: tuple[Layer, ...]
-
-    def __post_init__(self) -> None:
-        check_whole(self.width, 1, MAX_WIDTH, "block width")
-        check_kind(self.layers, tuple, "block layers")
-        check_whole(len(self.layers), 1, MAX_LAYERS, "number of layers of a block")
-        for layer in self.layers:
-            check_kind(layer, Layer, "layer of a block")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Head:
-    """Pointwise convolution to `width`, global average pool, dense layer to `hidden`, classifier."""
-
-    width: int
-    hidden: int
-
-    def __post_init__(self) -> None:
-        check_whole(self.width, 1, MAX_WIDTH, "head width")
-        check_whole(self.hidden, 1, MAX_EXPAND, "head hidden")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Position:
-    """A layer where it stands in its network.
-
-    Attributes:
-        block: index of the block.
-        index: index of the layer in its block.
-        in_width: channels that come in.
-        width: channels that go out.
-        layer: the layer itself.
-    """
-
-    block: int
-    index: int
-    in_width: int
-    width: int
-    layer: Layer
-
-    @property
-    def has_projection(self) -> bool:
-        """Whether the skip connection is a projection: exactly when stride or widths differ."""
-        return self.layer.stride != 1 or self.in_width != self.width
-
-
+@family
 @dataclasses.dataclass(frozen=True)
-class Architecture:
+class Architecture(NetworkSpec):
     """A MoViNet, concretely.
 
     Attributes:
@@ -144,6 +58,9 @@ class Architecture:
         form: how the layers compute: causal or not, convolutions, squeeze-excitation, activations.
         provenance: where it came from (space, seed, step, measured accuracy, cost); never needed to build it.
     """
+
+    family = "movinet"
+    schema = "movinas/architecture/1"
 
     name: str
     clip: Clip
@@ -194,9 +111,117 @@ class Architecture:
         return self.form.causal
 
     @property
+    def answers_clips(self) -> bool:
+        """Whether there is one answer a clip; see `Form`."""
+        return self.form.answers_clips
+
+    @property
     def receptive_frames(self) -> int:
         """Frames that the kernels and shifts above one frame of the last block see."""
         return 1 + sum(position.layer.kernel.frames(self.causal) - 1 for position in self.layers())
+
+    def parts(self, clip: ClipLike) -> Iterator[tuple[Part, Cost]]:
+        """See `NetworkSpec.parts`: the stem, each layer, the head."""
+        clip, form, stem, head = Clip.of(clip), self.form, self.stem, self.head
+        part = Part(stem, RGB, stem.width, clip, clip.height, clip.width, form, name="stem")
+        yield part, stem_cost(stem.width, stem.kernel, clip, form)
+        height, width, channels = halve(clip.height, 2), halve(clip.width, 2), stem.width
+        for position in self.layers():
+            layer = position.layer
+            name = f"{position.block + 1}.{position.index + 1}"
+            part = Part(layer, position.in_width, position.width, clip, height, width, form, name=name)
+            yield part, layer_cost(layer, position.in_width, position.width, clip, height, width, form)
+            height, width = halve(height, layer.stride), halve(width, layer.stride)
+            channels = position.width
+        part = Part(head, channels, head.width, clip, height, width, form, self.classes, "head")
+        yield part, head_cost(channels, head.width, head.hidden, self.classes, clip, height, width, form)
+
+    def saved_bytes(self, clip: ClipLike) -> int:
+        """Activations of one clip that a training step keeps for its backward pass, float32, about.
+
+        Of a bottleneck its input; the expanded tensor before BatchNorm, before and after the activation; the same
+        three behind the depthwise convolution, and one more with squeeze-excitation; and the projection's output twice.
+        """
+        clip = Clip.of(clip)
+        height, width = halve(clip.height, 2), halve(clip.width, 2)
+        total = 3 * self.stem.width * height * width
+        for position in self.layers():
+            layer, before = position.layer, height * width
+            height, width = halve(height, layer.stride), halve(width, layer.stride)
+            after = height * width
+            total += (position.in_width + 3 * layer.expand) * before
+            total += ((4 if layer.squeeze else 3) * layer.expand + 2 * position.width) * after
+        total += 3 * self.head.width * height * width
+        return FLOAT_BYTES * clip.frames * total
+
+    def weight_bytes(self) -> int:
+        """Weights and BatchNorm's moving statistics of a network, float32."""
+        channels = self.stem.width + self.head.width
+        for position in self.layers():
+            _, temporal = self.form.parts(position.layer.kernel)
+            channels += position.layer.expand * (2 if temporal is None else 3)
+            channels += position.width * (2 if position.has_projection else 1)
+        return FLOAT_BYTES * (self.cost().params + 2 * channels)
+
+    def last_map(self, clip: ClipLike) -> tuple[int, int]:
+        """See `NetworkSpec.last_map`: that of the last layer."""
+        clip = Clip.of(clip)
+        height, width = halve(clip.height, 2), halve(clip.width, 2)
+        for position in self.layers():
+            height, width = halve(height, position.layer.stride), halve(width, position.layer.stride)
+        return height, width
+
+    def lines(self) -> list[str]:
+        """One line a block, equal neighbours counted: `40 wide: 3x3x3/96+se, 2 of 3x3x3/120+se`."""
+        result = []
+        for block in self.blocks:
+            runs = [(text, len(list(group))) for text, group in itertools.groupby(map(str, block.layers))]
+            layers = ", ".join(text if count == 1 else f"{count} of {text}" for text, count in runs)
+            result.append(f"{block.width} wide: {layers}")
+        return result
+
+    def form_text(self) -> str:
+        """How the layers compute: `causal, 2plus1d convolutions, squeeze-excitation 2plus3d, hard_swish, gate ...`."""
+        form = self.form
+        words = ["causal" if form.causal else "whole clips", f"{form.convolution} convolutions"]
+        squeezes = any(position.layer.squeeze for position in self.layers())
+        kind = f"squeeze-excitation {form.squeeze_kind}" + ", positional encoding" * form.position_encoding
+        words += [kind if squeezes else "no squeeze-excitation", form.activation]
+        words += [f"gate {form.gate}"] if squeezes else []
+        words += [] if form.dense_activation == BASE.dense_activation else [f"dense layer {form.dense_activation}"]
+        words += [] if form.answers_clips else [f"head pool {form.head_pool}"]
+        return ", ".join(words)
+
+    def depth_text(self) -> str:
+        """How deep: `26 bottlenecks in 5 blocks`."""
+        return f"{self.depth} bottlenecks in {len(self.blocks)} blocks"
+
+    def state_shapes(self, height: int, width: int) -> Mapping[str, tuple[int, ...]]:
+        """See `NetworkSpec.state_shapes`."""
+        if not self.causal:
+            raise self.not_causal()
+        return state_shapes(self.form, tuple(self.layers()), self.head.width, height, width)
+
+    def trained_as(
+        self, clip: ClipLike, classes: int | None = None, dropout: float | None = None, drop_path: float | None = None
+    ) -> Architecture:
+        """See `NetworkSpec.trained_as`."""
+        return dataclasses.replace(
+            self,
+            clip=Clip.of(clip),
+            classes=classes or self.classes,
+            dropout=self.dropout if dropout is None else dropout,
+            drop_path=self.drop_path if drop_path is None else drop_path,
+        )
+
+    def with_gate(self, gate: str) -> Architecture:
+        """See `NetworkSpec.with_gate`."""
+        return dataclasses.replace(self, form=dataclasses.replace(self.form, gate=gate))
+
+    @property
+    def computes(self) -> Mapping[str, object]:
+        """See `NetworkSpec.computes`: the fields of `Form`."""
+        return dataclasses.asdict(self.form)
 
     def streaming(self, position_encoding: bool = False) -> Architecture:
         """This network in the causal form of the published stream networks; a causal network stays as it is.
@@ -222,17 +247,11 @@ class Architecture:
             self, name=named_after(self.name, "-stream", MAX_NAME), blocks=tuple(blocks), form=form
         )
 
-    def key(self) -> str:
-        """Ten hexadecimal digits that name the layers (not the name, nor the provenance)."""
-        data = self.to_dict()
-        for field in ("name", "provenance"):
-            del data[field]
-        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:10]
-
     def to_dict(self) -> dict[str, Any]:
         """The content of an arch.json."""
         return {
-            "schema": SCHEMA,
+            "schema": self.schema,
+            "family": self.family,
             "name": self.name,
             "clip": str(self.clip),
             "classes": self.classes,
@@ -264,23 +283,11 @@ class Architecture:
         return _one_layer_a_line(self.to_dict())
 
     @classmethod
-    def from_json(cls, text: str, where: str = "arch.json") -> Architecture:
-        """Reads an arch.json.
-
-        Args:
-            text: the file's content.
-            where: what errors call it.
-
-        Raises:
-            ValueError: not JSON, a key unknown or twice, or a value that is not allowed; names key, value, remedy.
-        """
-        return cls.from_dict(parse_json(text, where), where)
-
-    @classmethod
     def from_dict(cls, data: object, where: str = "arch.json") -> Architecture:
         """Reads the content of an arch.json; see `from_json`."""
         top = Fields(data, where)
-        top.one_of("schema", [SCHEMA])
+        top.one_of("schema", [cls.schema])
+        top.one_of("family", [cls.family], cls.family)
         name = top.text("name", "unnamed", MAX_NAME)
         clip = read_clip(top)
         classes = top.integer("classes", 1, MAX_CLASSES)
@@ -288,7 +295,7 @@ class Architecture:
         stem = Stem(stem_fields.integer("width", 1, MAX_WIDTH), read_stem_kernel(stem_fields))
         stem_fields.done()
         blocks = tuple(
-            _read_block(Fields(item, f"{where}.blocks[{i}]")) for i, item in enumerate(top.items("blocks", MAX_BLOCKS))
+            read_block(Fields(item, f"{where}.blocks[{i}]")) for i, item in enumerate(top.items("blocks", MAX_BLOCKS))
         )
         head_fields = top.fields("head")
         head = Head(head_fields.integer("width", 1, MAX_WIDTH), head_fields.integer("hidden", 1, MAX_EXPAND))
@@ -308,10 +315,6 @@ class Architecture:
         top.done()
         return result
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes arch.json to a temporary file and renames it."""
-        write_atomically(path, self.to_json())
-
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Architecture:
         """Loads an arch.json, or the architecture in the header of a safetensors file of ours.
@@ -320,68 +323,6 @@ class Architecture:
             ValueError: as `from_json` does, or where there is no such file or no architecture in it.
         """
         return cls.from_json(*read_arch_json(path))
-
-
-def read_clip(fields: Fields) -> Clip:
-    """Reads the key `clip`."""
-    text = fields.text("clip")
-    try:
-        return Clip.parse(text)
-    except ValueError as error:
-        raise ValueError(f"{fields.where}.{error}") from None
-
-
-def read_kernels(fields: Fields, texts: list[Any]) -> list[Kernel]:
-    """Reads values of the key `kernel`."""
-    try:
-        return [Kernel.parse(text) for text in texts]
-    except ValueError as error:
-        raise ValueError(f"{fields.where}.{error}") from None
-
-
-def read_stem_kernel(fields: Fields) -> Kernel:
-    """Reads the key `kernel` of a stem, which is spatial."""
-    kernel = read_kernels(fields, [fields.raw("kernel")])[0]
-    if not _fits_a_stem(kernel):
-        raise fields.refuse("kernel", str(kernel), "a spatial kernel, such as 1x3x3")
-    return kernel
-
-
-def _fits_a_stem(kernel: Kernel) -> bool:
-    return kernel.t == 1 and not kernel.shift
-
-
-def _least_expand(kernel: Kernel) -> int:
-    """So many channels that a shift moves one of them."""
-    return SHIFT_SHARE if kernel.shift else 1
-
-
-def _read_block(fields: Fields) -> Block:
-    width = fields.integer("width", 1, MAX_WIDTH)
-    layers = []
-    for i, item in enumerate(fields.items("layers", MAX_LAYERS)):
-        layer = Fields(item, f"{fields.where}.layers[{i}]")
-        kernel = read_kernels(layer, [layer.raw("kernel")])[0]
-        layers.append(
-            Layer(
-                kernel=kernel,
-                stride=layer.integer("stride", 1, 2),
-                expand=layer.integer("expand", _least_expand(kernel), MAX_EXPAND),
-                squeeze=layer.integer("squeeze", 0, MAX_EXPAND),
-            )
-        )
-        layer.done()
-    fields.done()
-    return Block(width, tuple(layers))
-
-
-def read_provenance(top: Fields, where: str) -> dict[str, Any]:
-    """Reads the key `provenance`, any plain mapping."""
-    data = top.raw("provenance", {})
-    if not isinstance(data, dict):
-        raise top.refuse("provenance", data, "a mapping")
-    result: dict[str, Any] = plain(data, f"{where}.provenance")
-    return result
 
 
 def _one_layer_a_line(data: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Cost of a network in closed form, from its data alone.
+"""Cost of the parts of a MoViNet in closed form, from their data alone.
 
 Conventions, and their weakness. *MACs* are multiply-accumulates of convolutions and linear layers for one clip;
 BatchNorm, activations, pooling, gating and additions are not counted (the MoViNet papers print this number as
@@ -14,15 +14,10 @@ exactly.
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-from collections.abc import Iterator
-
-from searchspace.architecture import Architecture, Head, Layer, Stem
 from searchspace.clip import Clip, ClipLike, Kernel
-from searchspace.ensemble import Buildable, Ensemble
 from searchspace.form import BASE, Form
-from searchspace.quantities import QUANTITIES, Cost, Part, count_more
+from searchspace.layer_specs import Head, Layer, Stem
+from searchspace.quantities import Cost, Part, count_more
 
 FLOAT_BYTES = 4
 RGB = 3
@@ -36,79 +31,6 @@ def halve(size: int, stride: int) -> int:
     return -(-size // stride)
 
 
-def cost(architecture: Buildable, clip: ClipLike | None = None) -> Cost:
-    """Counts an architecture.
-
-    Args:
-        architecture: what to count; an ensemble as a whole, each member at its share of the frames.
-        clip: frames, height and width to count at, in any form that `Clip.of` takes; by default the architecture's
-            own.
-
-    Returns:
-        MACs per clip and per frame, parameters, peak activation bytes and state bytes.
-    """
-    clip = architecture.clip if clip is None else Clip.of(clip)
-    if isinstance(architecture, Ensemble):
-        return _ensemble_cost(architecture, clip)
-    first, *others = (counted for _, counted in part_costs(architecture, clip))
-    return sum(others, start=first)
-
-
-def part_costs(architecture: Architecture, clip: ClipLike) -> Iterator[tuple[Part, Cost]]:
-    """Each part of a network from stem to head, and what it costs at a clip; costs add up to the network's."""
-    clip, form, stem = Clip.of(clip), architecture.form, architecture.stem
-    yield (
-        Part(stem, RGB, stem.width, clip, clip.height, clip.width, form),
-        stem_cost(stem.width, stem.kernel, clip, form),
-    )
-    height, width, channels = halve(clip.height, 2), halve(clip.width, 2), stem.width
-    for position in architecture.layers():
-        layer = position.layer
-        part = Part(layer, position.in_width, position.width, clip, height, width, form)
-        yield part, layer_cost(layer, position.in_width, position.width, clip, height, width, form)
-        height, width = halve(height, layer.stride), halve(width, layer.stride)
-        channels = position.width
-    head, classes = architecture.head, architecture.classes
-    part = Part(head, channels, head.width, clip, height, width, form, classes)
-    yield part, head_cost(channels, head.width, head.hidden, classes, clip, height, width, form)
-
-
-def member_costs(ensemble: Ensemble, clip: ClipLike | None = None) -> list[Cost]:
-    """Cost of each member of an ensemble at its share of a clip; without MACs where that has no frame for it."""
-    clip = ensemble.clip if clip is None else Clip.of(clip)
-    costs = []
-    for i, member in enumerate(ensemble.members):
-        frames = ensemble.frames(i, clip.frames)
-        own = Clip(max(1, frames), *ensemble.size(i, clip.height, clip.width), member.architecture.clip.fps)
-        counted = cost(member.architecture, own)
-        costs.append(counted if frames else dataclasses.replace(counted, macs=0))
-    return costs
-
-
-def _ensemble_cost(ensemble: Ensemble, clip: Clip) -> Cost:
-    """Members run one after the other, each on a copy of its frames; streams carry their latest logits as well.
-
-    A frame costs what it does on average: some are taken by one member, some by several or none.
-    """
-    costs = member_costs(ensemble, clip)
-    logits = FLOAT_BYTES * ensemble.classes * len(costs) if ensemble.causal else 0
-    more = []
-    for name, amount in costs[0].more:
-        amounts = [dict(cost.more)[name] for cost in costs]
-        if QUANTITIES[name].frame_of:
-            amounts = [round(amount / ensemble.stride(i)) for i, amount in enumerate(amounts)]
-        more.append((name, functools.reduce(QUANTITIES[name].joined, amounts)))
-    return Cost(
-        macs=sum(cost.macs for cost in costs),
-        params=sum(cost.params for cost in costs),
-        activation_bytes=_clip_bytes(clip) + max(cost.activation_bytes for cost in costs),
-        state_bytes=sum(cost.state_bytes for cost in costs) + logits,
-        frame_macs=round(sum(cost.frame_macs / ensemble.stride(i) for i, cost in enumerate(costs))),
-        clip=clip,
-        more=tuple(more),
-    )
-
-
 def stem_cost(width: int, kernel: Kernel, clip: ClipLike, form: Form = BASE) -> Cost:
     """Convolution with spatial stride 2, BatchNorm, activation."""
     clip = Clip.of(clip)
@@ -117,7 +39,7 @@ def stem_cost(width: int, kernel: Kernel, clip: ClipLike, form: Form = BASE) -> 
     counted = Cost(
         macs=positions * weights,
         params=weights + 2 * width,
-        activation_bytes=_clip_bytes(clip) + FLOAT_BYTES * 2 * positions * width,
+        activation_bytes=clip_bytes(clip) + FLOAT_BYTES * 2 * positions * width,
         state_bytes=0,
         frame_macs=positions * weights // clip.frames if form.causal else 0,
         clip=clip,
@@ -157,7 +79,7 @@ def layer_cost(
     counted = Cost(
         macs=macs,
         params=params,
-        activation_bytes=_clip_bytes(clip) + FLOAT_BYTES * peak,
+        activation_bytes=clip_bytes(clip) + FLOAT_BYTES * peak,
         state_bytes=FLOAT_BYTES * state,
         frame_macs=macs // clip.frames if form.causal else 0,
         clip=clip,
@@ -209,7 +131,7 @@ def head_cost(
     counted = Cost(
         macs=positions * in_width * head + answers * dense,
         params=in_width * head + 2 * head + head * hidden + hidden + hidden * classes + classes,
-        activation_bytes=_clip_bytes(clip) + FLOAT_BYTES * peak,
+        activation_bytes=clip_bytes(clip) + FLOAT_BYTES * peak,
         state_bytes=FLOAT_BYTES * head if form.causal and form.answers_clips else 0,
         frame_macs=height * width * in_width * head + max(1, answers // clip.frames) * dense if form.causal else 0,
         clip=clip,
@@ -217,5 +139,7 @@ def head_cost(
     return count_more(Part(Head(head, hidden), in_width, head, clip, height, width, form, classes), counted)
 
 
-def _clip_bytes(clip: Clip) -> int:
+def clip_bytes(clip: ClipLike) -> int:
+    """Of a float32 clip."""
+    clip = Clip.of(clip)
     return FLOAT_BYTES * RGB * clip.frames * clip.height * clip.width

@@ -8,52 +8,29 @@ unweighted, goes into the softmax. Here any number of networks, at any frame rat
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
-import os
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
-from searchspace.architecture import (
-    MAX_NAME,
-    SCHEMA,
-    Architecture,
-    check_kind,
-    check_name,
-    check_whole,
-    read_clip,
-    read_provenance,
-)
-from searchspace.clip import MAX_FRAMES, Clip
+from searchspace.clip import MAX_FRAMES, Clip, ClipLike
+from searchspace.cost import FLOAT_BYTES, clip_bytes
+from searchspace.layer_specs import MAX_NAME, check_kind, check_name, check_whole, read_clip, read_provenance
 from searchspace.naming import named_after
-from searchspace.schema import Fields, parse_json, plain, write_atomically
-from searchspace.weights_header import read_arch_json
+from searchspace.quantities import QUANTITIES, Cost, Part
+from searchspace.schema import Fields, plain
+from searchspace.spec import Member, NetworkSpec, family, spec_of
+from searchspace.state_shapes import FRAME_COUNT, LOGITS, member_name, named
 
-ENSEMBLE_SCHEMA = "movinas/ensemble/1"
 MAX_MEMBERS = 16
 RATE_TOLERANCE = 1e-4  # relative: a third of 25 frames a second is written 8.333333
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Member:
-    """One network of an ensemble.
-
-    Attributes:
-        architecture: the network; its clip says which frame rate, duration and size it is meant for.
-        offset: index of its first frame in the ensemble's clip.
-    """
-
-    architecture: Architecture
-    offset: int
-
-    def __post_init__(self) -> None:
-        check_kind(self.architecture, Architecture, "architecture of a member")
-        check_whole(self.offset, 0, MAX_FRAMES, "offset of a member")
-
-
+@family
 @dataclasses.dataclass(frozen=True)
-class Ensemble:
+class Ensemble(NetworkSpec):
     """Networks that see different frames of one clip and answer with the mean of their logits.
 
     A member takes the frames `offset, offset + stride, ...`, where its stride is the ensemble's frame rate over its
@@ -66,6 +43,9 @@ class Ensemble:
         members: all of the same classes, and all causal or none.
         provenance: where it came from; never needed to build it.
     """
+
+    family = "ensemble"
+    schema = "movinas/ensemble/1"
 
     name: str
     clip: Clip
@@ -95,10 +75,10 @@ class Ensemble:
         ):
             if value != other:
                 raise ValueError(f"{at}.{key} is {value}, that of members[0] {other}; allowed: the same in all members")
-        if not own.form.answers_clips:
-            raise ValueError(
-                f"{at}.head_pool is {own.form.head_pool!r}; allowed in an ensemble: '3d', one answer a clip"
-            )
+        if len(own.members) > 1:
+            raise ValueError(f"{at} is an ensemble; allowed: networks that are none")
+        if not own.answers_clips:
+            raise ValueError(f"{at} answers each frame or position; allowed in an ensemble: one answer a clip")
         ratio = self.clip.fps / own.clip.fps
         stride = round(ratio)
         here = f"{at}.clip is {own.clip}, the ensemble's clip {self.clip}"
@@ -119,7 +99,7 @@ class Ensemble:
             )
 
     @classmethod
-    def interleave(cls, architectures: Sequence[Architecture], name: str | None = None) -> Ensemble:
+    def interleave(cls, architectures: Sequence[NetworkSpec], name: str | None = None) -> Ensemble:
         """Networks of one frame rate and duration that take turns, as in the paper: of n, network i takes i, i + n, ...
 
         Raises:
@@ -149,6 +129,67 @@ class Ensemble:
         """Whether the members, and so the ensemble, run frame by frame."""
         return self.members[0].architecture.causal
 
+    def member_costs(self, clip: ClipLike | None = None) -> list[Cost]:
+        """Cost of each member at its share of a clip; without MACs where that has no frame for it."""
+        clip = self.clip if clip is None else Clip.of(clip)
+        costs = []
+        for i, member in enumerate(self.members):
+            frames = self.frames(i, clip.frames)
+            own = Clip(max(1, frames), *self.size(i, clip.height, clip.width), member.architecture.clip.fps)
+            counted = member.architecture.cost(own)
+            costs.append(counted if frames else dataclasses.replace(counted, macs=0))
+        return costs
+
+    def parts(self, clip: ClipLike) -> Iterator[tuple[Part, Cost]]:
+        """See `NetworkSpec.parts`: those of all members, one after the other; its cost is not their sum."""
+        for member, counted in zip(self.members, self.member_costs(clip), strict=True):
+            yield from member.architecture.parts(counted.clip)
+
+    def cost(self, clip: ClipLike | None = None) -> Cost:
+        """Cost of the whole, each member at its share of the frames.
+
+        Members run one after the other, each on a copy of its frames; streams carry their latest logits as well. A
+        frame costs what it does on average: some are taken by one member, some by several or none.
+        """
+        clip = self.clip if clip is None else Clip.of(clip)
+        costs = self.member_costs(clip)
+        logits = FLOAT_BYTES * self.classes * len(costs) if self.causal else 0
+        more = []
+        for name, _ in costs[0].more:
+            amounts = [dict(cost.more)[name] for cost in costs]
+            if QUANTITIES[name].frame_of:
+                amounts = [round(amount / self.stride(i)) for i, amount in enumerate(amounts)]
+            more.append((name, functools.reduce(QUANTITIES[name].joined, amounts)))
+        return Cost(
+            macs=sum(cost.macs for cost in costs),
+            params=sum(cost.params for cost in costs),
+            activation_bytes=clip_bytes(clip) + max(cost.activation_bytes for cost in costs),
+            state_bytes=sum(cost.state_bytes for cost in costs) + logits,
+            frame_macs=round(sum(cost.frame_macs / self.stride(i) for i, cost in enumerate(costs))),
+            clip=clip,
+            more=tuple(more),
+        )
+
+    def lines(self) -> list[str]:
+        """Its name alone: each member has lines of its own."""
+        return [self.name]
+
+    def form_text(self) -> str:
+        """How the members compute, each way once."""
+        return "; ".join(dict.fromkeys(member.architecture.form_text() for member in self.members))
+
+    def depth_text(self) -> str:
+        """How deep the members are."""
+        return " + ".join(member.architecture.depth_text() for member in self.members)
+
+    def state_shapes(self, height: int, width: int) -> Mapping[str, tuple[int, ...]]:
+        """See `NetworkSpec.state_shapes`: how many frames came, and of each member its latest logits and state."""
+        result: dict[str, tuple[int, ...]] = {FRAME_COUNT: ()}
+        for i, member in enumerate(self.members):
+            own = member.architecture.state_shapes(*self.size(i, height, width))
+            result |= named({LOGITS: (self.classes,), **own}, member_name(i))
+        return result
+
     @property
     def receptive_frames(self) -> int:
         """Frames at the full rate that the convolutions of the member with the longest view span."""
@@ -159,10 +200,6 @@ class Ensemble:
         """Every how many frames a member takes one."""
         return round(self.clip.fps / self.members[member].architecture.clip.fps)
 
-    def frames(self, member: int, frames: int) -> int:
-        """How many of the first `frames` frames a member takes."""
-        return len(range(self.members[member].offset, frames, self.stride(member)))
-
     def size(self, member: int, height: int, width: int) -> tuple[int, int]:
         """What a member sees of frames of a size: its own size where they have the ensemble's, else in proportion."""
         own = self.members[member].architecture.clip
@@ -171,27 +208,36 @@ class Ensemble:
             max(1, round(width * own.width / self.clip.width)),
         )
 
-    def map(self, change: Callable[[Architecture], Architecture]) -> Ensemble:
+    def with_classes(self, classes: int) -> Ensemble:
+        """The ensemble of its members with another number of classes."""
+        return self.map(lambda member: member.with_classes(classes))
+
+    def with_gate(self, gate: str) -> Ensemble:
+        """The ensemble of its members with another gate."""
+        return self.map(lambda member: member.with_gate(gate))
+
+    def map(self, change: Callable[[Any], Any]) -> Ensemble:
         """The ensemble with every member's architecture changed."""
         members = (dataclasses.replace(member, architecture=change(member.architecture)) for member in self.members)
         return dataclasses.replace(self, members=tuple(members))
 
     def streaming(self, position_encoding: bool = False) -> Ensemble:
-        """The ensemble of its members' causal forms; see `Architecture.streaming`."""
+        """The ensemble of its members' causal forms; see `NetworkSpec.streaming`."""
         if self.causal:
             return self
         causal = self.map(lambda architecture: architecture.streaming(position_encoding))
         return dataclasses.replace(causal, name=named_after(self.name, "-stream", MAX_NAME))
 
     def key(self) -> str:
-        """Ten hexadecimal digits that name the layers of all members and their frames; see `Architecture.key`."""
+        """Ten hexadecimal digits that name the layers of all members and their frames; see `NetworkSpec.key`."""
         data = [str(self.clip), *([member.offset, member.architecture.key()] for member in self.members)]
         return hashlib.sha256(json.dumps(data).encode()).hexdigest()[:10]
 
     def to_dict(self) -> dict[str, Any]:
         """The content of an arch.json."""
         return {
-            "schema": ENSEMBLE_SCHEMA,
+            "schema": self.schema,
+            "family": self.family,
             "name": self.name,
             "clip": str(self.clip),
             "members": [{"offset": m.offset, "architecture": m.architecture.to_dict()} for m in self.members],
@@ -210,23 +256,11 @@ class Ensemble:
         return "\n".join(["{", ",\n".join(lines), "}", ""])
 
     @classmethod
-    def from_json(cls, text: str, where: str = "arch.json") -> Ensemble:
-        """Reads the ensemble form of an arch.json.
-
-        Args:
-            text: the file's content.
-            where: what errors call it.
-
-        Raises:
-            ValueError: as `Architecture.from_json` does, or members that do not go together.
-        """
-        return cls.from_dict(parse_json(text, where), where)
-
-    @classmethod
     def from_dict(cls, data: object, where: str = "arch.json") -> Ensemble:
         """Reads the content of an arch.json; see `from_json`."""
         top = Fields(data, where)
-        top.one_of("schema", [ENSEMBLE_SCHEMA])
+        top.one_of("schema", [cls.schema])
+        top.one_of("family", [cls.family], cls.family)
         name = top.text("name", "unnamed", MAX_NAME)
         clip = read_clip(top)
         items = enumerate(top.items("members", MAX_MEMBERS))
@@ -238,38 +272,10 @@ class Ensemble:
         except ValueError as error:
             raise ValueError(f"{where}.{error}") from None
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes arch.json to a temporary file and renames it."""
-        write_atomically(path, self.to_json())
-
-
-Buildable: TypeAlias = Architecture | Ensemble
-"""What an arch.json holds, what is counted, and what is built."""
-
-
-def read_architecture(text: str, where: str = "arch.json") -> Buildable:
-    """Reads an arch.json of either form.
-
-    Raises:
-        ValueError: see `Architecture.from_json` and `Ensemble.from_json`.
-    """
-    data = parse_json(text, where)
-    kind = Fields(data, where).one_of("schema", [SCHEMA, ENSEMBLE_SCHEMA])
-    return Ensemble.from_dict(data, where) if kind == ENSEMBLE_SCHEMA else Architecture.from_dict(data, where)
-
-
-def load_architecture(path: str | os.PathLike[str]) -> Buildable:
-    """Loads an arch.json of either form, a network or an ensemble, or the one in the header of a safetensors file.
-
-    Raises:
-        ValueError: as `read_architecture` does, or where there is no such file or no architecture in it.
-    """
-    return read_architecture(*read_arch_json(path))
-
 
 def _read_member(fields: Fields) -> Member:
     offset = fields.integer("offset", 0, MAX_FRAMES)
-    architecture = Architecture.from_dict(fields.raw("architecture"), f"{fields.where}.architecture")
+    architecture = spec_of(fields.raw("architecture"), f"{fields.where}.architecture")
     fields.done()
     return Member(architecture, offset)
 

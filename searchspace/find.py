@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from searchspace.ensemble import Buildable, load_architecture
 from searchspace.published import published, published_ensembles, published_names
 from searchspace.schema import nearest
+from searchspace.spec import NetworkSpec, load_spec
 from searchspace.trained import ARCHITECTURE, SEARCHED, find_trained, made_by
 
 
@@ -16,7 +16,7 @@ def is_published(word: str | os.PathLike[str]) -> bool:
     return isinstance(word, str) and word.lower() in (*published_names(), *published_ensembles())
 
 
-def find(word: str | os.PathLike[str], stream: bool = False) -> Buildable:
+def find(word: str | os.PathLike[str], stream: bool = False) -> NetworkSpec:
     """The architecture that a word names: a published name first, whatever lies in the working directory.
 
     Args:
@@ -41,7 +41,7 @@ def find(word: str | os.PathLike[str], stream: bool = False) -> Buildable:
             f"network {str(word)!r} is not known{nearest(str(word), known)} "
             f"(known: {', '.join(known)}; or give the path of an arch.json)"
         )
-    found = load_architecture(path)
+    found = load_spec(path)
     return found.streaming() if stream else found
 
 

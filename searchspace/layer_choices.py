@@ -11,9 +11,9 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from searchspace.architecture import MAX_EXPAND, Layer, read_kernels
 from searchspace.channels import read_channels
 from searchspace.form import Form
+from searchspace.layer_specs import MAX_EXPAND, Layer, read_kernels
 from searchspace.schema import Fields
 
 

@@ -7,11 +7,13 @@ import functools
 from importlib import resources
 from typing import Any, Literal, overload
 
-from searchspace.architecture import Architecture, Block, Head, Layer, Stem
+from searchspace.architecture import Architecture
 from searchspace.clip import Clip, Kernel
-from searchspace.ensemble import Buildable, Ensemble, Member
+from searchspace.ensemble import Ensemble
 from searchspace.form import BASE
+from searchspace.layer_specs import Block, Head, Layer, Stem
 from searchspace.schema import nearest, parse_yaml
+from searchspace.spec import Member, NetworkSpec
 
 _SOURCE = "Kondratyuk et al., arXiv 2103.11511"
 _SINGLE = Literal["a0", "a1", "a2", "a3", "a4", "a5", "t0"]
@@ -36,10 +38,10 @@ def published(name: Literal["a6"], stream: bool = False) -> Ensemble: ...
 
 
 @overload
-def published(name: str, stream: bool = False) -> Buildable: ...
+def published(name: str, stream: bool = False) -> NetworkSpec: ...
 
 
-def published(name: str, stream: bool = False) -> Buildable:
+def published(name: str, stream: bool = False) -> NetworkSpec:
     """One of the published networks for the 600 classes of Kinetics-600.
 
     Args:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from searchspace.architecture import Head, Layer, Stem
 from searchspace.clip import Clip
-from searchspace.form import Form
+from searchspace.form import BASE, Form
 from searchspace.plugins import brought
 from searchspace.schema import nearest
 
@@ -62,22 +61,24 @@ class Part:
     """One part of a network where it is counted.
 
     Attributes:
-        what: a stem, a layer or a head.
+        what: a stem, a layer or a head of a MoViNet; whatever another family is made of, which says itself as text.
         in_width, out_width: channels; of a head, what its pointwise convolution takes and gives.
         clip: that the network sees.
         height, width: of the map that comes in.
         form: how the network computes.
         classes: outputs of the classifier, of a head.
+        name: where it stands, such as `stem` or `2.1`: block and layer, from one.
     """
 
-    what: Stem | Layer | Head
+    what: object
     in_width: int
     out_width: int
     clip: Clip
     height: int
     width: int
-    form: Form
+    form: Form = BASE
     classes: int = 0
+    name: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from searchspace.architecture import (
+from searchspace.architecture import Architecture
+from searchspace.channels import read_channels
+from searchspace.clip import MAX_FRAMES, MAX_SIDE, Clip, ClipLike, Kernel
+from searchspace.decisions import Choices, Decision, Decisions
+from searchspace.form import Form
+from searchspace.layer_choices import EXPANSION, KERNEL, LAYER_CHOICES, SQUEEZE, LayerChoice, layer_of
+from searchspace.layer_specs import (
     MAX_BLOCKS,
     MAX_CLASSES,
     MAX_EXPAND,
@@ -18,18 +24,12 @@ from searchspace.architecture import (
     MAX_NAME,
     MAX_RATE,
     MAX_WIDTH,
-    Architecture,
     Block,
     Head,
     Stem,
     read_clip,
     read_stem_kernel,
 )
-from searchspace.channels import read_channels
-from searchspace.clip import MAX_FRAMES, MAX_SIDE, Clip, ClipLike, Kernel
-from searchspace.decisions import Choices, Decision, Decisions
-from searchspace.form import Form
-from searchspace.layer_choices import EXPANSION, KERNEL, LAYER_CHOICES, SQUEEZE, LayerChoice, layer_of
 from searchspace.schema import Fields, dump_yaml
 
 MAX_CHOICES = 36

@@ -9,7 +9,6 @@ import numpy as np
 import searchspace
 from searchspace import Budget, Clip, Ensemble, Member, SpaceCosts, cost, format_quantity, published, tabulate
 from searchspace.budget import budget_text
-from searchspace.cost import part_costs
 from searchspace.quantities import QUANTITIES, Quantity
 
 
@@ -43,7 +42,7 @@ class QuantityConformance:
 
     def test_parts_add_up(self) -> None:
         architecture = published("a0", stream=self.row.causal)
-        amounts = [self.row.amount(counted) for _, counted in part_costs(architecture, architecture.clip)]
+        amounts = [self.row.amount(counted) for _, counted in architecture.parts(architecture.clip)]
         whole = self.row.amount(cost(architecture))
         assert whole == (max(amounts) if self.row.maximum else sum(amounts))
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from searchspace.commands import command, go_on
-from searchspace.ensemble import Buildable, load_architecture
 from searchspace.naming import MAX_CLASS_NAME, MAX_CLASSES, MAX_CLASSES_BYTES
 from searchspace.schema import MAX_INTEGER_BITS, Fields, parse_json, plain, read_text, show
+from searchspace.spec import NetworkSpec, load_spec
 
 SCHEMA = "movinas/checkpoint/1"
 ARCHITECTURE, WEIGHTS, RECORD = "arch.json", "model.safetensors", "checkpoint.json"
@@ -139,16 +139,16 @@ def _is_trainable(place: Path) -> bool:
     for file in (place, place / ARCHITECTURE, place / "best" / ARCHITECTURE):
         if file.is_file():
             try:
-                load_architecture(file)
+                load_spec(file)
             except ValueError:
                 return False
             return True
     return (place / "coefficients.json").is_file()
 
 
-def load_trained_architecture(folder: Path) -> Buildable:
+def load_trained_architecture(folder: Path) -> NetworkSpec:
     """The architecture of a trained network; raises `ValueError` where it is missing or damaged."""
-    return load_architecture(folder / ARCHITECTURE)
+    return load_spec(folder / ARCHITECTURE)
 
 
 def versions(*packages: str) -> dict[str, str]:

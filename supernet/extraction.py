@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
+import networks
 from networks import MoViNet, layer_weights
 from networks.moments import Moments
 from networks.tensors import check_tensor
@@ -61,6 +61,6 @@ def extract(net: Supernet, architecture: Architecture, statistics: Statistics) -
         ValueError: the architecture does not fit.
     """
     weights = net.weights(architecture, statistics)
-    network = MoViNet(dataclasses.replace(architecture, classes=net.classes), torch.Generator())
+    network = networks.create(architecture, classes=net.classes, generator=torch.Generator())
     layer_weights.copy_weights_(network.weights(), weights)
     return network.to(weights.stem.weight.device).eval()

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from controller.front import wilson
-from searchspace import Buildable, load_architecture
+from searchspace import NetworkSpec, load_spec
 from searchspace.commands import go_on
 from searchspace.naming import absolute
 from searchspace.stored import read_counts
@@ -59,7 +59,7 @@ class CrossValidation:
 
 
 def cross_validate(
-    architecture: Buildable | str | os.PathLike[str] | None,
+    architecture: NetworkSpec | str | os.PathLike[str] | None,
     settings: Mapping[str, Any] | None = None,
     *,
     weights: str | os.PathLike[str] | None = None,
@@ -110,7 +110,7 @@ def cross_validate(
         stored = {**comparable(given), "folds": count, "seeds": trainings}
         folder = runs_module.create(Path(runs), name, COMMAND, stored, {ARCHITECTURE: buildable.to_json()})
     else:
-        folder, buildable = found, load_architecture(found.path / ARCHITECTURE)
+        folder, buildable = found, load_spec(found.path / ARCHITECTURE)
     with folder:
         if not folder.finished:
             with folder.starting():
@@ -128,7 +128,7 @@ def runs_of(folder: Path) -> list[Path]:
     return [folder / row["run"] for row in load(folder).summary["trainings"]]
 
 
-def _run(folder: RunFolder, buildable: Buildable, progress: Progress) -> None:
+def _run(folder: RunFolder, buildable: NetworkSpec, progress: Progress) -> None:
     settings = {key: value for key, value in folder.config.items() if key not in (*OWN, "command")}
     if "recipe_name" in settings:
         settings["recipe"] = settings.pop("recipe_name")

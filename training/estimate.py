@@ -10,8 +10,9 @@ import torch
 
 from controller.repair import try_repair
 from searchspace import Architecture
-from searchspace.cost import FLOAT_BYTES, RGB, cost
-from training.footprint import LIBRARIES, OPTIMIZER_SLOTS, saved_bytes
+from searchspace.cost import FLOAT_BYTES, RGB
+from searchspace.spec import cost
+from training.footprint import LIBRARIES, OPTIMIZER_SLOTS
 from training.problem import Problem
 from training.rescoring import sizes
 from training.search_loop import WARMUP_LOOK_EVERY
@@ -48,7 +49,7 @@ def estimate(problem: Problem, rescoring_clips: int = 2048) -> Estimate:
     steps = SupernetSteps(problem)
     shared = FLOAT_BYTES * steps.supernet.flat_weights.numel()
     dearest = problem.space.architecture(problem.costs.extreme("activation_bytes", True))
-    training = config.micro_batch * saved_bytes(dearest, clip)
+    training = config.micro_batch * dearest.saved_bytes(clip)
     looking = config.look_clips * cost(dearest, clip).activation_bytes
     clips = 6 * 64 * RGB * clip.frames * clip.height * clip.width
     memory = LIBRARIES + shared * (2 + OPTIMIZER_SLOTS[config.optimizer]) + max(training, looking) + clips

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 import video
-from networks import Fused, Network
+from networks import Network
 from networks.kernels import current
 from training.scores import Scores
 
@@ -18,7 +18,7 @@ FUSED_FROM = 128
 the plain one is (up to 3 times, at 32 pixels). A causal one is faster fused at any size."""
 
 
-def for_inference(network: Network) -> Network | Fused:
+def for_inference(network: Network) -> Network:
     """The network to ask: fused where that was measured to be faster, which changes logits by rounding alone.
 
     Args:

@@ -18,11 +18,11 @@ import numpy.typing as npt
 import torch
 
 import video
-from networks import MoViNet, Trained
+from networks import Trained
 from training import transfer
 from training.evaluation import for_inference
 from training.protocols import Progress
-from training.transfer import hidden_of, says_much
+from training.transfer import says_much
 from video.labelled import Labelled
 from video.scan import check_unchanged
 from video.views import read_middle
@@ -48,8 +48,8 @@ _SAVE_EVERY = 50
 def network_features(trained: Trained) -> Callable[[Labelled], Features]:
     """A function from a video to a network's features [D] of it."""
     network = trained.network
-    if not says_much(network) and isinstance(network, MoViNet):
-        network = hidden_of(network)
+    if not says_much(network):
+        network = network.hidden_copy() or network
     answering = for_inference(network.eval())
 
     def features(item: Labelled) -> Features:

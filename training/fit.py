@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import video
-from networks import MoViNet
+from networks import Network
 from searchspace.schema import Fields
 from training.evaluation import evaluate
 from training.health import Watch
@@ -58,7 +58,7 @@ class FitConfig:
 
 
 def fit(
-    network: MoViNet,
+    network: Network,
     source: video.Source,
     config: FitConfig | None = None,
     *,

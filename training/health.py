@@ -71,7 +71,7 @@ def diagnose(trainer: Trainer, clips: Tensor) -> list[dict[str, Any]]:
     kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     outputs: dict[str, float | None] = {}
     handles = []
-    names = {f"blocks.{p.block}.layers.{p.index}" for p in network.architecture.layers()}
+    names = set(network.layer_names())
     for name, module in network.named_modules():
         if name in names:
             handles.append(module.register_forward_hook(_keep(outputs, name)))
@@ -90,15 +90,15 @@ def diagnose(trainer: Trainer, clips: Tensor) -> list[dict[str, Any]]:
                 "weight": _most(list(layer.parameters())),
                 "gradient": _most(gradients),
                 "output": largest,
-                "scale": _finite(float(layer.get_parameter("scale"))),
+                "scale": next((_finite(float(p)) for own, p in layer.named_parameters() if own == "scale"), None),
             }
         )
     return records
 
 
 def _keep(outputs: dict[str, float | None], name: str) -> Any:
-    def hook(_: nn.Module, __: object, result: tuple[Tensor, object]) -> None:
-        outputs[name] = _most([result[0]])
+    def hook(_: nn.Module, __: object, result: Tensor | tuple[Tensor, object]) -> None:
+        outputs[name] = _most([result if isinstance(result, Tensor) else result[0]])
 
     return hook
 

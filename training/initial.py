@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 import networks
-from networks import MoViNet, Network, TemporalEnsemble
-from searchspace import Architecture
+from networks import Network
+from searchspace import Architecture, NetworkSpec
 from searchspace.commands import go_on
 from searchspace.schema import show
 from searchspace.stored import naming
@@ -31,7 +30,7 @@ UNFOLDING_CLIPS, UNFOLDING_BATCH = 48, 8
 """Clips on which folded BatchNorm is unfolded, and how many are read at once; see `networks.unfold_`."""
 
 
-def check(init: str, members: Sequence[Architecture]) -> None:
+def check(init: str, members: Sequence[NetworkSpec]) -> None:
     """Refuses weights that the networks to train cannot start from, before anything is made.
 
     Args:
@@ -50,14 +49,14 @@ def check(init: str, members: Sequence[Architecture]) -> None:
 
 
 def start(
-    architecture: Architecture,
+    architecture: NetworkSpec,
     recipe: Recipe,
     init: str | None,
     source: Selection,
     seed: int,
     member: int = 0,
     members: int = 1,
-) -> tuple[MoViNet, str]:
+) -> tuple[Network, str]:
     """A network to train, and what to say of its weights.
 
     Args:
@@ -89,9 +88,11 @@ def start(
     if networks.is_folded(network):
         clips = training_clips(source, TRAIN, UNFOLDING_CLIPS, UNFOLDING_BATCH, generator(seed, "unfolding"))
         text += f", BatchNorm unfolded on {networks.unfold_(network, clips)} clips, since it was folded"
-    if isinstance(trained.network, TemporalEnsemble):
+    if len(trained.network.networks()) > 1:
         text += f", member {member + 1}"
-    if not same:
+    if not same and network.last_linear() is None:
+        text += ", with a new classifier"
+    elif not same:
         right, solved = solve_(network, given, source, (TRAIN,), SOFT)
         text += (
             f", with a new classifier ({_few(trained.classes)} before, {_few(source.classes)} now), solved on training "
@@ -101,7 +102,7 @@ def start(
 
 
 def solve_again_(
-    network: MoViNet, init: str, source: Selection, parts: Sequence[str], member: int = 0, members: int = 1
+    network: Network, init: str, source: Selection, parts: Sequence[str], member: int = 0, members: int = 1
 ) -> bool:
     """Solves the classifier of a network anew that training did not improve, on more clips than it could be chosen by.
 
@@ -116,7 +117,7 @@ def solve_again_(
     if made_by(init) == SEARCHED or not Path(init).exists():
         return False
     trained = networks.load(init)
-    if _knows(trained, source):
+    if _knows(trained, source) or network.last_linear() is None:
         return False
     solve_(network, _of_member(trained.network, init, member, members), source, parts)
     return True
@@ -133,9 +134,9 @@ def _few(classes: tuple[str, ...]) -> str:
     return f"{len(classes)} classes: {', '.join(classes[:2])}, ..."
 
 
-def _of_member(network: Network, where: str, member: int, members: int) -> MoViNet:
+def _of_member(network: Network, where: str, member: int, members: int) -> Network:
     """Whose weights a network starts from: those of a single one go to each, those of several to one each."""
-    given = network.networks() if isinstance(network, TemporalEnsemble) else [network]
+    given = network.networks()
     if len(given) not in (1, members):
         raise ValueError(
             f"{where} has weights of {len(given)} networks, {'one is' if members == 1 else f'{members} are'} to be "
@@ -144,10 +145,10 @@ def _of_member(network: Network, where: str, member: int, members: int) -> MoViN
     return given[member if len(given) > 1 else 0]
 
 
-def _copy(network: MoViNet, given: MoViNet, where: str, classifier: bool) -> None:
+def _copy(network: Network, given: Network, where: str, classifier: bool) -> None:
     """Copies all weights, those of the classifier only where it answers the same classes."""
     ours, theirs = network.state_dict(), given.state_dict()
-    if network.architecture.form != given.architecture.form:
+    if network.architecture.computes != given.architecture.computes:
         raise ValueError(
             f"{where}: weights of {_kind(given, network)}, the network to train has {_kind(network, given)}; give the "
             "architecture of these weights, or --init none"
@@ -162,15 +163,15 @@ def _copy(network: MoViNet, given: MoViNet, where: str, classifier: bool) -> Non
     network.load_state_dict({**ours, **{name: theirs[name] for name in taken}})
 
 
-def _kind(network: MoViNet, other: MoViNet) -> str:
+def _kind(network: Network, other: Network) -> str:
     """What sets the form of a network apart from that of another."""
-    own, theirs = (dataclasses.asdict(some.architecture.form) for some in (network, other))
-    if own["causal"] != theirs["causal"]:
-        return "the causal form" if own["causal"] else "the base form"
-    return ", ".join(f"{key} {show(value)}" for key, value in own.items() if value != theirs[key])
+    if network.architecture.causal != other.architecture.causal:
+        return "the causal form" if network.architecture.causal else "the base form"
+    own, theirs = network.architecture.computes, other.architecture.computes
+    return ", ".join(f"{key} {show(value)}" for key, value in own.items() if value != theirs.get(key))
 
 
-def _extracted(architecture: Architecture, folder: Path, source: Selection, seed: int) -> tuple[MoViNet, str]:
+def _extracted(architecture: NetworkSpec, folder: Path, source: Selection, seed: int) -> tuple[Network, str]:
     """The path of the architecture in a search's shared weights, its BatchNorm recalibrated on training clips."""
     config = read_json(folder / CONFIG)
     del config["command"]
@@ -190,7 +191,9 @@ def _extracted(architecture: Architecture, folder: Path, source: Selection, seed
         raise ValueError(f"{folder} has no checkpoint yet; go on with: {go_on('search', folder)}")
     (steps,) = built
     problem = steps.problem
-    own = dataclasses.replace(architecture, classes=problem.space.classes)
+    if not isinstance(architecture, Architecture):
+        raise ValueError(f"{folder}: a search has no weights for family {architecture.family}; give --init none")
+    own = architecture.with_classes(problem.space.classes)
     network = steps.extracted(own, source, TRAIN, seed)
     result = networks.create(architecture, generator=torch.Generator().manual_seed(derived(seed, "weights")))
     same = problem.space.classes == architecture.classes

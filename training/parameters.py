@@ -7,11 +7,11 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from networks import MoViNet
+from networks import Network
 
 
 def kind(name: str, parameter: Tensor) -> str:
-    """One of `training.recipe.GROUPS`: what a parameter of a `MoViNet` is, by its name there and its axes.
+    """One of `training.recipe.GROUPS`: what a parameter of a network is, by its name there and its axes.
 
     Kernels are the weights of all convolutions and linear layers but the last one, which is the classifier.
     """
@@ -43,7 +43,7 @@ class Average:
         network: the average.
     """
 
-    def __init__(self, network: MoViNet, decay: float) -> None:
+    def __init__(self, network: Network, decay: float) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self._decay = decay
         self._ours = [t for t in self.network.state_dict().values() if t.is_floating_point()]

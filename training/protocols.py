@@ -18,8 +18,8 @@ import torch
 import networks
 import searchspace
 import video
-from networks import Fused, Network
-from searchspace import Buildable
+from networks import Network
+from searchspace import NetworkSpec
 from training.evaluation import average, for_inference
 from training.scores import Scores
 from video.asked import Files, Rendered, Videos, load_views
@@ -154,7 +154,7 @@ def judge(
     return Result(protocol, len(asked), tuple(answers), macs, memory, interrupted)
 
 
-def work(architecture: Buildable, videos: Videos, protocol: str, views: tuple[int, int] = VIEWS) -> float:
+def work(architecture: NetworkSpec, videos: Videos, protocol: str, views: tuple[int, int] = VIEWS) -> float:
     """Multiply-accumulates of all videos by a protocol, about: what there is to decide on whether to run it."""
     counted, count = searchspace.cost(architecture), len(videos.names)
     if isinstance(videos, Files):
@@ -180,7 +180,7 @@ def _views(network: Network, videos: Videos, protocol: str, views: tuple[int, in
 
 
 def _clips(
-    network: Network | Fused,
+    network: Network,
     videos: Videos,
     views: Sequence[View],
     batch: int,
@@ -200,7 +200,7 @@ def _clips(
 
 
 def _answers(
-    network: Network | Fused,
+    network: Network,
     videos: Videos,
     group: Sequence[int],
     clips: dict[int, list[Frames] | str],
@@ -228,18 +228,18 @@ def _answers(
 
 
 @torch.no_grad()
-def _logits(network: Network | Fused, frames_NTHWC: Frames, device: str) -> list[torch.Tensor]:
+def _logits(network: Network, frames_NTHWC: Frames, device: str) -> list[torch.Tensor]:
     clips = video.to_float(torch.from_numpy(frames_NTHWC).permute(0, 4, 1, 2, 3).to(device))
     return list(network.logits(clips).float().cpu())
 
 
-def _streamed(network: Network | Fused, videos: Videos, device: str) -> Iterator[Answer]:
+def _streamed(network: Network, videos: Videos, device: str) -> Iterator[Answer]:
     for index in range(len(videos.names)):
         yield _stream(network, videos, index, device)
 
 
 @torch.no_grad()
-def _stream(network: Network | Fused, videos: Videos, index: int, device: str) -> Answer:
+def _stream(network: Network, videos: Videos, index: int, device: str) -> Answer:
     name, label = videos.names[index], videos.labels[index]
     if videos.errors[index]:
         return Answer(name, label, videos.errors[index])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -10,13 +9,13 @@ import torch
 from torch import Tensor
 
 import video
-from networks import MoViNet
+from networks import Network, build
 from networks.movinet import Norm
 from networks.tensors import check_tensor
 
 
 @torch.no_grad()
-def recalibrated(network: MoViNet, clips: Iterable[Tensor]) -> MoViNet:
+def recalibrated(network: Network, clips: Iterable[Tensor]) -> Network:
     """A copy in evaluation mode whose BatchNorm statistics are those of some clips (Wu and Johnson, arXiv 2105.07576).
 
     Each batch runs with its own statistics, as in training, but without dropout and stochastic depth; the result is
@@ -27,8 +26,9 @@ def recalibrated(network: MoViNet, clips: Iterable[Tensor]) -> MoViNet:
         network: stays as it is.
         clips: batches [N, 3, T, H, W] on the network's device, at least one, of the size that it is trained with.
     """
-    architecture, device = network.architecture, network.stem.weight.device
-    still = MoViNet(dataclasses.replace(architecture, dropout=0.0, drop_path=0.0), torch.Generator()).to(device).train()
+    architecture, device = network.architecture, network.weight.device
+    calm = architecture.trained_as(architecture.clip, dropout=0.0, drop_path=0.0)
+    still = build(calm, torch.Generator()).to(device).train()
     still.load_state_dict(network.state_dict())
     norms = [module for module in still.modules() if isinstance(module, Norm)]
     for i, batch in enumerate(clips):
@@ -36,7 +36,7 @@ def recalibrated(network: MoViNet, clips: Iterable[Tensor]) -> MoViNet:
             norm.momentum = 1.0 / (i + 1)
         check_tensor(batch, "batch")
         still.compute(batch)
-    result = MoViNet(architecture, torch.Generator()).to(device).eval()
+    result = build(architecture, torch.Generator()).to(device).eval()
     result.load_state_dict(still.state_dict())
     return result
 

@@ -22,7 +22,7 @@ import torch
 
 import networks
 from networks import Network, TemporalEnsemble
-from searchspace import Architecture, Buildable, Clip, Ensemble, find, load_architecture
+from searchspace import Clip, Ensemble, NetworkSpec, find, load_spec
 from searchspace.commands import go_on
 from searchspace.find import weights_of
 from searchspace.schema import write_atomically
@@ -77,7 +77,7 @@ class RetrainResult:
 
 
 def retrain(
-    architecture: Buildable | str | os.PathLike[str] | None,
+    architecture: NetworkSpec | str | os.PathLike[str] | None,
     settings: Mapping[str, Any] | None = None,
     *,
     weights: str | os.PathLike[str] | None = None,
@@ -130,7 +130,7 @@ def retrain(
         folder = runs_module.create(Path(runs), name, COMMAND, resolved.config.to_dict(), files)
     else:
         folder = found
-        buildable, resolved = load_architecture(folder.path / ARCHITECTURE), restored(folder)
+        buildable, resolved = load_spec(folder.path / ARCHITECTURE), restored(folder)
     with folder:
         if folder.finished:
             progress.line(f"{folder.path} is finished")
@@ -153,8 +153,8 @@ def retrain(
 
 
 def named(
-    architecture: Buildable | str | os.PathLike[str], weights: str | os.PathLike[str] | None = None
-) -> tuple[Buildable, str | os.PathLike[str] | None]:
+    architecture: NetworkSpec | str | os.PathLike[str], weights: str | os.PathLike[str] | None = None
+) -> tuple[NetworkSpec, str | os.PathLike[str] | None]:
     """The architecture that is meant, and the weights that come with it; raises `ValueError` where there is none."""
     if isinstance(architecture, str | os.PathLike):
         return find(architecture), weights if weights is not None else weights_of(architecture)
@@ -178,7 +178,7 @@ def load_result(folder: Path) -> RetrainResult:
 class _Run:
     """One run, from wherever its folder stands to its end."""
 
-    def __init__(self, config: RetrainConfig, folder: RunFolder, buildable: Buildable, progress: Progress) -> None:
+    def __init__(self, config: RetrainConfig, folder: RunFolder, buildable: NetworkSpec, progress: Progress) -> None:
         self.config, self.folder = config, folder
         torch.set_num_threads(self.config.threads)
         self.progress: Progress = Logged(progress, folder.path / "log.txt")
@@ -291,10 +291,10 @@ class _Run:
                 self.progress.line(line)
         return selection
 
-    def _described(self, architecture: Architecture) -> Architecture:
+    def _described(self, architecture: NetworkSpec) -> NetworkSpec:
         """With where it comes from now, and where its layers came from."""
         provenance = {**architecture.provenance, **self._origin()}
-        return dataclasses.replace(architecture, provenance=provenance)
+        return architecture.from_origin(provenance)
 
     def _origin(self) -> dict[str, Any]:
         config = self.config
@@ -329,7 +329,7 @@ class _Run:
         members = [
             dataclasses.replace(member, architecture=one.network.architecture)
             for member, one in zip(self.ensemble.members, trained, strict=True)
-            if isinstance(one.network.architecture, Architecture)
+            if isinstance(one.network.architecture, NetworkSpec)
         ]
         ensemble = Ensemble(self.ensemble.name, self.ensemble.clip, tuple(members), self._origin())
         network = TemporalEnsemble(ensemble)

@@ -7,8 +7,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from searchspace import Architecture, Buildable, Clip, Ensemble, load_architecture
-from searchspace.architecture import MAX_NAME
+from searchspace import Clip, Ensemble, NetworkSpec, load_spec
+from searchspace.layer_specs import MAX_NAME
 from searchspace.naming import absolute, located
 from searchspace.schema import Fields, nearest
 from searchspace.trained import ARCHITECTURE, SEARCHED, made_by
@@ -130,7 +130,7 @@ class Resolved:
     """
 
     config: RetrainConfig
-    members: tuple[Architecture, ...]
+    members: tuple[NetworkSpec, ...]
     ensemble: Ensemble | None
     remarks: tuple[str, ...]
 
@@ -139,12 +139,12 @@ class Resolved:
         """Disk that the checkpoints take; of a folder of videos with the classes of the architecture, about."""
         members = self.members
         if self.config.data is None:
-            members = tuple(dataclasses.replace(member, classes=len(MOTION_CLASSES)) for member in members)
+            members = tuple(member.with_classes(len(MOTION_CLASSES)) for member in members)
         return checkpoint_bytes(members, self.config.recipe, self.config.keep)
 
 
 def resolve(
-    architecture: Buildable, given: Mapping[str, Any], weights: str | os.PathLike[str] | None = None
+    architecture: NetworkSpec, given: Mapping[str, Any], weights: str | os.PathLike[str] | None = None
 ) -> Resolved:
     """Fills what was not given, from where the architecture came from.
 
@@ -229,13 +229,13 @@ def _recipe_name(name: Any) -> str:
 def restored(folder: RunFolder) -> Resolved:
     """Of a run that goes on, from its own copies; raises `ValueError` where they are damaged."""
     config = folder.settings(RetrainConfig.stored)
-    architecture = load_architecture(folder.path / ARCHITECTURE)
+    architecture = load_spec(folder.path / ARCHITECTURE)
     return Resolved(config, *networks_of(architecture, config), ())
 
 
 def networks_of(
-    architecture: Buildable, config: RetrainConfig, classes: int | None = None
-) -> tuple[tuple[Architecture, ...], Ensemble | None]:
+    architecture: NetworkSpec, config: RetrainConfig, classes: int | None = None
+) -> tuple[tuple[NetworkSpec, ...], Ensemble | None]:
     """The networks that a configuration trains, at its clip, and the ensemble of them where there is one.
 
     Raises:
@@ -244,21 +244,14 @@ def networks_of(
     clip, recipe = Clip.parse(config.clip), config.recipe
     architecture = architecture.streaming() if config.stream else architecture
 
-    def shaped(member: Architecture, own: Clip) -> Architecture:
+    def shaped(member: NetworkSpec, own: Clip) -> NetworkSpec:
         frames = recipe.augmentation.clip_of(own).frames
         if frames % recipe.compute.subclips:
             raise ValueError(
                 f"compute.subclips is {recipe.compute.subclips}, which clips of {frames} frames do not split into; "
                 f"give a number that divides {frames}"
             )
-        dropout, drop_path = recipe.network.dropout, recipe.network.drop_path
-        return dataclasses.replace(
-            member,
-            clip=own,
-            classes=classes or member.classes,
-            dropout=member.dropout if dropout is None else dropout,
-            drop_path=member.drop_path if drop_path is None else drop_path,
-        )
+        return member.trained_as(own, classes, recipe.network.dropout, recipe.network.drop_path)
 
     if isinstance(architecture, Ensemble):
         if config.ensemble > 1:
@@ -310,7 +303,7 @@ def _recipe(origin: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[str
     return "videos", f"recipe: videos, for real ones from scratch {other}"
 
 
-def _clip(architecture: Buildable, data: str | None, videos: str | None) -> tuple[Clip, str]:
+def _clip(architecture: NetworkSpec, data: str | None, videos: str | None) -> tuple[Clip, str]:
     own, origin = architecture.clip, architecture.provenance
     if data is not None:
         if origin.get("data") == data or not isinstance(data, str) or not located(data).exists():

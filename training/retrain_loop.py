@@ -14,9 +14,9 @@ import torch
 
 import networks
 import video
-from networks import Fused, MoViNet, Network
+from networks import Network
 from networks.weights import check_size
-from searchspace import Architecture
+from searchspace import NetworkSpec
 from searchspace.schema import write_atomically
 from searchspace.stored import AMOUNT, COUNT, Each, Maybe, conform, read_records
 from training import checkpoint
@@ -114,7 +114,7 @@ class RetrainLoop:
         config: RetrainConfig,
         folder: Path,
         again: str,
-        architecture: Architecture,
+        architecture: NetworkSpec,
         source: Selection,
         *,
         seed: int,
@@ -268,7 +268,7 @@ class RetrainLoop:
             )
         )
 
-    def _network(self) -> MoViNet:
+    def _network(self) -> Network:
         """What is scored and kept after the steps so far."""
         network, count = self.trainer.evaluated, self.recipe.network.recalibrate
         if not count:
@@ -277,7 +277,7 @@ class RetrainLoop:
         clips = training_clips(self.source, TRAIN, count, self.order.batch, draw, self.config.device)
         return recalibrated(network, clips)
 
-    def _evaluate(self, network: Network | Fused, part: str, title: str) -> Scores:
+    def _evaluate(self, network: Network, part: str, title: str) -> Scores:
         config = self.config
         return evaluate(
             network.logits,
@@ -418,7 +418,7 @@ class RetrainLoop:
         """Scores the last and the best network on the test clips, and keeps both."""
         watched = {record["step"]: record for record in read_records(self.scores.path, EPOCH)}
         best = networks.load(self.checkpoints / BEST)
-        if best.step == 0 and self.config.init is not None and isinstance(best.network, MoViNet):
+        if best.step == 0 and self.config.init is not None:
             given = (self.config.init, self.source, (TRAIN, WATCH), self.member, self.members)
             if solve_again_(best.network, *given):
                 self.progress.line("training gained nothing: the start is kept, its classifier solved on more clips")

@@ -9,7 +9,7 @@ from typing import Any
 import searchspace
 from controller.searchers import SEARCHERS
 from searchspace import Budget, Clip, Kernel
-from searchspace.architecture import MAX_LAYERS
+from searchspace.layer_specs import MAX_LAYERS
 from searchspace.naming import located
 from searchspace.schema import Fields, nearest, show
 from training import run as runs

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import video
-from networks import MoViNet, Network, State
+from networks import Network, State
 from networks.tensors import check_tensor
 from networks.weights import misfit
-from searchspace import Architecture
+from searchspace import NetworkSpec
 from searchspace.stored import COUNT, Number, conform
 from training import checkpoint, losses, optimizers
 from training.device import check_device
@@ -81,7 +81,7 @@ class Trainer:
 
     def __init__(
         self,
-        network: MoViNet,
+        network: Network,
         recipe: Recipe,
         steps: int,
         *,
@@ -113,7 +113,7 @@ class Trainer:
             self._compute = torch.compile(network.compute)
 
     @property
-    def evaluated(self) -> MoViNet:
+    def evaluated(self) -> Network:
         """The network that counts, the average where there is one, in evaluation mode."""
         return self._average.network if self._average is not None else self.network.eval()
 
@@ -186,7 +186,7 @@ class Trainer:
         total = torch.zeros((), device=self.device)
         state: State | None = None
         for sub in self._subclips(clips, mixed):
-            last = self.network.bottlenecks()[-1] if loss.smoothness else None
+            last = self.network.smoothed() if loss.smoothness else None
             with autocast(self.device, self.recipe.compute.precision), losses.watched(last) as maps:
                 logits, after = self._compute(sub, state)
             value = losses.classification(logits, targets, loss, taught, self._weights)
@@ -274,21 +274,19 @@ class Trainer:
         self.done, self.skipped, self.in_a_row = step, data["skipped"], data["row"]
 
 
-def _take(network: MoViNet, tensors: checkpoint.Tensors, what: str) -> None:
+def _take(network: Network, tensors: checkpoint.Tensors, what: str) -> None:
     problem = misfit(network.state_dict(), tensors)
     if problem is not None:
         raise ValueError(f"{what}: {problem}")
     network.load_state_dict(tensors)
 
 
-def prepare_scratch(network: MoViNet, recipe: Recipe) -> None:
+def prepare_scratch(network: Network, recipe: Recipe) -> None:
     """Starts the residual scalars of a network with fresh weights where the recipe says."""
-    with torch.no_grad():
-        for layer in network.bottlenecks():
-            layer.scale.fill_(recipe.network.residual)
+    network.start_residuals(recipe.network.residual)
 
 
-def _optimizer(network: MoViNet, recipe: Recipe) -> torch.optim.Optimizer:
+def _optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
     given = recipe.optimizer
     momentum, decay, epsilon = given.momentum, given.decay, given.epsilon
     if given.name == "sgd":
@@ -324,7 +322,7 @@ def _clip_each(gradients: list[Tensor], most: float) -> None:
     torch._foreach_mul_(gradients, factors)
 
 
-def check(architecture: Architecture, recipe: Recipe, device: str) -> None:
+def check(architecture: NetworkSpec, recipe: Recipe, device: str) -> None:
     """Refuses what cannot be combined, before anything is built; raises `ValueError` that says why."""
     compute, name = recipe.compute, architecture.name
     check_device(device)
@@ -332,14 +330,14 @@ def check(architecture: Architecture, recipe: Recipe, device: str) -> None:
         raise ValueError(
             f"compute.precision float16 needs a GPU, the device is {device}; allowed here: float32, bfloat16"
         )
-    if compute.subclips > 1 and not architecture.form.causal:
+    if compute.subclips > 1 and not architecture.causal:
         raise ValueError(
             f"compute.subclips is {compute.subclips}, but network {name!r} is not causal, with no state to carry from "
             "one sub-clip to the next; train its causal form (--stream), or set compute.subclips=1"
         )
 
 
-def _check_teacher(architecture: Architecture, teacher: Network) -> None:
+def _check_teacher(architecture: NetworkSpec, teacher: Network) -> None:
     if teacher.architecture.classes != architecture.classes:
         raise ValueError(
             f"the teacher has {teacher.architecture.classes} classes, the network {architecture.classes}; "

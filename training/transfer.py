@@ -7,15 +7,13 @@ it is, with its old classifier, one linear layer again.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-import networks
 import video
-from networks import MoViNet, Network
+from networks import Network
 from training import linear
 from training.evaluation import for_inference
 from training.selection import Selection
@@ -31,25 +29,15 @@ SOFT = 0.5
 it, the first steps answer for the few clips on which the solution is sure and wrong, and the features are gone."""
 
 
-def hidden_of(network: MoViNet) -> MoViNet:
-    """A copy in evaluation mode that answers with what its classifier sees, in place of logits."""
-    hidden = network.architecture.head.hidden
-    architecture = dataclasses.replace(network.architecture, classes=hidden)
-    own = networks.create(architecture, generator=torch.Generator())
-    tensors = dict(network.state_dict())
-    tensors["classifier.weight"], tensors["classifier.bias"] = torch.eye(hidden), torch.zeros(hidden)
-    own.load_state_dict(tensors)
-    return own.eval()
-
-
 def says_much(network: Network) -> bool:
     """Whether a network's logits are its features."""
-    return network.architecture.classes >= MANY_CLASSES
+    classes: int = network.architecture.classes
+    return classes >= MANY_CLASSES
 
 
 @torch.no_grad()
 def solve_(
-    network: MoViNet, old: MoViNet, source: Selection, parts: Sequence[str], temperature: float | None = None
+    network: Network, old: Network, source: Selection, parts: Sequence[str], temperature: float | None = None
 ) -> tuple[int, int]:
     """Gives a network the classifier that a ridge regression finds on training clips, as they are scored.
 
@@ -63,7 +51,9 @@ def solve_(
     Returns:
         How many of these clips are right where their group is left out of the solution, and how many they are.
     """
-    body = for_inference(hidden_of(network))
+    hidden, last, own = network.hidden_copy(), old.last_linear(), network.last_linear()
+    assert hidden is not None and last is not None and own is not None, "a family without a classifier of its own"
+    body = for_inference(hidden)
     every = [(part, index) for part in parts for index in range(source.parts[part])]
     spread = np.linspace(0, len(every) - 1, min(len(every), MOST_CLIPS)).round().astype(np.int64)
     chosen = {part: [index for own, index in (every[i] for i in np.unique(spread)) if own == part] for part in parts}
@@ -72,7 +62,7 @@ def solve_(
     ]
     rows = [body.logits(video.to_float(clips)).double() for clips, _ in video.batches(source, requests)]
     features = torch.cat(rows)
-    weight, bias = old.classifier.weight.double().cpu(), old.classifier.bias.double().cpu()
+    weight, bias = last.weight.double().cpu(), last.bias.double().cpu()
     if says_much(old):
         features = features @ weight.T + bias
     groups = [source.groups(part)[i] for part, some in chosen.items() for i in some]
@@ -82,6 +72,6 @@ def solve_(
     if says_much(old):
         solved, constant = solved @ weight, solved @ bias + constant
     divisor = temperature or found.temperature
-    network.classifier.weight.copy_(solved / divisor)
-    network.classifier.bias.copy_(constant / divisor)
+    own.weight.copy_(solved / divisor)
+    own.bias.copy_(constant / divisor)
     return int((found.left_out.argmax(1) == labels).sum()), len(labels)

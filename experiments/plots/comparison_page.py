@@ -8,10 +8,8 @@ from importlib import resources
 from pathlib import Path
 
 from experiments import tables
-from experiments.describe import block_lines
 from experiments.plots.front_data import COLOURS
 from experiments.report_data import Comparison, Entry, Group
-from searchspace import Architecture
 from searchspace.schema import write_atomically
 
 BARS = (
@@ -87,8 +85,7 @@ def _references(comparison: Comparison) -> str:
 
 def _details(index: int, group: Group) -> str:
     architecture = group.first.architecture
-    lines = block_lines(architecture) if isinstance(architecture, Architecture) else [architecture.name]
-    layers = "\n".join(lines)
+    layers = "\n".join(architecture.lines())
     return (
         f"<details><summary>{index + 1}. {html.escape(group.name)}: {html.escape(architecture.name)} "
         f"({architecture.key()})</summary><pre>{html.escape(layers)}</pre><table>"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from experiments.describe import block_lines
 from experiments.run_files import PARETO, FrontPoint, Look, Run
 from searchspace import cost, published, published_names
 from searchspace.quantities import MACS, QUANTITIES
@@ -164,7 +163,7 @@ def _series(run: Run, name: str, quantity: str, number: int) -> Series:
             Point(
                 x=x,
                 scored=scored,
-                text=tuple(block_lines(architecture)) if architecture is not None else (),
+                text=tuple(architecture.lines()) if architecture is not None else (),
                 copy=str(run.folder / scored.path) if scored.path else scored.choices,
             )
         )

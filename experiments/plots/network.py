@@ -16,8 +16,7 @@ from matplotlib.patches import Patch
 from experiments.describe import Row, rows, turns_text
 from experiments.plots.figure import INK, SOFT, save, tidy
 from experiments.plots.kernels import kernel_colours
-from searchspace import Architecture, Buildable, Clip, ClipLike, Cost, Ensemble, cost
-from searchspace.cost import member_costs
+from searchspace import Architecture, Clip, ClipLike, Cost, NetworkSpec, cost
 
 GREY = "#b4bcc4"
 GAP = 1.2  # between blocks, in bars
@@ -51,12 +50,12 @@ class Panel:
         return rows(self.architecture, self.clip)
 
 
-def draw(architectures: Sequence[Buildable], path: Path, clip: ClipLike | None = None) -> None:
+def draw(architectures: Sequence[NetworkSpec], path: Path, clip: ClipLike | None = None) -> None:
     """Draws networks into a PNG file; see `picture`."""
     save(picture(architectures, clip), path)
 
 
-def picture(architectures: Sequence[Buildable], clip: ClipLike | None = None) -> Figure:
+def picture(architectures: Sequence[NetworkSpec], clip: ClipLike | None = None) -> Figure:
     """Networks side by side where they fit into a row, else one below the other.
 
     Args:
@@ -79,17 +78,17 @@ def picture(architectures: Sequence[Buildable], clip: ClipLike | None = None) ->
     return figure
 
 
-def _panels(architecture: Buildable, clip: Clip) -> list[Panel]:
-    if isinstance(architecture, Architecture):
-        return [Panel(architecture.name, _cost_text(cost(architecture, clip)), architecture, clip)]
-    whole = f"{architecture.name}, {_cost_text(cost(architecture, clip))}"
-    return [_member(architecture, i, own, whole) for i, own in enumerate(member_costs(architecture, clip))]
-
-
-def _member(ensemble: Ensemble, i: int, own: Cost, whole: str) -> Panel:
-    member = ensemble.members[i]
-    title = f"{member.architecture.name}, member {i + 1} of {len(ensemble.members)}: frames {turns_text(ensemble, i)}"
-    return Panel(title, f"{_cost_text(own)}\nof {whole}", member.architecture, own.clip)
+def _panels(architecture: NetworkSpec, clip: Clip) -> list[Panel]:
+    panels, count = [], len(architecture.members)
+    for i, (member, own) in enumerate(zip(architecture.members, architecture.member_costs(clip), strict=True)):
+        name, text, shown = member.architecture.name, _cost_text(own), member.architecture
+        if count > 1:
+            name += f", member {i + 1} of {count}: frames {turns_text(architecture, i)}"
+            text += f"\nof {architecture.name}, {_cost_text(cost(architecture, clip))}"
+        if not isinstance(shown, Architecture):
+            raise ValueError(f"{shown.name} is of family {shown.family}; pictures are drawn of family movinet")
+        panels.append(Panel(name, text, shown, own.clip))
+    return panels
 
 
 def _cost_text(counted: Cost) -> str:

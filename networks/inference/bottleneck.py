@@ -32,8 +32,9 @@ from networks.inference.fused_ops import (
     projected,
 )
 from networks.kernels import skip_pool
-from networks.temporal import BUFFER, POOL, POOL_COUNT, POSITION, State, StateLike
+from networks.temporal import State, StateLike
 from searchspace import Form
+from searchspace.state_shapes import BUFFER, POOL, POOL_COUNT, POSITION
 
 EXPANDED_BYTES = 8 << 20  # of expanded maps that are made at a time
 Source: TypeAlias = Callable[[int, int], Tensor]

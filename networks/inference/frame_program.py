@@ -35,7 +35,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from networks import states
 from networks.inference import folding
 from networks.inference.bottleneck import FusedBottleneck
 from networks.inference.frame_steps import (
@@ -54,9 +53,10 @@ from networks.inference.frame_steps import (
 )
 from networks.inference.fused_ops import Pointwise, Stem
 from networks.kernels import ACTIVATIONS
-from networks.temporal import POOL, POOL_COUNT, State
+from networks.temporal import State
 from searchspace import Form
 from searchspace.cost import halve
+from searchspace.state_shapes import HEAD, POOL, POOL_COUNT
 
 SIZES = 4  # sizes of frames whose programs a network keeps
 
@@ -82,7 +82,7 @@ class Parts(NamedTuple):
         """The counters of frames of its state."""
         squeezes = [layer.squeeze for layer in self.layers if layer.squeeze is not None]
         pools = [one.count for one in squeezes] if self.form.squeeze_kind != "2d" else []
-        pools += [f"{states.HEAD}_{POOL_COUNT}"] * self.form.answers_clips
+        pools += [f"{HEAD}_{POOL_COUNT}"] * self.form.answers_clips
         return Counters(pools, [one.position for one in squeezes] if self.form.position_encoding else [], streams)
 
 
@@ -98,14 +98,14 @@ class HeadStep:
         self.activate, self.out = ACTIVATIONS[parts.form.dense_activation].in_place, floats(count, len(dense.bias))
         means, over_time = floats(streams, channels), None
         if self.kind == "3d":
-            over_time = floats(streams, channels), counters.inverse(f"{states.HEAD}_{POOL_COUNT}")
+            over_time = floats(streams, channels), counters.inverse(f"{HEAD}_{POOL_COUNT}")
         self.means = MeanStep(out.streams.shape[1], means, over_time)
 
     def run(self, rows: Tensor, state: State) -> Tensor:
         """[N * P, I] -> hidden features [N, C], or [N * P, C] of each position; the sum of the state changes."""
         pooled = self.conv.run(rows)
         if self.kind != "none":
-            total = state[f"{states.HEAD}_{POOL}"] if self.kind == "3d" else None
+            total = state[f"{HEAD}_{POOL}"] if self.kind == "3d" else None
             pooled = self.means.run(self.maps.streams, total)
         torch.addmm(self.bias, pooled, self.dense_IO, out=self.out)
         return self.activate(self.out)

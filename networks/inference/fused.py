@@ -20,6 +20,7 @@ from networks.temporal import State, StateLike
 from networks.video_network import InferenceOnly
 from searchspace import Architecture
 from searchspace.cost import halve
+from searchspace.state_shapes import HEAD, layer_name, named
 
 
 class FusedMoViNet(InferenceOnly[Architecture]):
@@ -44,7 +45,7 @@ class FusedMoViNet(InferenceOnly[Architecture]):
         self._untrained, self.wide = untrained, torch.promote_types(dtype, torch.float32)
         form, folded = architecture.form, folding.fold(weights, architecture.form, dtype)
         self.stem = Stem(folded.stem, form.activation)
-        names = [states.layer_name(position) for position in architecture.layers()]
+        names = [layer_name(position) for position in architecture.layers()]
         self.layers = [FusedBottleneck(w, form, name) for w, name in zip(folded.bottlenecks, names, strict=True)]
         self.head, self.dense, self.classifier = (
             Pointwise(folded.head, form.activation),
@@ -111,8 +112,8 @@ class FusedMoViNet(InferenceOnly[Architecture]):
         pooled = pooled.view(streams, -1, *pooled.shape[1:])
         if not self.answers_clips:
             return self._classify(pooled).movedim(-1, 1), after
-        mean, new = temporal.running_mean(pooled, states.part(before, states.HEAD))
-        return self._classify(mean), after | states.named(new, states.HEAD)
+        mean, new = temporal.running_mean(pooled, states.part(before, HEAD))
+        return self._classify(mean), after | named(new, HEAD)
 
     def _of_frame(self, frames_NTHWC: Tensor, before: StateLike, donate: bool) -> tuple[Tensor, State]:
         """One frame of each stream by a prepared program, which writes into the state."""

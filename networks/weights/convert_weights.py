@@ -27,7 +27,7 @@ from networks.weights.weight_names import (
     tensorflow_key,
     tensorflow_keys,
 )
-from searchspace import Architecture, Buildable, Ensemble, published, published_names
+from searchspace import Architecture, NetworkSpec, published, published_names
 from searchspace.labels import check_count, labels_beside, read_labels
 from searchspace.naming import check_classes
 from searchspace.schema import printable
@@ -105,7 +105,7 @@ class _Fit:
 
 def import_weights(
     path: str | os.PathLike[str],
-    architecture: str | os.PathLike[str] | Buildable | None = None,
+    architecture: str | os.PathLike[str] | NetworkSpec | None = None,
     *,
     stream: bool = False,
     classes: int | None = None,
@@ -142,7 +142,7 @@ def import_weights(
         check_size(wanted, [file.path], least=1)
     network = create(wanted, classes=classes, gate=gate, generator=torch.Generator().manual_seed(0))
     if stated is not None:
-        found = differences(stated.form, network.architecture.form)
+        found = differences(stated.computes, network.architecture.computes)
         if found:
             raise ValueError(
                 f"{file.path}: its weights were trained with {'; '.join(found)}; leave out --arch and --gate, since "
@@ -228,9 +228,11 @@ def _layers(architecture: Architecture) -> list[str]:
     ]
 
 
-def _single(found: Buildable | None) -> Architecture | None:
-    if isinstance(found, Ensemble):
+def _single(found: NetworkSpec | None) -> Architecture | None:
+    if found is not None and len(found.members) > 1:
         raise ValueError(f"{found.name} is an ensemble; import the weights of its members, one by one")
+    if found is not None and not isinstance(found, Architecture):
+        raise ValueError(f"{found.name} is of family {found.family}; weights are imported for family movinet")
     return found
 
 

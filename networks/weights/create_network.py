@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias, overload
 
 import torch
 
 import searchspace
 from networks.movinet import MoViNet
-from networks.temporal_ensemble import Network, TemporalEnsemble
+from networks.registry import build
+from networks.video_network import Network
 from networks.weights.saved_weights import check_size, load_weights
-from searchspace import Architecture, Buildable, Ensemble, published_ensembles, published_names
+from searchspace import Architecture, NetworkSpec, published_ensembles, published_names
 
 
 def names() -> tuple[str, ...]:
@@ -39,7 +39,7 @@ def create(
 
 @overload
 def create(
-    architecture: PathLike | Buildable,
+    architecture: PathLike | NetworkSpec,
     *,
     stream: bool = False,
     classes: int | None = None,
@@ -51,7 +51,7 @@ def create(
 
 
 def create(
-    architecture: PathLike | Buildable,
+    architecture: PathLike | NetworkSpec,
     *,
     stream: bool = False,
     classes: int | None = None,
@@ -83,15 +83,15 @@ def create(
     """
     found = find(architecture, stream)
     if gate is not None:
-        found = _each(found, lambda one: dataclasses.replace(one, form=dataclasses.replace(one.form, gate=gate)))
+        found = found.with_gate(gate)
     if classes is not None:
-        if classes < 1:
-            raise ValueError(f"{classes} classes: must be at least 1")
-        found = _each(found, lambda one: dataclasses.replace(one, classes=classes))
+        found = found.with_classes(classes)
     files = [weights] if isinstance(weights, str | os.PathLike) else list(weights or ())
     if files:
         check_size(found, files)
-    network = _build(found, generator, features_only)
+    network = build(found, generator)
+    if features_only:
+        network.give_features()
     any_gate = gate is not None
     if isinstance(weights, str | os.PathLike):
         load_weights(network, weights, any_gate=any_gate)
@@ -100,29 +100,15 @@ def create(
     return network
 
 
-def find(architecture: PathLike | Buildable, stream: bool = False) -> Buildable:
+def find(architecture: PathLike | NetworkSpec, stream: bool = False) -> NetworkSpec:
     """What `create` builds by these arguments; raises `ValueError` as it does."""
-    if not isinstance(architecture, Architecture | Ensemble):
+    if isinstance(architecture, str | os.PathLike):
         return searchspace.find(architecture, stream)
     return architecture.streaming() if stream else architecture
 
 
-def _build(found: Buildable, generator: torch.Generator | None, features_only: bool) -> Network:
-    if isinstance(found, Architecture):
-        network = MoViNet(found, generator)
-        network.features_only = features_only
-        return network
-    if features_only:
-        raise ValueError(f"ensemble {found.name!r} has no feature maps of its own; create its members, one by one")
-    return TemporalEnsemble(found, generator)
-
-
-def _each(found: Buildable, change: Callable[[Architecture], Architecture]) -> Buildable:
-    return found.map(change) if isinstance(found, Ensemble) else change(found)
-
-
 def _load_members(network: Network, files: Sequence[PathLike], any_gate: bool) -> None:
-    members = network.networks() if isinstance(network, TemporalEnsemble) else [network]
+    members = network.networks()
     if len(files) != len(members):
         raise ValueError(
             f"{len(files)} files of weights for network {network.architecture.name!r} of {len(members)} members; "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import warnings
@@ -13,8 +12,8 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from networks.temporal_ensemble import Network
-from searchspace import Buildable, Ensemble, Form, cost, read_architecture
+from networks.video_network import Network
+from searchspace import NetworkSpec, cost, read_spec
 from searchspace.commands import command
 from searchspace.cost import FLOAT_BYTES
 from searchspace.schema import show, write_atomically
@@ -102,7 +101,7 @@ def _type(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def check_size(architecture: Buildable, files: Sequence[str | os.PathLike[str]], least: int = FLOAT_BYTES) -> None:
+def check_size(architecture: NetworkSpec, files: Sequence[str | os.PathLike[str]], least: int = FLOAT_BYTES) -> None:
     """Refuses files that are too small for the weights of a network, before one of a size that matters is built.
 
     Args:
@@ -122,39 +121,37 @@ def check_size(architecture: Buildable, files: Sequence[str | os.PathLike[str]],
         )
 
 
-def stated_architecture(file: Path) -> Buildable | None:
+def stated_architecture(file: Path) -> NetworkSpec | None:
     """The network or ensemble that a file carries; None where it carries none.
 
     Raises:
         ValueError: it carries one that cannot be read.
     """
     text = architecture_text(file)
-    return read_architecture(text, f"{file}: architecture") if text is not None else None
+    return read_spec(text, f"{file}: architecture") if text is not None else None
 
 
-def differences(form: Form, other: Form) -> list[str]:
-    """What two forms compute differently, such as "gate hard_sigmoid, not sigmoid"; the first form's value first."""
-    return [
-        f"{field.name} {getattr(form, field.name)}, not {getattr(other, field.name)}"
-        for field in dataclasses.fields(Form)
-        if getattr(form, field.name) != getattr(other, field.name)
-    ]
+def differences(one: Mapping[str, object], other: Mapping[str, object]) -> list[str]:
+    """What two networks compute differently, such as "gate hard_sigmoid, not sigmoid"; the first one's value first."""
+    return [f"{key} {value}, not {other.get(key)}" for key, value in one.items() if value != other.get(key)]
 
 
-def _forms(architecture: Buildable) -> list[Form]:
-    """One form a member."""
-    if isinstance(architecture, Ensemble):
-        return [member.architecture.form for member in architecture.members]
-    return [architecture.form]
+def _forms(architecture: NetworkSpec) -> list[Mapping[str, object]]:
+    """How each member computes."""
+    return [member.architecture.computes for member in architecture.members]
 
 
-def _check_forms(own: list[Form], stated: list[Form], file: Path, any_gate: bool) -> None:
+def _check_forms(
+    own: list[Mapping[str, object]], stated: list[Mapping[str, object]], file: Path, any_gate: bool
+) -> None:
     if len(own) != len(stated):
         raise ValueError(f"{file}: weights of {len(stated)} networks, this one has {len(own)}; give a file for each")
     for ours, theirs in zip(own, stated, strict=True):
-        if any_gate and ours.gate != theirs.gate:
-            warnings.warn(f"{file}: trained with gate {theirs.gate}, run with {ours.gate} as asked", stacklevel=3)
-            ours = dataclasses.replace(ours, gate=theirs.gate)
+        if any_gate and ours["gate"] != theirs.get("gate"):
+            warnings.warn(
+                f"{file}: trained with gate {theirs.get('gate')}, run with {ours['gate']} as asked", stacklevel=3
+            )
+            ours = {**ours, "gate": theirs.get("gate")}
         found = differences(theirs, ours)
         if found:
             raise ValueError(

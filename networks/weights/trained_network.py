@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from networks.temporal_ensemble import Network
+from networks.video_network import Network
 from networks.weights.convert_weights import import_weights
 from networks.weights.create_network import create
 from networks.weights.saved_weights import save_weights, stated_architecture

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 
 import networks
 import searchspace
-from searchspace import load_architecture
+from searchspace import load_spec
 from tests.experiments.conftest import Nas
 from video import motion
 
@@ -88,7 +88,7 @@ def test_architectures_keep_their_keys(old: Unpack) -> None:
     old("search", "retrain", "pair", "family")
     for name, key in SAID["keys"].items():
         path = Path("runs", name)
-        assert load_architecture(path if path.suffix else path / "arch.json").key() == key
+        assert load_spec(path if path.suffix else path / "arch.json").key() == key
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_search_is_shown_and_drawn(old: Unpack, nas: Nas) -> None:
     assert after.keys() - before.keys() == drawn and before.items() <= after.items()
     with open("runs/search/pareto.csv") as file:
         paths = [row["path"] for row in csv.DictReader(file) if row["path"].startswith("front/")]
-    assert paths and all(load_architecture(Path("runs/search", path)) for path in paths)
+    assert paths and all(load_spec(Path("runs/search", path)) for path in paths)
     half = nas("show", "search-half")
     assert half.code == 0 and "10 of 40 steps" in half.out and "not finished" in half.out
     assert nas("plot", "search", "search-half").err.count("\n") == 1  # one line

@@ -30,10 +30,10 @@ import yaml
 
 import networks
 import searchspace
-from searchspace import Architecture, load_architecture, published
-from searchspace.ensemble import read_architecture
+from searchspace import Architecture, load_spec, published
 from searchspace.schema import parse_yaml
 from searchspace.space import read_space
+from searchspace.spec import read_spec
 from tests.fuzz import subjects, trained_subjects
 from tests.fuzz.mutations import Case, bytewise, mutated, structural
 from tests.searchspace.util import USERS, random_architecture, random_ensemble
@@ -71,12 +71,12 @@ def cases(kind: str, count: int, seed: int) -> list[Case]:
 
 def check_architecture(path: Path) -> None:
     """A valid object builds and round-trips."""
-    architecture = load_architecture(path)
-    again = read_architecture(architecture.to_json())
+    architecture = load_spec(path)
+    again = read_spec(architecture.to_json())
     assert again == architecture and again.key() == architecture.key()
     copied = path.with_suffix(".copy")
     architecture.save(copied)
-    assert load_architecture(copied) == architecture
+    assert load_spec(copied) == architecture
     with torch.device("meta"):
         network = networks.create(architecture)
     assert sum(p.numel() for p in network.parameters()) == searchspace.cost(architecture).params

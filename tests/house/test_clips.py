@@ -17,13 +17,12 @@ from scaling.base import find_base
 from scaling.config import ScaleConfig
 from scaling.retraining import training_clip
 from searchspace import Budget, Clip, Ensemble, published
-from searchspace.cost import head_cost, layer_cost, member_costs, part_costs, stem_cost
+from searchspace.cost import clip_bytes, head_cost, layer_cost, stem_cost
 from searchspace.cost_tables import SpaceCosts, tabulate
 from tests.training.networks_of_seconds import architecture
 from training import retrain_config
 from training.data import open_source
 from training.feasible import check_budgets
-from training.footprint import saved_bytes
 from training.retrain_config import RetrainConfig, resolve
 from training.search_config import SearchConfig
 from training.selection import select
@@ -45,10 +44,13 @@ HOW = video.Augmentation(frame_rate_jitter=1)
 
 CALLS: dict[str, Callable[[Any], object]] = {
     "cost": lambda clip: searchspace.cost(A0, clip=clip),
-    "member_costs": lambda clip: member_costs(Ensemble.interleave([A0, A0], "pair"), clip),
+    "member_costs": lambda clip: Ensemble.interleave([A0, A0], "pair").member_costs(clip),
     "stem_cost": lambda clip: stem_cost(8, A0.stem.kernel, clip),
     "layer_cost": lambda clip: layer_cost(LAYER.layer, 8, 8, clip, 16, 8),
-    "part_costs": lambda clip: list(part_costs(A0, clip)),
+    "clip_bytes": lambda clip: clip_bytes(clip),
+    "last_map": lambda clip: A0.last_map(clip),
+    "trained_as": lambda clip: A0.trained_as(clip).clip,
+    "parts": lambda clip: list(A0.parts(clip)),
     "head_cost": lambda clip: head_cost(8, 16, 32, 10, clip, 2, 1),
     "tabulate": lambda clip: tabulate(searchspace.load("movinet"), clip).bounds("macs"),
     "SpaceCosts": lambda clip: SpaceCosts(*_parts(clip)).clip,
@@ -71,7 +73,7 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "Files": lambda clip: Files([], clip).clip,
     "resized_side": resized_side,
     "open_source": lambda clip: _opened(clip).clip,
-    "saved_bytes": lambda clip: saved_bytes(A0, clip),
+    "saved_bytes": lambda clip: A0.saved_bytes(clip),
     "find_base": lambda clip: find_base("a0", Path("none"), "1M", clip, 10).space.clip,
     "check_budgets": lambda clip: check_budgets(searchspace.load("movinet"), clip, [Budget.parse("9M")], 0).limits,
     "training_clip": lambda clip: training_clip(Clip(8, 64, 32), Clip(8, 64, 32), clip),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import networks
 import searchspace
 from networks import MoViNet, State
-from searchspace import Architecture, Block, Buildable, Clip, Form, Head, Kernel, Layer, Stem
+from searchspace import Architecture, Block, Clip, Form, Head, Kernel, Layer, NetworkSpec, Stem
 
 CHUNKS = {
     "frame by frame": [1] * 9,
@@ -42,7 +42,7 @@ def small() -> Architecture:
     return Architecture("small", Clip(4, 24, 24), 5, Stem(8), blocks, Head(32, 48))
 
 
-def on_meta(architecture: Buildable) -> networks.Network:
+def on_meta(architecture: NetworkSpec) -> networks.Network:
     with torch.device("meta"):
         return networks.create(architecture)
 

@@ -15,7 +15,7 @@ from scaling.mapping import map_choices
 from scaling.members import Member, bring, members, parse_members, targets
 from scaling.spaces import scale
 from searchspace import tabulate
-from searchspace.architecture import MAX_NAME
+from searchspace.layer_specs import MAX_NAME
 from searchspace.space import MAX_NAME_OF_SPACE, read_space
 
 SPACE = searchspace.load("movinet")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from searchspace.architecture import MAX_NAME
+from searchspace.layer_specs import MAX_NAME
 from searchspace.naming import (
     MAX_CLASS_NAME,
     MAX_RUN_NAME,

@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import networks
-from searchspace import load_architecture
+from searchspace import load_spec
 from tests.training.kills import Fuse
 from training.retrain import retrain
 
@@ -25,7 +25,7 @@ def main() -> None:
 
     if fuse.moment == "best":
         networks.save_trained = keep_and_die
-    architecture = load_architecture(fuse.given.with_name("arch.json"))
+    architecture = load_spec(fuse.given.with_name("arch.json"))
     retrain(architecture, fuse.settings, runs=fuse.runs, name="a", resume=True)
 
 

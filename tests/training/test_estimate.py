@@ -11,7 +11,7 @@ from tests.training.networks_of_seconds import architecture
 from tests.training.small import settings
 from training.checkpoint import names
 from training.estimate import estimate
-from training.footprint import checkpoint_bytes, saved_bytes, weight_bytes
+from training.footprint import checkpoint_bytes, weight_bytes
 from training.problem import build
 from training.recipe import Recipe
 from training.retrain import retrain
@@ -37,7 +37,7 @@ def test_saved_bytes_are_what_the_backward_pass_keeps():
             logits = net(torch.rand(2, 3, 4, 32, 32), Path(architecture))
         real = sum(kept.values())
         del logits
-        assert 0.7 < 2 * saved_bytes(architecture, clip) / real < 1.4
+        assert 0.7 < 2 * architecture.saved_bytes(clip) / real < 1.4
 
 
 def test_an_estimate_writes_nothing_and_counts_every_part(tmp_path):
@@ -55,7 +55,7 @@ def test_bytes_of_weights_are_those_of_the_network(stream):
     for name in ("a0", "a3"):
         network = networks.create(name, stream=stream)
         floats = sum(tensor.nbytes for tensor in network.state_dict().values() if tensor.is_floating_point())
-        assert weight_bytes(network.architecture) == floats
+        assert network.architecture.weight_bytes() == floats
 
 
 @pytest.mark.parametrize(("members", "keep"), [(1, 2), (2, 2), (1, 3), (1, 1)])

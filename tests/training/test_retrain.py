@@ -14,7 +14,7 @@ import torch
 from safetensors.numpy import load_file
 
 import networks
-from searchspace import Clip, Ensemble, load_architecture, published
+from searchspace import Clip, Ensemble, load_spec, published
 from searchspace.find import weights_of
 from tests.training.networks_of_seconds import architecture
 from tests.training.small import settings as search_settings
@@ -467,7 +467,7 @@ def _cut(tmp_path):
 def test_a_foreign_checkpoint_is_refused(tmp_path):
     run = _cut(tmp_path)
     other = architecture(classes=18, dropout=0.1)
-    saved = load_architecture(run / "arch.json")
+    saved = load_spec(run / "arch.json")
     other.save(run / "arch.json")
     config = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps({**config, "network.dropout": 0.1}))

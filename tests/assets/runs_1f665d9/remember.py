@@ -12,7 +12,7 @@ import torch
 
 import networks
 from experiments.cli import main
-from searchspace import load_architecture
+from searchspace import load_spec
 
 CHECKPOINTS = (
     "retrain/checkpoints/best",
@@ -59,7 +59,7 @@ np.savez_compressed("logits.npz", **arrays)
 keys = {}
 for name in ARCHITECTURES:
     path = f"runs/{name}" if name.endswith(".json") else f"runs/{name}/arch.json"
-    keys[name] = load_architecture(path).key()
+    keys[name] = load_spec(path).key()
 with open("said.json", "w") as file:
     json.dump({"keys": keys, **{name: said(words) for name, words in COMMANDS.items()}}, file, indent=1)
     file.write("\n")

@@ -19,6 +19,7 @@ from torch import Tensor
 from networks import MoViNet, layer_weights, states
 from networks.weights.tflite.model import builtin_operators
 from searchspace.cost import halve
+from searchspace.state_shapes import HEAD, layer_name
 
 FLOAT32, FLOAT16, INT32, INT8 = 0, 1, 2, 9
 _DTYPES = {FLOAT32: np.float32, FLOAT16: np.float16, INT32: np.int32, INT8: np.int8}
@@ -208,10 +209,10 @@ class _Network:
         x = self.activate(self.conv(x, weights.stem, 2, "stem"), self.form.activation)
         positions = list(self.network.architecture.layers())
         for layer, stride, position in zip(weights.bottlenecks, weights.strides, positions, strict=True):
-            x = self.bottleneck(x, layer, stride, states.layer_name(position))
+            x = self.bottleneck(x, layer, stride, layer_name(position))
         head = weights.head
         x = self.activate(self.conv(x, head.conv, 1, "head"), self.form.activation)
-        pooled = self.over_time(self.mean(x), states.HEAD) if self.flat else self.clip_mean(x)
+        pooled = self.over_time(self.mean(x), HEAD) if self.flat else self.clip_mean(x)
         hidden = self.activate(self.linear(pooled, head.dense), self.form.dense_activation)
         logits = self.linear(hidden, head.classifier)
         w.outputs["logits"] = self.reshape(logits, [1, w.shape(logits)[-1]])
