@@ -11,7 +11,7 @@ from tests.training.networks_of_seconds import architecture
 from tests.training.small import settings
 from training.checkpoint import names
 from training.estimate import estimate
-from training.footprint import checkpoint_bytes, weight_bytes
+from training.footprint import checkpoint_bytes
 from training.problem import build
 from training.recipe import Recipe
 from training.retrain import retrain
