@@ -12,10 +12,10 @@ import pytest
 import searchspace
 import video
 from experiments.plots import network as network_picture
-from scaling import estimate, jobs
-from scaling.base import find_base
-from scaling.config import ScaleConfig
-from scaling.retraining import training_clip
+from scaling import time_estimate, trial
+from scaling.family_base import find_base
+from scaling.family_plan import training_clip
+from scaling.scale_config import ScaleConfig
 from searchspace import Budget, Clip, Ensemble, published
 from searchspace.cost import head_cost, layer_cost, member_costs, stem_cost
 from searchspace.tabulate import SpaceCosts, tabulate
@@ -76,8 +76,8 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "check_budgets": lambda clip: check_budgets(searchspace.load("movinet"), clip, [Budget.parse("9M")], 0).limits,
     "training_clip": lambda clip: training_clip(Clip(8, 64, 32), Clip(8, 64, 32), clip),
     "training_clip, own": lambda clip: training_clip(clip, clip, None),
-    "open_data": lambda clip: jobs.open_data(ScaleConfig(), clip).clip,
-    "seconds_per_mac": lambda clip: estimate.seconds_per_mac(architecture(), clip, 1, 2) > 0,
+    "open_data": lambda clip: trial.open_data(ScaleConfig(), clip).clip,
+    "seconds_per_mac": lambda clip: time_estimate.seconds_per_mac(architecture(), clip, 1, 2) > 0,
     "picture": lambda clip: network_picture.picture([A0], clip).axes[0].get_title(),
     "SearchConfig": lambda clip: SearchConfig.resolve(clip=clip, search_resolution=16),
     "RetrainConfig": lambda clip: RetrainConfig(clip=clip, recipe=retrain_config.Recipe()),
