@@ -189,6 +189,7 @@ SHOWN_BY = {
     "training/retrain_loop.py": ["retrain"],
     "training/run.py": ["search", "scale", "retrain"],
     "training/trainer.py": ["retrain"],
+    "training/workers/__init__.py": ["scale"],
     "training/workers/on_ray.py": ["scale", "retrain"],
     "scaling/coefficient_support.py": ["scale"],
     "scaling/family_folder.py": ["scale"],

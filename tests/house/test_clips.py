@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,12 @@ from searchspace.cost import head_cost, layer_cost, member_costs, stem_cost
 from searchspace.tabulate import SpaceCosts, tabulate
 from tests.training.networks_of_seconds import architecture
 from training import retrain_config
-from training.data import open_source
+from training.data import DATA, compare_data, open_source
 from training.feasible import check_budgets
 from training.footprint import saved_bytes
+from training.progress import Silent
 from training.retrain_config import RetrainConfig, resolve
+from training.run import RunFolder
 from training.search_config import SearchConfig
 from training.selection import select
 from video import sampling
@@ -71,6 +74,7 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "Files": lambda clip: Files([], clip).clip,
     "resized_side": resized_side,
     "open_source": lambda clip: _opened(clip).clip,
+    "compare_data": lambda clip: _compared(clip),
     "saved_bytes": lambda clip: saved_bytes(A0, clip),
     "find_base": lambda clip: find_base("a0", Path("none"), "1M", clip, 10).space.clip,
     "check_budgets": lambda clip: check_budgets(searchspace.load("movinet"), clip, [Budget.parse("9M")], 0).limits,
@@ -89,9 +93,15 @@ CALLS: dict[str, Callable[[Any], object]] = {
 
 
 def _opened(clip: Any) -> video.Source:
-    from training.progress import Silent
-
     return open_source(None, clip, seed=0, group=None, workers=0, folder=None, progress=Silent())
+
+
+def _compared(clip: Any) -> str:
+    """What a run keeps of the built-in data."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = {"data": None, "videos": None, "group": None, "seed": 0}
+        compare_data(RunFolder(Path(folder), config, resumed=False), clip, Silent())
+        return (Path(folder) / DATA).read_text()
 
 
 def _parts(clip: Any) -> tuple[Any, ...]:
