@@ -241,7 +241,7 @@ def _train(
     def jobs() -> Iterator[RunJob]:
         for number, one in enumerate(missing, start=1):
             progress.line(f"{one.name} begins, training {number} of {len(missing)}")
-            yield RunJob(one.name, group, one.member.architecture, dict(one.settings))
+            yield RunJob(one.name, group.absolute(), one.member.architecture, dict(one.settings))
 
     errors: dict[str, str] = {}
     threads, total = missing[0].resolved.config.threads, len(missing)

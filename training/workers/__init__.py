@@ -39,4 +39,4 @@ def open_workers(
         return OnRay(count, ray, threads, flag, progress)
     if count is not None and count > 1:
         return Processes(count, flag, progress, total)
-    return Here(flag, progress)
+    return Here(1, flag, progress)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import multiprocessing
 import os
 import time
@@ -23,8 +22,6 @@ STATUS_SECONDS = 1.0
 class Here(Workers):
     """One job after the other in this process, whose torch has its own number of threads again afterwards."""
 
-    most = 1
-
     def __enter__(self) -> Here:
         import torch
 
@@ -44,92 +41,80 @@ class Here(Workers):
         return [(number, function(job, _Prefixed(job.name, self._progress)))]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Worker:
-    process: BaseProcess
-    connection: Connection
-
-
 class Processes(Workers):
-    """Jobs in `count` processes, which are started as they are needed and live until the block ends."""
+    """Jobs in long-lived processes, which are started as they are needed; `total` jobs in all, or 0."""
 
-    def __init__(self, count: int, flag: str, progress: Progress, total: int) -> None:
-        super().__init__(flag, progress)
-        self._count, self._total, self._done = count, total, 0
-        self._idle: list[_Worker] = []
-        self._busy: dict[Connection, tuple[_Worker, int, str]] = {}
+    def __init__(self, most: int, flag: str, progress: Progress, total: int) -> None:
+        super().__init__(most, flag, progress)
+        self._total, self._done = total, 0
+        self._processes: dict[Connection, BaseProcess] = {}
+        self._running: dict[Connection, tuple[int, str]] = {}
         self._states: dict[str, str] = {}
 
-    @property
-    def most(self) -> int:
-        """Processes."""
-        return self._count
-
-    def __enter__(self) -> Processes:
-        return self
-
     def _end(self) -> None:
-        busy = [worker for worker, _, _ in self._busy.values()]
-        workers = [*self._idle, *busy]
         try:
-            for worker in busy:
-                worker.process.terminate()  # trainings save what they have
-            for worker in self._idle:
-                worker.connection.close()
-            for worker in workers:
-                while _received(worker.connection) is not None:  # a full pipe would hold it up
+            for connection, process in self._processes.items():
+                if connection in self._running:
+                    process.terminate()  # a training saves what it has
+                else:
+                    connection.close()
+            for connection, process in self._processes.items():
+                while _received(connection) is not None:  # a full pipe would hold it up
                     pass
-                worker.process.join()
+                process.join()
         finally:
-            for worker in workers:
-                worker.process.kill()  # after a second Ctrl-C
+            for process in self._processes.values():
+                process.kill()  # after a second Ctrl-C
 
     def _begin(self, number: int, function: Callable[..., Any], job: Named) -> None:
         while True:
-            worker = self._idle.pop() if self._idle else self._start(type(job).__module__ == "__main__")
-            self._busy[worker.connection] = worker, number, job.name
+            idle = [connection for connection in self._processes if connection not in self._running]
+            connection = idle[0] if idle else self._start(type(job).__module__ == "__main__")
+            self._running[connection] = number, job.name
             try:
-                worker.connection.send((function, job))
+                connection.send((function, job))
                 return
             except OSError:  # it was killed while it was idle
-                del self._busy[worker.connection]
-                worker.process.join()
+                self._lose(connection)
 
-    def _start(self, needs_main: bool) -> _Worker:
+    def _start(self, needs_main: bool) -> Connection:
         ours, theirs = multiprocessing.Pipe()
         with openmp.inherited():
-            process = start_process(_serve, theirs, needs_main=needs_main)
+            self._processes[ours] = start_process(_serve, theirs, needs_main=needs_main)
         theirs.close()
-        return _Worker(process, ours)
+        return ours
+
+    def _lose(self, connection: Connection) -> Died:
+        del self._running[connection]
+        process = self._processes.pop(connection)
+        process.join()
+        return Died(f"its process ended with code {process.exitcode}")
 
     def _wait(self) -> list[tuple[int, Any]]:
         ended: list[tuple[int, Any]] = []
         while not ended:
-            for ready in wait(list(self._busy)):
+            for ready in wait(list(self._running)):
                 assert isinstance(ready, Connection)
-                worker, number, name = self._busy[ready]
-                kind, content = _received(ready) or ("died", None)
-                if kind == "line":
-                    self._progress.line(f"{name}: {content}")
-                elif isinstance(content, Status):
-                    self._show(name, content)
+                number, name = self._running[ready]
+                message = _received(ready)
+                if message is None:
+                    ended.append((number, self._lose(ready)))
+                elif message[0] == "end":
+                    del self._running[ready]
+                    self._done += 1
+                    ended.append((number, message[1]))
+                elif isinstance(message[1], Status):
+                    self._show(name, message[1])
                 else:
-                    del self._busy[ready]
-                    self._states.pop(name, None)
-                    if kind == "died":
-                        worker.process.join()
-                        content = Died(f"its process ended with code {worker.process.exitcode}")
-                    else:
-                        self._idle.append(worker)
-                        self._done += 1
-                    ended.append((number, content))
+                    self._progress.line(f"{name}: {message[1]}")
         return ended
 
     def _show(self, name: str, status: Status) -> None:
         """Shows the states of all trainings as one line."""
-        minutes = status.eta_seconds / 60
+        minutes, running = status.eta_seconds / 60, [name for _, name in self._running.values()]
         self._states[name] = f"{name} {status.step / status.steps:.0%}, loss {status.loss:.2f}, {minutes:.0f} min left"
-        self._progress.phase("; ".join([*self._states.values(), "trained"]), self._done, self._total)
+        shown = [text for of, text in self._states.items() if of in running]
+        self._progress.phase("; ".join([*shown, "trained"]), self._done, self._total)
 
 
 def _received(connection: Connection) -> tuple[Any, Any] | None:

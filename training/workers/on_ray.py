@@ -34,8 +34,9 @@ class OnRay(Workers):
     """
 
     def __init__(self, count: int | None, address: str, threads: int, flag: str, progress: Progress) -> None:
-        super().__init__(flag, progress)
-        self._count, self._address, self._threads = count, address, threads
+        local = max(1, cores() // threads) if address == LOCAL else 0
+        super().__init__(count or local, flag, progress)
+        self._address, self._threads = address, threads
         self._running: dict[Any, int] = {}
 
     def __enter__(self) -> OnRay:
@@ -45,11 +46,13 @@ class OnRay(Workers):
 
         self._ray: Any = ray
         self._connect()
-        if max(self._cpus(), default=0) < self._threads:
+        cpus = [node["Resources"].get("CPU", 0) for node in self._ray.nodes()]
+        if max(cpus, default=0) < self._threads:
             ray.shutdown()
             raise ValueError(
                 f"no machine of Ray at {self._address!r} offers the {self._threads} CPUs of a training; lower --threads"
             )
+        self.most = self.most or sum(int(count // self._threads) for count in cpus)
         # Lost workers are counted by `map`, for all jobs alike.
         self._remote = ray.remote(num_cpus=self._threads, max_retries=0)(_call)
         return self
@@ -63,13 +66,6 @@ class OnRay(Workers):
         finally:
             self._ray.shutdown()
 
-    @property
-    def most(self) -> int:
-        """As many as were asked for, or as the machines that are there now have CPUs for."""
-        if self._count is not None:
-            return self._count
-        return sum(int(count // self._threads) for count in self._cpus())
-
     def _begin(self, number: int, function: Callable[..., Any], job: Named) -> None:
         self._running[self._remote.remote(function, job)] = number
 
@@ -81,10 +77,6 @@ class OnRay(Workers):
         except self._ray.exceptions.RayError as error:
             return [(number, Died(type(error).__name__))]
 
-    def _cpus(self) -> list[float]:
-        """Of each machine."""
-        return [node["Resources"].get("CPU", 0) for node in self._ray.nodes()]
-
     def _connect(self) -> None:
         options: dict[str, Any] = {
             "log_to_driver": False,
@@ -92,9 +84,7 @@ class OnRay(Workers):
             "runtime_env": {"env_vars": openmp.environment()},  # for the workers of every machine
         }
         if self._address == LOCAL:
-            if self._count is None:
-                self._count = max(1, cores() // self._threads)
-            options |= {"num_cpus": self._count * self._threads, "include_dashboard": False}
+            options |= {"num_cpus": self.most * self._threads, "include_dashboard": False}
         else:
             options["address"] = self._address
         answering = signal.getsignal(signal.SIGTERM)

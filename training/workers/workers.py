@@ -51,10 +51,14 @@ class Died:
 
 
 class Workers(abc.ABC):
-    """Runs jobs; use it as a context manager. See `open_workers`."""
+    """Runs jobs; use it as a context manager. See `open_workers`.
 
-    def __init__(self, flag: str, progress: Progress) -> None:
-        self._flag, self._progress = flag, progress
+    Attributes:
+        most: jobs at a time.
+    """
+
+    def __init__(self, most: int, flag: str, progress: Progress) -> None:
+        self.most, self._flag, self._progress = most, flag, progress
 
     def map(
         self, function: Callable[[Job, Progress], Result], take: Callable[[], Job | None]
@@ -95,11 +99,6 @@ class Workers(abc.ABC):
                     remedy = f"out of memory? then lower {self._flag}"
                     yield job, Lost(f"its worker was lost {TRIES} times, at last {outcome.how} ({remedy})")
 
-    @property
-    @abc.abstractmethod
-    def most(self) -> int:
-        """Jobs at a time."""
-
     @abc.abstractmethod
     def _begin(self, number: int, function: Callable[..., Any], job: Named) -> None:
         """Hands a job to a free worker."""
@@ -108,9 +107,8 @@ class Workers(abc.ABC):
     def _wait(self) -> list[tuple[int, Any]]:
         """Waits for at least one job's outcome: its result, `Lost` or `Died`."""
 
-    @abc.abstractmethod
     def __enter__(self) -> Workers:
-        """Makes the workers ready."""
+        return self
 
     def __exit__(self, *_: object) -> None:
         with hang_up_ignored():
