@@ -138,14 +138,15 @@ def retrain_family(
         survey(shared.data, shared.videos, shared.group)
     if group is None:
         group = runs_module.create(found.folder, name, PREFIX, planned.config)
+    raised: list[KeyboardInterrupt] = []  # Ray ends in a plain KeyboardInterrupt after any signal
     with group:
         try:
-            with signals_raise(), group.starting():
+            with signals_raise() as raised, group.starting():
                 return _run(group, planned, workers, ray, progress)
         except KeyboardInterrupt as stop:
             again = go_on("retrain", group.path, found.folder)
             message = f"stopped; every training is saved, go on with: {again}"
-            raise Interrupted(exit_code(stop), message) from None
+            raise Interrupted(exit_code(next(iter(raised), stop)), message) from None
 
 
 def _run(

@@ -73,9 +73,10 @@ def scale(
     if folder is None:
         files = {family_folder.SPACE: base.space.to_yaml(), family_folder.BASE: base.architecture.to_json()}
         folder = runs_module.create(Path(runs), name, COMMAND, resolved.to_dict(), files)
+    raised: list[KeyboardInterrupt] = []  # Ray ends in a plain KeyboardInterrupt after any signal
     with folder:
         try:
-            with signals_raise(), folder.starting():
+            with signals_raise() as raised, folder.starting():
                 told = Logged(progress, folder.path / "log.txt")
                 if resolved.searched:
                     compare_data(folder, base.space.clip, told, {PART: HELD_OUT})
@@ -88,7 +89,7 @@ def scale(
                 return _run(resolved, base, folder, workers, ray, told)
         except KeyboardInterrupt as stop:
             message = f"stopped; finished trainings are kept, go on with: {go_on(COMMAND, folder.path)}"
-            raise Interrupted(exit_code(stop), message) from None
+            raise Interrupted(exit_code(next(iter(raised), stop)), message) from None
 
 
 def open_base(config: ScaleConfig, runs: Path) -> Base:

@@ -1,5 +1,6 @@
 """One process, several, or Ray: the same table; and whatever is killed, a resume computes exactly what is missing."""
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from scaling.scale_family import scale
 from scaling.trial import TrialJob
 from tests.scaling.small_family import lines, settings
+from training.interrupt import Interrupted
 from training.workers import Lost, Workers
 
 SCRIPT = Path(__file__).with_name("killed_scaling.py")
@@ -107,3 +109,18 @@ def test_a_training_whose_worker_is_lost_for_good_is_named(tmp_path: Path, monke
     monkeypatch.setattr(Workers, "map", lost)
     with pytest.raises(ValueError, match=r"training 'trial .*' has no result: its worker was lost 3 times; .*--resume"):
         scale(settings(tmp_path), runs=tmp_path / "runs", name="a")
+
+
+def test_a_signal_that_ray_answers_by_an_interrupt_of_its_own_keeps_its_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def waiting(self: Workers, function: object, take: Callable[[], TrialJob]) -> Iterator[tuple[TrialJob, Lost]]:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(Workers, "map", waiting)
+    with pytest.raises(Interrupted, match="nas scale --resume --name a") as stop:
+        scale(settings(tmp_path), runs=tmp_path / "runs", name="a")
+    assert stop.value.exit_code == 143
