@@ -11,10 +11,8 @@ Every result is appended to `benchmarks/results/alone.jsonl` and never computed 
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
 import dataclasses
 import json
-import multiprocessing
 import statistics
 from pathlib import Path
 from typing import Any
@@ -26,13 +24,35 @@ from controller.repair import repair_to
 from searchspace import BASE, STREAM, Architecture, Choices, Clip, Form, Kernel, tabulate
 from searchspace.stored import read_records
 from training.ledger import Ledger
+from training.progress import Progress
+from training.workers import Lost, in_order, open_workers
 
 RESULTS = Path(__file__).parent / "results" / "alone.jsonl"
 CLIP = "8x32x32@5"
 CLASSES = 18
 
 
-def train(architecture_json: str, seed: int, clips: int, clip: str) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class Alone:
+    """A training: an architecture with a seed on so many clips of a shape."""
+
+    architecture: Architecture
+    seed: int
+    clips: int
+    clip: str
+
+    @property
+    def name(self) -> str:
+        """Names it among others."""
+        return f"{self.architecture.name}, seed {self.seed}"
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Of its record in the ledger."""
+        return self.architecture.key(), self.seed, self.clips, self.clip
+
+
+def train(job: Alone, _: Progress) -> dict[str, Any]:
     """Trains one architecture on one thread; returns a record of its result."""
     import time
 
@@ -44,21 +64,20 @@ def train(architecture_json: str, seed: int, clips: int, clip: str) -> dict[str,
     from video.recipe import MOTION_CLASSES
 
     torch.set_num_threads(1)
-    architecture = Architecture.from_json(architecture_json)
     begin = time.perf_counter()
-    torch.manual_seed(seed)
+    torch.manual_seed(job.seed)
     # So short a training needs no regularisation; with it, and with AdamW, seeds differ more than architectures.
-    network = networks.create(dataclasses.replace(architecture, dropout=0.0, drop_path=0.0))
-    source = MotionSource(seed=0, clip=Clip.parse(clip))
-    config = FitConfig(clips=clips, seed=seed)
+    network = networks.create(dataclasses.replace(job.architecture, dropout=0.0, drop_path=0.0))
+    source = MotionSource(seed=0, clip=Clip.parse(job.clip))
+    config = FitConfig(clips=job.clips, seed=job.seed)
     scores = fit(network, source, config, part="val")
     families = sorted({c.speed for c in MOTION_CLASSES})
     accuracies = scores.accuracies([families.index(c.speed) for c in MOTION_CLASSES])
     return {
-        "architecture": architecture.key(),
-        "seed": seed,
-        "clips": clips,
-        "clip": clip,
+        "architecture": job.architecture.key(),
+        "seed": job.seed,
+        "clips": job.clips,
+        "clip": job.clip,
         "recalibrate": config.recalibrating,
         "accuracy": scores.accuracy,
         "loss": scores.loss,
@@ -67,28 +86,25 @@ def train(architecture_json: str, seed: int, clips: int, clip: str) -> dict[str,
     }
 
 
-def train_all(jobs: list[tuple[Architecture, int]], arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Results of all jobs, each on one thread; what is in the ledger is not trained again."""
-    clips, clip = arguments.clips, arguments.clip
+def train_all(pairs: list[tuple[Architecture, int]], arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Results of all (architecture, seed), each on one thread; what is in the ledger is not trained again."""
     RESULTS.parent.mkdir(exist_ok=True)
     # Records from before statistics were recalibrated say nothing of it; they are other measurements.
     records = [record for record in read_records(RESULTS) if "recalibrate" in record]
     known = {(r["architecture"], r["seed"], r["clips"], r["clip"]): r for r in records}
     ledger = Ledger(RESULTS)
-    keys = [(architecture.key(), seed, clips, clip) for architecture, seed in jobs]
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(arguments.workers, mp_context=context) as pool:
-        waiting = {
-            pool.submit(train, architecture.to_json(), seed, clips, clip): key
-            for key, (architecture, seed) in zip(keys, jobs, strict=True)
-            if key not in known
-        }
-        for future in concurrent.futures.as_completed(waiting):
-            record = future.result()
+    jobs = [Alone(architecture, seed, arguments.clips, arguments.clip) for architecture, seed in pairs]
+    with open_workers(arguments.workers) as workers:
+        for job, record in workers.map(train, in_order([job for job in jobs if job.key not in known])):
+            if isinstance(record, Lost):
+                print(f"{job.name}: {record.reason}", flush=True)
+                continue
             ledger.append_json(record)
-            known[waiting[future]] = record
+            known[job.key] = record
             print(json.dumps(record), flush=True)
-    return [known[key] for key in keys]
+    if any(job.key not in known for job in jobs):
+        raise SystemExit("some trainings have no result; what has one is kept, run it again")
+    return [known[job.key] for job in jobs]
 
 
 def random_choices(target: float, count: int) -> Choices:

@@ -13,46 +13,26 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scaling import engines, family
-from scaling.config import ScaleConfig
-from scaling.jobs import Job
-from scaling.scale import open_base
-from scaling.work import proxy_clip
+from scaling import family_folder, trial
+from scaling.scale_config import ScaleConfig
+from scaling.scale_family import open_base
+from scaling.trial import TrialJob
+from scaling.trial_ledger import proxy_clip
 from searchspace import cost
 from searchspace.stored import read_records
 from training.ledger import Ledger
+from training.workers import in_order, open_workers
 
 RESULTS = Path(__file__).parent / "results" / "scaling.jsonl"
 TINY = Path(__file__).parent / "spaces" / "tiny.yaml"
-
-
-class Listed:
-    """Trainings that are known from the start; `engines.Jobs`."""
-
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self._waiting = sorted(jobs, key=lambda job: -job.work)
-        self.results: dict[str, dict[str, Any]] = {}
-
-    def take(self) -> Job | None:
-        """The dearest first."""
-        return self._waiting.pop(0) if self._waiting else None
-
-    @property
-    def finished(self) -> bool:
-        """Whether all were handed out."""
-        return not self._waiting
-
-    def tell(self, job: Job, result: Mapping[str, Any]) -> None:
-        """Keeps and prints a result."""
-        self.results[job.key] = dict(result)
-        print(job.key, result, flush=True)
 
 
 def record(kind: str, **values: Any) -> None:
@@ -83,7 +63,7 @@ def trials(arguments: argparse.Namespace) -> None:
     name = f"trials-{arguments.count}-{int(time.time())}"
     words = ["movinet", "--coeffs", "random", "--trials", str(arguments.count), "--name", name]
     minutes = nas_scale([*words, "--runs", str(arguments.runs), "--workers", str(arguments.workers)])
-    found = family.load(arguments.runs / name)
+    found = family_folder.load(arguments.runs / name)
     verdict = found.data["verdict"]["text"]
     values = {"trials": arguments.count, "workers": arguments.workers, "minutes": round(minutes, 2)}
     record("trials", **values, coefficients=found.coefficients.to_dict(), verdict=verdict)
@@ -104,16 +84,15 @@ def parallel(arguments: argparse.Namespace) -> None:
         row = bring(base.choices[None], base.space, 0, member, coefficients).choices[0]
         network, clip = member.space.architecture(row), proxy_clip(member, base, base.proxy_side())
         macs = cost(network, clip).macs
-        one = Job("trial", 0, arguments.clips, 0, member.exponent, 0, str(clip), macs, {}, network.to_dict())
+        one = TrialJob("trial", 0, arguments.clips, 0, member.exponent, 0, str(clip), macs, {}, network.to_dict())
         jobs += [dataclasses.replace(one, number=number) for number in range(2)]
     seconds = {}
     for name, threads in (("two at once, one thread each", 1), ("in turn, two threads", 2)):
-        settings = {"config": {**config.to_dict(), "threads": threads}, "scan_cache": None}
-        begin, work = time.monotonic(), Listed(jobs)
-        if threads == 1:
-            engines.run_in_processes(work, settings, 2)
-        else:
-            engines.run_here(work, settings)
+        train = functools.partial(trial.train, config=dataclasses.replace(config, threads=threads), scan_cache=None)
+        begin = time.monotonic()
+        with open_workers(2 if threads == 1 else 1) as workers:
+            for job, result in workers.map(train, in_order(sorted(jobs, key=lambda job: -job.work))):
+                print(job.name, result, flush=True)
         seconds[name] = round(time.monotonic() - begin, 1)
     once, turn = seconds.values()
     record("parallel", clips=arguments.clips, seconds=seconds, ratio=round(turn / once, 2))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scaling.steps import Step
+from scaling.member_gains import MemberGain
 from searchspace import Cost, NetworkSpec, cost, published
 from searchspace.commands import command
 from searchspace.published_accuracy import KINETICS_600, published_accuracy
@@ -151,7 +151,7 @@ class Comparison:
     references: tuple[Reference, ...]
     notes: tuple[str, ...]
     family: bool = False
-    steps: tuple[Step, ...] = ()
+    steps: tuple[MemberGain, ...] = ()
     latencies: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 

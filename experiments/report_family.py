@@ -6,9 +6,9 @@ from pathlib import Path
 
 from experiments.report_data import Comparison, Entry, Group, compare, read_entry
 from experiments.retrain_family import find
-from scaling import family
-from scaling.retraining import PREFIX, FamilyTraining, Trained, final_loss, find_group, load_trained
-from scaling.steps import Measured, steps
+from scaling import family_folder
+from scaling.family_training import PREFIX, FamilyTraining, TrainedMember, final_loss, find_group, load_trained
+from scaling.member_gains import MeasuredMember, member_gains
 from searchspace.commands import command, go_on
 from training.formats import COMMAND
 from training.run import CONFIG, read_json
@@ -36,7 +36,7 @@ def find_trained_family(word: str, runs: Path) -> FamilyTraining | None:
     return load_trained(group.path)
 
 
-def entries_of(found: FamilyTraining) -> dict[Trained, Entry]:
+def entries_of(found: FamilyTraining) -> dict[TrainedMember, Entry]:
     """Its finished runs; raises `ValueError` where there is none."""
     finished = {row: read_entry(str(row.path), found.folder) for row in found.rows if row.accuracy is not None}
     if not finished:
@@ -65,9 +65,9 @@ def front(found: FamilyTraining) -> Comparison:
             groups.append(group)
             accuracies = tuple(entry.accuracy for entry in group.entries)
             tested = min(entry.videos or 0 for entry in group.entries)
-            measured.append(Measured(member, accuracies, losses, tested, group.entries[0].architecture.classes))
-    every = [member.name for member in family.load(found.folder.parent).members]
+            measured.append(MeasuredMember(member, accuracies, losses, tested, group.entries[0].architecture.classes))
+    every = [member.name for member in family_folder.load(found.folder.parent).members]
     absent = [name for name in every if name not in {row.member for row in found.rows}]
     if absent:
         notes.append(f"Not trained: {', '.join(absent)}.")
-    return Comparison(tuple(groups), (), tuple(notes), family=True, steps=tuple(steps(measured)))
+    return Comparison(tuple(groups), (), tuple(notes), family=True, steps=tuple(member_gains(measured)))

@@ -15,7 +15,8 @@ from experiments.machine import best_device, machine_defaults
 from searchspace.commands import command, go_on
 
 if TYPE_CHECKING:
-    from scaling.retraining import FamilyTraining, Plan
+    from scaling.family_plan import FamilyPlan
+    from scaling.family_training import FamilyTraining
 
 FAILED = 2
 FLAGS = ("members", "seeds", "parallel", "ray")
@@ -42,7 +43,7 @@ def find(word: str, runs: Path) -> Path | None:
     Raises:
         ValueError: a family that is not finished.
     """
-    from scaling.family import COEFFICIENTS
+    from scaling.family_folder import COEFFICIENTS
     from training.formats import COMMAND
     from training.run import CONFIG, read_json
 
@@ -74,14 +75,15 @@ def run(args: argparse.Namespace, folder: Path, given: dict[str, Any], typed: st
         typed: the command, without what makes it a rehearsal.
         say: prints remarks.
     """
-    from scaling import family
-    from scaling.retraining import comparable, find_group, plan, restore
+    from scaling import family_folder
+    from scaling.family_plan import comparable_plan, plan, restore
+    from scaling.family_training import find_group
     from training.data import survey
     from training.run import check_new
 
     del given["arch"]
-    group = find_group(folder, args.name, comparable(given, args.members, args.seeds)) if args.resume else None
-    found = family.load(folder)
+    group = find_group(folder, args.name, comparable_plan(given, args.members, args.seeds)) if args.resume else None
+    found = family_folder.load(folder)
     if group is None:
         check_new(folder, args.name)
         given = machine_defaults(given)
@@ -108,7 +110,7 @@ def run(args: argparse.Namespace, folder: Path, given: dict[str, Any], typed: st
         say(f"next: {typed}")
         return 0
     from experiments.plots.live import Live
-    from scaling.retraining import retrain_family
+    from scaling.family_training import retrain_family
 
     if group is None and args.device == "auto":
         given["device"] = best_device()
@@ -120,7 +122,7 @@ def run(args: argparse.Namespace, folder: Path, given: dict[str, Any], typed: st
             seeds=args.seeds,
             name=args.name,
             resume=args.resume,
-            workers=args.parallel or 1,
+            workers=args.parallel,
             ray=args.ray,
             progress=progress,
         )
@@ -129,7 +131,7 @@ def run(args: argparse.Namespace, folder: Path, given: dict[str, Any], typed: st
 
 def _finish(args: argparse.Namespace, folder: Path, result: FamilyTraining, say: Callable[[str], None]) -> int:
     from experiments.retrain import draw
-    from scaling.steps import steps
+    from scaling.member_gains import member_gains
 
     measured = result.measured()
     with finishing(result.folder, go_on("retrain", result.folder, folder)):
@@ -148,8 +150,8 @@ def _finish(args: argparse.Namespace, folder: Path, result: FamilyTraining, say:
             for row in result.rows
         ]
         tables.show(tables.grid(["training", "accuracy", "run"], cells, [1]))
-    for step in steps(measured):
-        say(str(step))
+    for gain in member_gains(measured):
+        say(str(gain))
     if result.failed:
         say(f"{len(result.failed)} of {len(result.rows)} trainings have no network; the others are kept")
         say(f"next: {go_on('retrain', result.folder, folder)}")
@@ -161,7 +163,7 @@ def _finish(args: argparse.Namespace, folder: Path, result: FamilyTraining, say:
     return FAILED if result.failed else 0
 
 
-def _table(planned: Plan) -> Any:
+def _table(planned: FamilyPlan) -> Any:
     rows: dict[str, tuple[Any, ...]] = {}
     for one in planned.trainings:
         config, architecture = one.resolved.config, one.resolved.members[0]
@@ -181,10 +183,10 @@ def _table(planned: Plan) -> Any:
     return tables.grid(["member", "MACs a clip", "parameters", "seeds", "epochs", "clips"], rows.values(), [2, 4, 5])
 
 
-def _expected(planned: Plan, parallel: int, ray: str | None) -> list[str]:
+def _expected(planned: FamilyPlan, parallel: int, ray: str | None) -> list[str]:
     """Time by a few measured steps, and disk."""
     from experiments.plots.live import duration
-    from scaling.estimate import seconds_per_mac
+    from scaling.time_estimate import seconds_per_mac
     from training.run import check_disk
 
     config = planned.trainings[0].resolved.config

@@ -15,13 +15,13 @@ from typing import Any
 from experiments import scale_text, tables
 from experiments.arguments import add_run_flags, again, check_data_flags, member_names, one_of, read_by, speaker, whole
 from experiments.errors import finishing
-from scaling import family
-from scaling.base import newest_search
-from scaling.config import MEMBERS_BY, ScaleConfig
+from scaling import family_folder
+from scaling.family_base import newest_search
 from scaling.latency import read_latencies
 from scaling.members import name_of
 from scaling.proposals import SAMPLERS
-from scaling.scale import COMMAND, check, given_coefficients, open_base
+from scaling.scale_config import MEMBERS_BY, ScaleConfig
+from scaling.scale_family import COMMAND, check, given_coefficients, open_base
 from searchspace import Budget, Clip
 from searchspace.commands import go_on
 from training.resources import cores
@@ -146,7 +146,7 @@ def run(args: argparse.Namespace) -> int:
         given = config.to_dict()
         if found.finished:
             say(f"{found.path} is finished")
-            return _finish(args, family.load(found.path), say)
+            return _finish(args, family_folder.load(found.path), say)
     base = open_base(config, args.runs)
     check(config, base)
     if args.latency is not None:  # a mistake in it is answered before the search
@@ -157,16 +157,16 @@ def run(args: argparse.Namespace) -> int:
     local = args.ray in (None, "local")
     workers = args.workers or (max(1, cores() // config.threads) if local else None)
     if config.searched and not (found is not None and found.finished):
-        from scaling.estimate import estimate
+        from scaling.time_estimate import estimate_time
 
-        for line in scale_text.expected(config, base, workers, args.ray, estimate(config, base, workers or 1)):
+        for line in scale_text.expected(config, base, workers, args.ray, estimate_time(config, base, workers or 1)):
             say(line)
     if args.dry_run:
         say("dry run: nothing was written")
         say(f"next: {again(COMMAND, add_arguments, args)}")
         return 0
     from experiments.plots.live import Live
-    from scaling.scale import scale
+    from scaling.scale_family import scale
 
     with Live() as progress:
         result = scale(
@@ -202,7 +202,7 @@ def _default_base(runs: Path, say: Callable[[str], None]) -> str:
     return "movinet"
 
 
-def _finish(args: argparse.Namespace, result: family.Family, say: Callable[[str], None]) -> int:
+def _finish(args: argparse.Namespace, result: family_folder.Family, say: Callable[[str], None]) -> int:
     files = []
     if result.data["points"]:
         axes = list(dict.fromkeys(("macs", *(AXES[word] for word in args.axis))))

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from experiments import tables
-from scaling.base import Base
 from scaling.coefficients import DIMENSIONS, Coefficients
-from scaling.config import ScaleConfig
-from scaling.family import COEFFICIENTS, Family
+from scaling.family_base import Base
+from scaling.family_folder import COEFFICIENTS, Family
 from scaling.members import name_of, targets
+from scaling.scale_config import ScaleConfig
 from searchspace import cost
 from searchspace.budget import budget_text
 from searchspace.commands import command
 from training.run import read_json
 
 if TYPE_CHECKING:
-    from scaling.estimate import Estimate
+    from scaling.time_estimate import TimeEstimate
 
 
 ROUNDED_UP = 1.25
@@ -39,7 +39,9 @@ def understood(config: ScaleConfig, base: Base, given: Coefficients | None, rati
     return lines
 
 
-def expected(config: ScaleConfig, base: Base, workers: int | None, ray: str | None, estimate: Estimate) -> list[str]:
+def expected(
+    config: ScaleConfig, base: Base, workers: int | None, ray: str | None, estimate: TimeEstimate
+) -> list[str]:
     """What the search will train, and for how long."""
     clip = base.space.clip.at(base.proxy_side(config.search_resolution))
     rungs = ", ".join(f"{clips:,}" for clips in config.rungs)

@@ -10,7 +10,7 @@ from controller.repair import Repaired
 from controller.selection import ABOVE, BELOW
 from controller.window import Window
 from scaling.coefficients import BASE_MEMBER, PUBLISHED, Coefficients
-from scaling.mapping import bring_to, map_choices
+from scaling.map_choices import bring_to, map_choices
 from scaling.spaces import scale
 from searchspace import Budget, Choices, Space, cost, format_quantity, published, tabulate
 from searchspace.schema import show
@@ -126,7 +126,7 @@ def targets(text: str | None, exponents: Sequence[int], base_macs: float, ratio:
 
 
 def bring(choices: Choices, source: Space, exponent: int, member: Member, coefficients: Coefficients) -> Repaired:
-    """Maps networks of one scaling into a member's space and repairs them to its cost; see `mapping.bring_to`.
+    """Maps networks of one scaling into a member's space and repairs them to its cost; see `map_choices.bring_to`.
 
     Args:
         choices: of `source`, int8 [N, D].

@@ -155,6 +155,23 @@ def keep_description(folder: RunFolder, source: video.Source, progress: Progress
     folder.keep_moved()
 
 
+def compare_data(folder: RunFolder, clip: ClipLike, progress: Progress, sizes: Mapping[str, int] | None = None) -> None:
+    """Looks through the data of a run once, before several trainings would do it at a time; see `keep_description`."""
+    config = folder.config
+    source = open_source(
+        config["data"],
+        clip,
+        seed=config["seed"],
+        group=config["group"],
+        videos=config["videos"],
+        workers=config.get("workers", 0),
+        folder=folder.path,
+        progress=progress,
+        sizes=sizes,
+    )
+    keep_description(folder, source, progress)
+
+
 def _rows(source: video.Source) -> list[tuple[str, ...]]:
     """A row of `COLUMNS` for each file of a data set; none of what is rendered."""
     whole = source.source if isinstance(source, Selection) else source

@@ -110,6 +110,16 @@ def signals_raise() -> Iterator[list[KeyboardInterrupt]]:
         _restore(before)
 
 
+@contextlib.contextmanager
+def hang_up_ignored() -> Iterator[None]:
+    """Around the answer to a signal: SIGHUP comes twice when a terminal closes."""
+    before = _install((signal.SIGHUP,), signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        _restore(before)
+
+
 def _install(numbers: tuple[signal.Signals, ...], handler: Any) -> dict[signal.Signals, Any]:
     """Takes signals in the main thread, and says who had them; SIGHUP stays ignored where `nohup` says so."""
     if threading.current_thread() is not threading.main_thread():

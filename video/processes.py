@@ -99,15 +99,16 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def start_process(function: Callable[..., None], *arguments: Any) -> BaseProcess:
+def start_process(function: Callable[..., None], *arguments: Any, needs_main: bool = False) -> BaseProcess:
     """Starts one process for one call, as those of `worker_pool` are; it ends with the call, or when this process dies.
 
     Args:
         function: of a module, not of the program itself.
         arguments: what to call it with; pickled.
+        needs_main: see `worker_environment`.
     """
     process = multiprocessing.get_context("spawn").Process(target=_call, args=(function, arguments))
-    with worker_environment():
+    with worker_environment(needs_main):
         process.start()
     return process
 

@@ -16,7 +16,7 @@ from experiments.plots.figure import INK, SOFT, save, tidy
 from experiments.plots.front_data import COLOURS
 from experiments.scale_text import proxy_notes
 from scaling.coefficients import DIMENSIONS
-from scaling.family import Family
+from scaling.family_folder import Family
 from scaling.members import name_of
 from searchspace.quantities import QUANTITIES
 

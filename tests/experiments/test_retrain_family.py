@@ -2,14 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from scaling import side_by_side
-from scaling.scale import scale
+from scaling import family_training
+from scaling.scale_family import scale
 from tests.experiments.conftest import Nas
-from tests.scaling.small import settings
+from tests.scaling.small_family import settings
 from tests.training.tiny import trained_run
+from training.progress import Progress
 
 SHORT = ["--clip", "4x16x16", "--epochs", "2", "--batch", "8", "--threads", "1", "--device", "cpu"]
 SHORT += ["--set", "schedule.epoch_clips=16", "--set", "evaluation.clips=16"]
@@ -24,12 +26,12 @@ def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_family_is_trained_and_gone_on_with(nas: Nas, family: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = side_by_side.train
+    real = family_training.train
 
-    def train(task, progress):
-        return {"error": "came apart"} if task.name == "A2-seed1" else real(task, progress)
+    def train(job: family_training.RunJob, progress: Progress) -> dict[str, Any]:
+        return {"error": "came apart"} if job.name == "A2-seed1" else real(job, progress)
 
-    monkeypatch.setattr(side_by_side, "train", train)
+    monkeypatch.setattr(family_training, "train", train)
     words = ["retrain", "family", "--members", "A1:A2", "--seeds", "2", *SHORT]
     dry = nas(*words, "--dry-run")
     assert dry.code == 0 and "time: 4 trainings, 1 at a time, 1 thread(s) each: about" in dry.out
@@ -38,7 +40,7 @@ def test_a_family_is_trained_and_gone_on_with(nas: Nas, family: Path, monkeypatc
     assert answer.code == 2
     assert "A2-seed1" in answer.out and "came apart" in answer.out and "1 of 4 trainings have no network" in answer.out
     assert f"next: nas retrain {family} --resume --name retrained-1" in answer.out
-    monkeypatch.setattr(side_by_side, "train", real)
+    monkeypatch.setattr(family_training, "train", real)
     again = nas("retrain", family, "--resume")
     assert again.code == 0, again.err
     assert "A1-seed0 is finished" in again.err and f"next: nas report {family}" in again.out
@@ -75,10 +77,10 @@ def test_mistakes(nas: Nas, family: Path, words: list[str], said: str) -> None:
 
 
 def test_a_damaged_configuration_is_named(nas: Nas, family: Path) -> None:
-    from scaling import family as families
-    from scaling.retraining import plan
+    from scaling import family_folder
+    from scaling.family_plan import plan
 
-    config = {"command": "retrained", **plan(families.load(family), {"threads": 1}, "A1", 1).config}
+    config = {"command": "retrained", **plan(family_folder.load(family), {"threads": 1}, "A1", 1).config}
     (family / "retrained-1").mkdir()
     resume, report = ("retrain", "family", "--resume"), ("report", "family")
     not_read = "no training in "  # a report needs no settings of the trainings, and finds none finished
@@ -106,10 +108,10 @@ def test_the_front_of_a_family(nas: Nas, family: Path) -> None:
                 family / "retrained-1" / f"{name}-seed{seed}", seed=seed, architecture=int(name[1]), accuracy=accuracy
             )
             (run / "summary.json").write_text(json.dumps({"accuracy": accuracy}))
-    from scaling import family as families
-    from scaling.retraining import plan
+    from scaling import family_folder
+    from scaling.family_plan import plan
 
-    config = plan(families.load(family), {"threads": 1}, "A1:A3", 3).config
+    config = plan(family_folder.load(family), {"threads": 1}, "A1:A3", 3).config
     (family / "retrained-1" / "config.json").write_text(json.dumps({"command": "retrained", **config}))
     for word in ("family", family / "retrained-1"):
         answer = nas("report", word, "-o", f"front-{Path(word).name}")

@@ -7,10 +7,10 @@ import pytest
 
 from experiments import scale_text
 from experiments.plots import family as picture
-from scaling import family
+from scaling import family_folder
 from scaling.coefficients import Coefficients
-from scaling.config import ScaleConfig
-from scaling.scale import open_base
+from scaling.scale_config import ScaleConfig
+from scaling.scale_family import open_base
 from tests.experiments.conftest import Nas
 from tests.training.small import SPACE
 
@@ -100,15 +100,15 @@ def test_the_estimate_of_the_whole_matches_what_is_planned() -> None:
     config = ScaleConfig()
     assert config.rungs == (2000, 4000)
     base = open_base(config, Path("runs"))
-    from scaling.estimate import Estimate
+    from scaling.time_estimate import TimeEstimate
 
-    lines = scale_text.expected(config, base, 2, None, Estimate(124, 3600.0))
+    lines = scale_text.expected(config, base, 2, None, TimeEstimate(124, 3600.0))
     assert "trials: 32" in lines[0] and "the base trains at 8x32x32@5" in lines[0]
     assert "about 60 min" in lines[1]
 
 
 def test_networks_far_dearer_than_their_share_at_small_clips_are_told() -> None:
-    found = family.Family(Path("runs"), Coefficients(1.2, 1.1, 1.1, 1.2), (), {})
+    found = family_folder.Family(Path("runs"), Coefficients(1.2, 1.1, 1.1, 1.2), (), {})
     found.data["proxies"] = {
         "A1": {"least": 20e6, "most": 23e6, "share": 19e6},
         "A3": {"least": 76e6, "most": 132e6, "share": 78e6},
@@ -119,7 +119,7 @@ def test_networks_far_dearer_than_their_share_at_small_clips_are_told() -> None:
 
 def test_the_picture(nas: Nas, tmp_path: Path) -> None:
     assert nas("scale", "movinet", "--coeffs", "1.2,1.1,1.1,1.2", "--runs", tmp_path).code == 0
-    found = family.load(tmp_path / "scale-1")
+    found = family_folder.load(tmp_path / "scale-1")
     found.data.update(
         points=made_up_points(),
         picture_clips=1000,

@@ -23,13 +23,13 @@ from experiments.cli import main
 from experiments.plots import html
 from experiments.plots.front_data import gather
 from experiments.run_files import Run
-from scaling import engines, jobs
-from scaling.base import find_base
+from scaling import trial
+from scaling.family_base import find_base
 from scaling.latency import read_latencies
-from scaling.scale import _report, scale
+from scaling.scale_family import _report, scale
 from searchspace import Clip
 from tests.experiments.runs import made_up_run
-from tests.scaling import small as small_scale
+from tests.scaling import small_family
 from training import data as run_data
 from training.recipe import Recipe
 from video import FolderSource, scan
@@ -119,12 +119,12 @@ def search(folder: Path) -> Subject:
 
 def family(folder: Path) -> Subject:
     """A finished family whose coefficients were searched."""
-    settings, before = small_scale.settings(folder, trials=3), jobs.run
-    engines.jobs.run = lambda job, _: small_scale.pretend(jobs.Job(**job))
+    settings, before = small_family.settings(folder, trials=3), trial.train
+    trial.train = lambda job, *_, **__: small_family.pretend(job)
     try:
         found = scale(settings, runs=folder / RUNS, name="f")
     finally:
-        engines.jobs.run = before
+        trial.train = before
     names = [member.name for member in found.members]
 
     reads = (
@@ -140,14 +140,14 @@ def family(folder: Path) -> Subject:
 
 def trials(folder: Path) -> Subject:
     """The ledger of a search over coefficients that goes on."""
-    work = small_scale.open_work(folder, trials=3)
+    work = small_family.open_trials(folder, trials=3)
     while (job := work.take()) is not None:
-        work.tell(job, small_scale.pretend(job))
+        work.tell(job, small_family.pretend(job))
 
     def read(folder: Path) -> None:
-        work = small_scale.open_work(folder, trials=3)
+        work = small_family.open_trials(folder, trials=3)
         while (job := work.take()) is not None:
-            work.tell(job, small_scale.pretend(job))
+            work.tell(job, small_family.pretend(job))
         json.dumps(_report(work), allow_nan=False)
 
     return Subject((File("trials.jsonl", "lines"),), (read,))

@@ -12,8 +12,9 @@ import torch
 
 import networks
 from experiments.retrain import draw
-from scaling import family as families
-from scaling.retraining import plan, retrain_family
+from scaling import family_folder
+from scaling.family_plan import plan
+from scaling.family_training import retrain_family
 from searchspace import BASE, published_names
 from tests.fuzz.subjects import RUNS, File, Subject, family, nas
 from tests.networks.small_reference import ASSETS, small_reference
@@ -225,7 +226,7 @@ def trained_family(folder: Path) -> Subject:
             (run / "metrics.csv").write_text(
                 "step,epoch,loss,rate\n" + "".join(f"{i},{i},1.5,0.1\n" for i in range(20))
             )
-    planned = plan(families.load(home), {"threads": 1}, "A1,A3", 2)
+    planned = plan(family_folder.load(home), {"threads": 1}, "A1,A3", 2)
     (home / "retrained-1" / CONFIG).write_text(json.dumps({"command": "retrained", **planned.config}))
     for one in planned.trainings:
         config = {"command": "retrain", **one.resolved.config.to_dict()}

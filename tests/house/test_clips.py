@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,20 @@ import pytest
 import searchspace
 import video
 from experiments.plots import network as network_picture
-from scaling import estimate, jobs
-from scaling.base import find_base
-from scaling.config import ScaleConfig
-from scaling.retraining import training_clip
+from scaling import time_estimate, trial
+from scaling.family_base import find_base
+from scaling.family_plan import training_clip
+from scaling.scale_config import ScaleConfig
 from searchspace import Budget, Clip, Ensemble, published
 from searchspace.cost import clip_bytes, head_cost, layer_cost, stem_cost
 from searchspace.cost_tables import SpaceCosts, tabulate
 from tests.training.networks_of_seconds import architecture
 from training import retrain_config
-from training.data import open_source
+from training.data import DATA, compare_data, open_source
 from training.feasible import check_budgets
+from training.progress import Silent
 from training.retrain_config import RetrainConfig, resolve
+from training.run import RunFolder
 from training.search_config import SearchConfig
 from training.selection import select
 from video import sampling
@@ -74,12 +77,13 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "resized_side": resized_side,
     "open_source": lambda clip: _opened(clip).clip,
     "saved_bytes": lambda clip: A0.saved_bytes(clip),
+    "compare_data": lambda clip: _compared(clip),
     "find_base": lambda clip: find_base("a0", Path("none"), "1M", clip, 10).space.clip,
     "check_budgets": lambda clip: check_budgets(searchspace.load("movinet"), clip, [Budget.parse("9M")], 0).limits,
     "training_clip": lambda clip: training_clip(Clip(8, 64, 32), Clip(8, 64, 32), clip),
     "training_clip, own": lambda clip: training_clip(clip, clip, None),
-    "open_data": lambda clip: jobs.open_data(ScaleConfig(), clip).clip,
-    "seconds_per_mac": lambda clip: estimate.seconds_per_mac(architecture(), clip, 1, 2) > 0,
+    "open_data": lambda clip: trial.open_data(ScaleConfig(), clip).clip,
+    "seconds_per_mac": lambda clip: time_estimate.seconds_per_mac(architecture(), clip, 1, 2) > 0,
     "picture": lambda clip: network_picture.picture([A0], clip).axes[0].get_title(),
     "SearchConfig": lambda clip: SearchConfig.resolve(clip=clip, search_resolution=16),
     "RetrainConfig": lambda clip: RetrainConfig(clip=clip, recipe=retrain_config.Recipe()),
@@ -91,9 +95,15 @@ CALLS: dict[str, Callable[[Any], object]] = {
 
 
 def _opened(clip: Any) -> video.Source:
-    from training.progress import Silent
-
     return open_source(None, clip, seed=0, group=None, workers=0, folder=None, progress=Silent())
+
+
+def _compared(clip: Any) -> str:
+    """What a run keeps of the built-in data."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = {"data": None, "videos": None, "group": None, "seed": 0}
+        compare_data(RunFolder(Path(folder), config, resumed=False), clip, Silent())
+        return (Path(folder) / DATA).read_text()
 
 
 def _parts(clip: Any) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ HISTORY = [Observation((0.1 * i, 0.5, 0.9 - 0.05 * i, 0.2), (0.3 + 0.05 * i, 0.4
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_the_same_again_and_others_for_other_trials(sampler) -> None:
+def test_the_same_again_and_others_for_other_trials(sampler: str) -> None:
     first = propose(sampler, 0, 8, HISTORY)
     assert first == propose(sampler, 0, 8, HISTORY)
     others = {propose(sampler, 0, trial, HISTORY) for trial in range(8, 14)} | {propose(sampler, 1, 8, HISTORY)}
@@ -19,7 +19,7 @@ def test_the_same_again_and_others_for_other_trials(sampler) -> None:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_without_results_each_sampler_explores(sampler) -> None:
+def test_without_results_each_sampler_explores(sampler: str) -> None:
     assert len({propose(sampler, 0, trial, []) for trial in range(6)}) == 6
 
 

@@ -1,6 +1,7 @@
 """Scaled spaces: what each dimension becomes, and that a step multiplies the expected cost by what was asked."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_exponent_zero_changes_nothing_but_the_name() -> None:
     )
 
 
-def test_a_scaled_space_is_a_space_file_like_any_other(tmp_path) -> None:
+def test_a_scaled_space_is_a_space_file_like_any_other(tmp_path: Path) -> None:
     space = scale(SPACE, Coefficients(1.36, 1.18, 1.16, 1.24), -2)
     (tmp_path / "A0.yaml").write_text(space.to_yaml())
     assert searchspace.load(tmp_path / "A0.yaml") == space
@@ -104,7 +105,7 @@ def test_expected_cost_agrees_with_the_closed_form() -> None:
 
 @pytest.mark.parametrize("weights", [(1, 1, 1, 1), (0.3, 1, 0.2, 0.1)])
 @pytest.mark.parametrize("ratio", [2, 2.88])
-def test_a_step_multiplies_the_expected_cost(weights, ratio) -> None:
+def test_a_step_multiplies_the_expected_cost(weights: tuple[float, ...], ratio: float) -> None:
     found = normalise(SPACE, weights, ratio, range(-1, 3))
     assert found.growth == pytest.approx(ratio, rel=0.05)
     spaces = [scale(SPACE, found.coefficients, exponent) for exponent in (-1, 2)]
@@ -133,6 +134,7 @@ def test_published_networks_lie_near_the_space_of_the_fit() -> None:
     fit = published_scaling().coefficients
     for exponent, name in enumerate(PUBLISHED, start=-2):
         network = searchspace.published(name)
+        assert isinstance(network, searchspace.Architecture)
         nearest = scale(SPACE, fit, exponent).nearest(network)
         macs = [searchspace.cost(one, network.clip).macs for one in (nearest.architecture, network)]
         assert macs[0] == pytest.approx(macs[1], rel=0.10), name

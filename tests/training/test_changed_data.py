@@ -4,21 +4,22 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import networks
 from experiments.report_data import read_entry
-from scaling import jobs
-from scaling.retraining import retrain_family
-from scaling.scale import scale
-from tests.scaling.small import settings as scale_settings
+from scaling import trial
+from scaling.family_training import retrain_family
+from scaling.scale_family import scale
+from tests.scaling.small_family import settings as scale_settings
 from tests.training.networks_of_seconds import architecture
 from tests.training.small import settings as search_settings
 from tests.video.conftest import write
 from training.data import DATA, VIDEOS
-from training.progress import Silent
+from training.progress import Progress, Silent
 from training.questions import open_videos
 from training.retrain import retrain
 from training.search import search
@@ -197,15 +198,15 @@ def test_what_a_run_keeps_of_its_data(tmp_path: Path, data: Path) -> None:
 def test_scaling(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = own(data, tmp_path / "data")
     calls: list[int] = []
-    train = jobs.run
+    train = trial.train
 
-    def run(job, settings):
+    def crashing(job: trial.TrialJob, progress: Progress, **given: Any) -> dict[str, Any]:
         calls.append(1)
         if len(calls) == 3:
             raise Crash
-        return train(job, settings)
+        return train(job, progress, **given)
 
-    monkeypatch.setattr("scaling.engines.jobs.run", run)
+    monkeypatch.setattr(trial, "train", crashing)
     given = scale_settings(tmp_path, trials=2, data=str(here), clips=8, first_clips=8, batch=4)
     with pytest.raises(Crash):
         scale(given, runs=tmp_path / "runs", name="x")

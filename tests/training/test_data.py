@@ -6,26 +6,11 @@ from pathlib import Path
 import pytest
 
 import networks
-from tests.training.test_questions import folder
 from tests.training.tiny import trained_run
+from tests.training.video_folders import Looks, folder
 from training.data import open_source, scan_file
-from training.progress import Silent
 from training.questions import open_videos
 from video import FolderSource
-
-
-class Looks(Silent):
-    """Keeps the first call of each look: (files that were known, files in all)."""
-
-    def __init__(self) -> None:
-        self.first: list[tuple[int, int]] = []
-        self.looking = False
-
-    def phase(self, title: str, done: int, total: int) -> None:
-        if title == "looking through the videos":
-            if not self.looking:
-                self.first.append((done, total))
-            self.looking = done < total
 
 
 def test_a_second_run_does_not_look_through_the_videos_again(tmp_path: Path) -> None:

@@ -70,6 +70,6 @@ def test_bytes_of_checkpoints_are_those_on_disk_and_what_is_being_written(tmp_pa
         header = 8 + int.from_bytes(file.read_bytes()[:8], "little")
         kept += file.stat().st_size - header
     recipe = Recipe.load("demo").changed({"optimizer.name": "adamw"})
-    weights = weight_bytes(architecture())
+    weights = architecture().weight_bytes()
     said = checkpoint_bytes([architecture()] * members, recipe, keep)
     assert said - 4 * weights == pytest.approx(kept, rel=0.03)  # four states of weights, one being written

@@ -11,9 +11,9 @@ import networks
 from searchspace.schema import read_text
 from tests.experiments.conftest import Nas, nas  # noqa: F401
 from tests.training.networks_of_seconds import architecture
-from tests.training.test_questions import folder
 from tests.training.test_retrain import Heard
 from tests.training.tiny import trained_run
+from tests.training.video_folders import folder
 from training.evaluation_folders import RECORD, evaluations, of_retraining, protocols_of
 from training.judging import evaluate_videos, judge_retraining
 from training.retrain import retrain

@@ -9,12 +9,8 @@ from typing import Any
 
 import pytest
 
-from scaling import engines, ray_engine, side_by_side
-from scaling.side_by_side import Task
 from training import openmp
-from training.interrupt import Interrupt
-from training.progress import Silent
-from video.processes import WorkerPool
+from training.workers import open_workers
 
 OURS = {"GOMP_SPINCOUNT": str(openmp.SPINS), "KMP_BLOCKTIME": str(openmp.BLOCKTIME_MS)}
 BESIDE_OTHERS = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
@@ -122,35 +118,15 @@ def test_the_library_is_found_among_the_files_of_a_process(tmp_path: Path) -> No
     assert openmp.library(maps) == "/a folder/torch/lib/libgomp.so.1"
 
 
-def _told(*_: Any) -> dict[str, Any]:
-    return {**given(), "error": "", "process": os.getpid()}
-
-
-def test_trainings_side_by_side_and_trials_are_started_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From Python, where nothing was set: in their processes, and not in the user's."""
-    seen: list[dict[str, str]] = []
-
-    def started(*_: Any) -> Any:
-        seen.append(given())
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(side_by_side, "start_process", started)
-    with pytest.raises(KeyboardInterrupt), Interrupt() as wish:
-        side_by_side.run_in_processes([Task("a", "runs", {}, {})], lambda *_: None, Silent(), wish, 1)
-    with engines._workers(1) as pool:
-        assert isinstance(pool, WorkerPool)
-        found = pool.submit(_told).result()
-        assert found.pop("process") != os.getpid() and found == {**OURS, "error": ""}
-    assert seen == [OURS] and not given()
-
-
 def test_workers_of_ray_are_started_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 
     options: dict[str, Any] = {}
     monkeypatch.setattr(ray, "init", lambda **given: options.update(given))
-    ray_engine._connect("local", 1, "nothing")
-    assert options["runtime_env"] == {"env_vars": OURS}
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Resources": {"CPU": 1.0}}])
+    with open_workers(ray="local"):
+        assert options["runtime_env"] == {"env_vars": OURS}
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    ray_engine._connect("local", 1, "nothing")
+    with open_workers(ray="local"):
+        pass
     assert options["runtime_env"] == {"env_vars": {"OMP_WAIT_POLICY": "ACTIVE"}}

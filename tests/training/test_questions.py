@@ -11,6 +11,7 @@ import networks
 from networks import Trained
 from searchspace import Clip
 from tests.training.tiny import trained_run
+from tests.training.video_folders import folder
 from tests.video.conftest import write
 from training.prediction import predict
 from training.questions import match_classes, open_videos
@@ -19,14 +20,6 @@ from video.recipe import MOTION_CLASSES
 from video.views import CENTRE
 
 CLIP = Clip(4, 32, 32, 5.0)
-
-
-def folder(root: Path, sides: tuple[str, ...] = ("train", "val"), names: tuple[str, ...] = ("a b", "c")) -> Path:
-    for side in sides:
-        for name in names:
-            for i in range(4):
-                write(root / side / name / f"{i}.mkv", 8, "ffv1", 10, "bgr0")
-    return root
 
 
 def load(folder: Path, classes: tuple[str, ...], data: dict[str, object]) -> Trained:

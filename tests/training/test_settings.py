@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scaling.config import ScaleConfig
+from scaling.scale_config import ScaleConfig
 from tests.training.networks_of_seconds import architecture
 from training.fit import FitConfig
 from training.recipe import SECTIONS, Recipe

@@ -16,7 +16,7 @@ RERUN = 4
 """So many of the best trials are run with a second seed."""
 
 
-class Task(NamedTuple):
+class TrialTask(NamedTuple):
     """Something to measure.
 
     Attributes:
@@ -33,7 +33,7 @@ class Task(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class TrialOutcome:
     """What a task showed.
 
     Attributes:
@@ -57,11 +57,11 @@ class Outcome:
         return not self.accuracies
 
 
-Known = Mapping[Task, Outcome]
+Known = Mapping[TrialTask, TrialOutcome]
 
 
 @dataclasses.dataclass(frozen=True)
-class Schedule:
+class TrialSchedule:
     """Sizes of a halving.
 
     Attributes:
@@ -78,51 +78,50 @@ class Schedule:
     reduction: int
     asynchronous: bool = False
 
-    def pending(self, known: Known, running: Collection[Task]) -> list[Task]:
+    def pending(self, known: Known, running: Collection[TrialTask]) -> list[TrialTask]:
         """Trials' tasks to begin now: none where all is measured, or where the next ones depend on running ones."""
         tasks = self._as_they_come(known, running) if self.asynchronous else self._rung_by_rung(known)
         return [task for task in tasks if task not in running]
 
-    def _rung_by_rung(self, known: Known) -> list[Task]:
+    def _rung_by_rung(self, known: Known) -> list[TrialTask]:
         for begin in range(0, self.trials, self.batch):
             alive = list(range(begin, min(begin + self.batch, self.trials)))
             for clips in self.rungs:
-                tasks = [Task("trial", trial, clips) for trial in alive]
+                tasks = [TrialTask("trial", trial, clips) for trial in alive]
                 missing = [task for task in tasks if task not in known]
                 if missing:
                     return missing
                 alive = self._best(known, tasks, len(tasks) // self.reduction)
         return []
 
-    def _as_they_come(self, known: Known, running: Collection[Task]) -> list[Task]:
+    def _as_they_come(self, known: Known, running: Collection[TrialTask]) -> list[TrialTask]:
         """The promotion from the highest rung that has one, else a new trial; at the end the best trial goes up."""
         for low, high in reversed(list(zip(self.rungs, self.rungs[1:], strict=False))):
             done = [task for task in known if task.kind == "trial" and task.clips == low and not task.seed]
             for trial in self._best(known, done, len(done) // self.reduction, least=0):
-                task = Task("trial", trial, high)
+                task = TrialTask("trial", trial, high)
                 if task not in known and task not in running:
                     return [task]
         begun = {task.number for task in (*known, *running) if task.kind == "trial"}
         new = next((trial for trial in range(self.trials) if trial not in begun), None)
         if new is not None:
-            return [Task("trial", new, self.rungs[0])]
+            return [TrialTask("trial", new, self.rungs[0])]
         if running:
             return []
         best = self._best(known, [task for task in known if task.kind == "trial"], 1)
-        return [task for clips in self.rungs for trial in best if (task := Task("trial", trial, clips)) not in known][
-            :1
-        ]
+        further = (TrialTask("trial", trial, clips) for clips in self.rungs for trial in best)
+        return [task for task in further if task not in known][:1]
 
-    def _best(self, known: Known, tasks: list[Task], count: int, least: int = 1) -> list[int]:
+    def _best(self, known: Known, tasks: list[TrialTask], count: int, least: int = 1) -> list[int]:
         """Numbers of the best trials among tasks that did not fail, at least `least` of them, in their order."""
         return sorted(task.number for task in ranked(known, tasks)[: max(least, count)])
 
-    def survivors(self, known: Known) -> list[Task]:
+    def survivors(self, known: Known) -> list[TrialTask]:
         """All trials' tasks of the first seed that did not fail, most clips first, then best first."""
         tasks = [task for task in known if task.kind == "trial" and not task.seed]
         return sorted(ranked(known, tasks), key=lambda task: -task.clips)
 
-    def reruns(self, known: Known) -> list[Task]:
+    def reruns(self, known: Known) -> list[TrialTask]:
         """The best four with a second seed, on the highest rung on which so many stand."""
         found = self.survivors(known)
         alive = len({task.number for task in found})
@@ -133,7 +132,7 @@ class Schedule:
         return []
 
 
-def ranked(known: Known, tasks: Collection[Task]) -> list[Task]:
+def ranked(known: Known, tasks: Collection[TrialTask]) -> list[TrialTask]:
     """Tasks that did not fail: best accuracy first, then least loss, then first number."""
     good = [task for task in tasks if not known[task].failed]
     return sorted(good, key=lambda task: (-known[task].objective, known[task].loss, task.number))

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,10 +12,10 @@ import searchspace
 from controller.repair import repair
 from controller.window import Window
 from scaling.coefficients import Coefficients
-from scaling.mapping import map_choices
+from scaling.map_choices import map_choices
 from scaling.members import Member, bring, members, parse_members, targets
 from scaling.spaces import scale
-from searchspace import tabulate
+from searchspace import Choices, Space, tabulate
 from searchspace.layer_specs import MAX_NAME
 from searchspace.space import MAX_NAME_OF_SPACE, read_space
 
@@ -27,31 +28,32 @@ random_coefficients = st.lists(st.floats(0.05, 1), min_size=4, max_size=4).map(
 )
 
 
-def column(space, name):
+def column(space: Space, name: str) -> list[int]:
     return [space.decisions.index(f"blocks/{b}/{name}") for b in range(len(space.blocks))]
 
 
-def values(space, choices, name):
+def values(space: Space, choices: Choices, name: str) -> npt.NDArray[np.int64]:
     """Values of a decision of every block, [N, blocks]."""
     tables = [space.decisions.values[i] for i in column(space, name)]
     return np.stack([np.array(t)[choices[:, i]] for t, i in zip(tables, column(space, name), strict=True)], axis=1)
 
 
-def there_and_back(coefficients, exponent):
+def there_and_back(coefficients: Coefficients, exponent: int) -> tuple[Space, Choices, Choices]:
+    """A scaling of the space, the rows mapped there, and mapped back."""
     other = scale(SPACE, coefficients, exponent)
     away = map_choices(ROWS, SPACE, other, coefficients.depth**exponent)
     return other, away, map_choices(away, other, SPACE, coefficients.depth**-exponent)
 
 
 @pytest.mark.parametrize("exponent", [0, 1, 2, 3])
-def test_growing_and_shrinking_back_gives_the_same_network(exponent) -> None:
+def test_growing_and_shrinking_back_gives_the_same_network(exponent: int) -> None:
     _, _, back = there_and_back(COEFFICIENTS, exponent)
     assert (back == ROWS).all()
 
 
 @settings(max_examples=12)
 @given(random_coefficients, st.sampled_from([1, 2]))
-def test_growing_keeps_decisions_whatever_the_coefficients(coefficients, exponent) -> None:
+def test_growing_keeps_decisions_whatever_the_coefficients(coefficients: Coefficients, exponent: int) -> None:
     _, _, back = there_and_back(coefficients, exponent)
     active = DECISIONS.active(ROWS)
     assert ((back == ROWS) & active).sum() / active.sum() >= 0.9
@@ -59,7 +61,7 @@ def test_growing_keeps_decisions_whatever_the_coefficients(coefficients, exponen
 
 @settings(max_examples=12)
 @given(random_coefficients, st.sampled_from([-2, -1]))
-def test_shrinking_keeps_the_decisions_of_the_layers_that_are_left(coefficients, exponent) -> None:
+def test_shrinking_keeps_the_decisions_of_the_layers_that_are_left(coefficients: Coefficients, exponent: int) -> None:
     smaller, away, back = there_and_back(coefficients, exponent)
     held = DECISIONS.active(ROWS)
     held[:, column(SPACE, "depth")] = False
@@ -75,7 +77,7 @@ def test_shrinking_keeps_the_decisions_of_the_layers_that_are_left(coefficients,
 
 @settings(max_examples=12)
 @given(random_coefficients, st.integers(-2, 2))
-def test_the_order_of_widths_stays(coefficients, exponent) -> None:
+def test_the_order_of_widths_stays(coefficients: Coefficients, exponent: int) -> None:
     other, away, _ = there_and_back(coefficients, exponent)
     before, after = values(SPACE, ROWS, "width"), values(other, away, "width")
     wider = before[:, :, None] < before[:, None, :]
@@ -109,7 +111,7 @@ def test_spaces_of_other_blocks_are_refused() -> None:
         pytest.param(600e6, len(ROWS), marks=pytest.mark.slow),
     ],
 )
-def test_networks_are_brought_to_each_members_cost(base, count) -> None:
+def test_networks_are_brought_to_each_members_cost(base: float, count: int) -> None:
     family = members(SPACE, COEFFICIENTS, range(-2, 4), targets(None, range(-2, 4), base, 2))
     for member in family[:: 1 if base == 600e6 else 5]:
         rows = ROWS[:count] if member.exponent == -2 else ROWS[: min(count, 200) * 3 // 10]
@@ -139,7 +141,7 @@ def test_bringing_to_a_cost_leaves_depths_and_widths_as_the_coefficients_made_th
 
 @settings(max_examples=2, suppress_health_check=[HealthCheck.too_slow])
 @given(random_coefficients, st.integers(-2, 2), st.floats(0.6, 1.6))
-def test_random_coefficients_networks_and_targets(coefficients, exponent, share) -> None:
+def test_random_coefficients_networks_and_targets(coefficients: Coefficients, exponent: int, share: float) -> None:
     member = Member("A", exponent, scale(SPACE, coefficients, exponent), 600e6 * share * 2.0**exponent)
     found = bring(ROWS[:10], SPACE, 0, member, coefficients)
     assert found.inside.all()
@@ -158,7 +160,7 @@ def test_members_and_targets() -> None:
 @pytest.mark.parametrize(
     ("text", "said"), [("A5:A0", "range"), ("A0:A2:A4", "range"), ("B1", "A0:A5"), ("A1,A1", "A0:A5"), ("", "A0:A5")]
 )
-def test_members_that_cannot_be_read(text, said) -> None:
+def test_members_that_cannot_be_read(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         parse_members(text)
 
@@ -167,7 +169,7 @@ def test_members_that_cannot_be_read(text, said) -> None:
     ("text", "said"),
     [("150M", "1 given for 2 members"), ("1M,2Mparams", "multiply-accumulates per clip"), ("x,y", "cannot be read")],
 )
-def test_targets_that_cannot_be_read(text, said) -> None:
+def test_targets_that_cannot_be_read(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         targets(text, (-1, 0), 600e6, 2)
     with pytest.raises(ValueError, match="no published A6"):

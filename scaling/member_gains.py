@@ -15,7 +15,7 @@ CEILING = 0.98
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
+class MeasuredMember:
     """A trained member.
 
     Attributes:
@@ -56,15 +56,15 @@ class Measured:
 
 
 @dataclasses.dataclass(frozen=True)
-class Step:
+class MemberGain:
     """From a member to the next larger one.
 
     Attributes:
         small, large: the two.
     """
 
-    small: Measured
-    large: Measured
+    small: MeasuredMember
+    large: MeasuredMember
 
     @property
     def gain(self) -> float:
@@ -106,6 +106,6 @@ class Step:
         return f"{text}: {losses}, so it fits its clips better and needs more of them, or more augmentation"
 
 
-def steps(measured: Sequence[Measured]) -> list[Step]:
-    """The steps between neighbours, in the order given."""
-    return [Step(small, large) for small, large in itertools.pairwise(measured)]
+def member_gains(measured: Sequence[MeasuredMember]) -> list[MemberGain]:
+    """Gains between neighbouring members, in the order given."""
+    return [MemberGain(small, large) for small, large in itertools.pairwise(measured)]

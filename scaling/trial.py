@@ -1,4 +1,4 @@
-"""The unit of work: one network trained briefly and scored, from plain data to plain data, wherever it runs."""
+"""One training of a trial: a network trained briefly and scored, the same wherever it runs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import math
 import os
 import socket
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import video
-from scaling.config import ScaleConfig
+from scaling.scale_config import ScaleConfig
 from searchspace import Architecture, Clip, ClipLike
+from training.progress import Progress
 
 PART = "rescoring"
 HELD_OUT = 512
@@ -20,11 +20,11 @@ HELD_OUT = 512
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
-    """One short training.
+class TrialJob:
+    """One short training, as plain data.
 
     Attributes:
-        kind, number, clips, seed: of its task; see `schedule.Task`.
+        kind, number, clips, seed: of its task; see `trial_schedule.TrialTask`.
         exponent: of the space that the network is from.
         network: index among the networks that a trial takes from each space.
         clip: shape that it trains on.
@@ -45,7 +45,7 @@ class Job:
     architecture: dict[str, Any]
 
     @property
-    def key(self) -> str:
+    def name(self) -> str:
         """Names the job in the ledger."""
         parts = ("exponent", self.exponent, "network", self.network, "clips", self.clips, "seed", self.seed)
         return " ".join(map(str, (self.kind, self.number, *parts)))
@@ -54,10 +54,6 @@ class Job:
     def work(self) -> float:
         """Multiply-accumulates, about; see `training_work`."""
         return training_work(self.macs, self.clips)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, for another process."""
-        return dataclasses.asdict(self)
 
 
 def training_work(macs: int, clips: int) -> float:
@@ -68,13 +64,13 @@ def training_work(macs: int, clips: int) -> float:
     return macs * (3.0 * clips + HELD_OUT)
 
 
-def run(job: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+def train(job: TrialJob, _: Progress, *, config: ScaleConfig, scan_cache: str | None) -> dict[str, Any]:
     """Trains and scores a network.
 
     Args:
-        job: what `Job.to_dict` gave.
-        settings: `config`, what `ScaleConfig.to_dict` gave; `scan_cache`, the file that keeps the scan of a folder of
-            videos, or None.
+        job: which.
+        config: how.
+        scan_cache: the file that keeps the scan of a folder of videos, or None.
 
     Returns:
         `accuracy` and `loss` on held-out clips, or `error` where the training failed; and `seconds`, `process` and
@@ -82,18 +78,17 @@ def run(job: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     import torch
 
-    config = ScaleConfig.stored(settings["config"])
     torch.set_num_threads(config.threads)
     begin = time.perf_counter()
     try:
-        result = _train(Job(**job), config, settings["scan_cache"])
+        result = _train(job, config, scan_cache)
     except ValueError as error:  # the loss is not finite, or the clip is too small for the network
         result = {"error": str(error)}
     where = {"process": os.getpid(), "machine": socket.gethostname()}
     return {**result, "seconds": round(time.perf_counter() - begin, 3), **where}
 
 
-def _train(job: Job, config: ScaleConfig, scan_cache: str | None) -> dict[str, Any]:
+def _train(job: TrialJob, config: ScaleConfig, scan_cache: str | None) -> dict[str, Any]:
     import torch
 
     import networks

@@ -13,7 +13,7 @@ from controller.repair import try_repair
 from controller.selection import ABOVE, BELOW
 from controller.start import largest_entropy
 from controller.window import Window
-from scaling.mapping import bring_to
+from scaling.map_choices import bring_to
 from scaling.members import check_scaled_by
 from searchspace import (
     Architecture,

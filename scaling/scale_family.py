@@ -7,29 +7,31 @@ process, in several or on Ray, it ends with the same table. `trials.jsonl` is th
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling import engines, family
-from scaling.base import Base, find_base
+from scaling import family_folder, trial
+from scaling.coefficient_support import judge_coefficients
 from scaling.coefficients import DIMENSIONS, Coefficients
-from scaling.config import TRIAL_EXPONENTS, ScaleConfig
-from scaling.family import Family
-from scaling.jobs import HELD_OUT, PART
+from scaling.family_base import Base, find_base
+from scaling.family_folder import Family
 from scaling.members import Member, members, targets
+from scaling.scale_config import TRIAL_EXPONENTS, ScaleConfig
 from scaling.spaces import measure
-from scaling.verdict import judge
-from scaling.work import Work
+from scaling.trial import HELD_OUT, PART
+from scaling.trial_ledger import TrialLedger
 from searchspace import Architecture
 from searchspace.commands import go_on
 from searchspace.schema import write_atomically
 from training import run as runs_module
-from training.data import keep_description, open_source, scan_file, survey
+from training.data import compare_data, scan_file, survey
 from training.interrupt import Interrupted, exit_code, signals_raise
 from training.progress import Logged, Progress, Silent
 from training.run import SUMMARY, RunFolder
+from training.workers import Lost, open_workers
 
 COMMAND = "scale"
 
@@ -51,8 +53,7 @@ def scale(
         runs: folder of all runs.
         name: of the run; by default the first free `scale-<number>`.
         resume: go on with the run of this name, or the newest; where there is none yet, it starts.
-        workers: trainings at a time; None for as many as Ray has CPUs for, or without Ray for 1, in this process.
-        ray: address of a Ray cluster, or `local`.
+        workers, ray: trainings at a time, and where; see `training.workers.open_workers`.
         progress: where to report.
 
     Raises:
@@ -66,28 +67,29 @@ def scale(
     resolved = ScaleConfig.resolve(**given) if folder is None else folder.settings(ScaleConfig.stored)
     if folder is not None and folder.finished:
         progress.line(f"{folder.path} is finished")
-        return family.load(folder.path)
+        return family_folder.load(folder.path)
     base = open_base(resolved, Path(runs))
     check(resolved, base)
     if folder is None:
-        files = {family.SPACE: base.space.to_yaml(), family.BASE: base.architecture.to_json()}
+        files = {family_folder.SPACE: base.space.to_yaml(), family_folder.BASE: base.architecture.to_json()}
         folder = runs_module.create(Path(runs), name, COMMAND, resolved.to_dict(), files)
+    raised: list[KeyboardInterrupt] = []  # Ray ends in a plain KeyboardInterrupt after any signal
     with folder:
         try:
-            with signals_raise(), folder.starting():
+            with signals_raise() as raised, folder.starting():
                 told = Logged(progress, folder.path / "log.txt")
                 if resolved.searched:
-                    _compare_data(resolved, base, folder, told)
-                kept = Architecture.load(folder.path / family.BASE)
+                    compare_data(folder, base.space.clip, told, {PART: HELD_OUT})
+                kept = Architecture.load(folder.path / family_folder.BASE)
                 if kept.key() != base.architecture.key():
                     raise ValueError(
                         f"base {resolved.base!r} has changed since {folder.path} was started (its copy is "
-                        f"{folder.path / family.BASE}); restore it, or start a new run"
+                        f"{folder.path / family_folder.BASE}); restore it, or start a new run"
                     )
                 return _run(resolved, base, folder, workers, ray, told)
         except KeyboardInterrupt as stop:
             message = f"stopped; finished trainings are kept, go on with: {go_on(COMMAND, folder.path)}"
-            raise Interrupted(exit_code(stop), message) from None
+            raise Interrupted(exit_code(next(iter(raised), stop)), message) from None
 
 
 def open_base(config: ScaleConfig, runs: Path) -> Base:
@@ -109,7 +111,7 @@ def check(config: ScaleConfig, base: Base) -> None:
     if found is None:
         found = Coefficients.shared_out([1] * len(DIMENSIONS), ratio)
     for member in members(base.space, found, every, targets(config.targets, every, base.macs, ratio)):
-        family.mapped(base, member, found)
+        family_folder.mapped(base, member, found)
 
 
 def given_coefficients(config: ScaleConfig, base: Base) -> tuple[Coefficients | None, float]:
@@ -122,7 +124,7 @@ def given_coefficients(config: ScaleConfig, base: Base) -> tuple[Coefficients | 
         return None, config.target_ratio or 2.0
     path = Path(config.coeffs)
     if path.exists() or path.suffix == ".json":
-        found, ratio = family.reuse(path, base.space)
+        found, ratio = family_folder.reuse(path, base.space)
         return found, config.target_ratio or ratio
     found = Coefficients.parse(config.coeffs)
     return found, config.target_ratio or found.product
@@ -135,10 +137,10 @@ def _run(
     more: dict[str, Any] = {"ratio": ratio}
     every = config.exponents
     if found is None:
-        work = _search(config, base, folder, workers, ray, progress)
-        best = work.best()
+        ledger = _search(config, base, folder, workers, ray, progress)
+        best = ledger.best()
         found = best.coefficients
-        more |= {"growth": best.growth, **_report(work)}
+        more |= {"growth": best.growth, **report_trials(ledger)}
     else:
         measured = measure(base.space, found, every if len(every) > 1 else TRIAL_EXPONENTS)
         more |= {"growth": measured.growth, "trials": [], "points": [], "verdict": None}
@@ -147,48 +149,29 @@ def _run(
         if config.members_by == "search" and member.exponent:
             architecture = _searched(config, base, member, folder.path, progress)
         else:
-            architecture = family.mapped(base, member, found)
-        family.write_member(folder.path, member, architecture)
-        described.append(family.describe(base, member, architecture, found))
-    result = family.write(folder.path, base, found, described, more)
+            architecture = family_folder.mapped(base, member, found)
+        family_folder.write_member(folder.path, member, architecture)
+        described.append(family_folder.describe(base, member, architecture, found))
+    result = family_folder.write(folder.path, base, found, described, more)
     folder.write_json(SUMMARY, {"coefficients": found.to_dict(), "members": [one.to_dict() for one in described]})
     return result
 
 
-def _compare_data(config: ScaleConfig, base: Base, folder: RunFolder, progress: Progress) -> None:
-    """Looks through the data once, before several workers would do it at a time, and compares it with the run's."""
-    source = open_source(
-        config.data,
-        base.space.clip,
-        seed=config.seed,
-        group=config.group,
-        videos=config.videos,
-        workers=0,
-        folder=folder.path,
-        progress=progress,
-        sizes={PART: HELD_OUT},
-    )
-    keep_description(folder, source, progress)
-
-
-def _scan_cache(config: ScaleConfig, folder: Path) -> str | None:
-    return None if config.data is None else str(scan_file(config.data, config.videos, otherwise=folder / "scan.json"))
-
-
 def _search(
     config: ScaleConfig, base: Base, folder: RunFolder, workers: int | None, ray: str | None, progress: Progress
-) -> Work:
-    work = Work(config, base, folder.path, progress)
-    settings = {"config": config.to_dict(), "scan_cache": _scan_cache(config, folder.path)}
-    if ray is not None:
-        from scaling.ray_engine import run_on_ray
-
-        run_on_ray(work, settings, workers, config.threads, ray)
-    elif workers is not None and workers > 1:
-        engines.run_in_processes(work, settings, workers)
-    else:
-        engines.run_here(work, settings)
-    return work
+) -> TrialLedger:
+    ledger = TrialLedger(config, base, folder.path, progress)
+    cache = None if config.data is None else scan_file(config.data, config.videos, otherwise=folder.path / "scan.json")
+    train = functools.partial(trial.train, config=config, scan_cache=None if cache is None else str(cache))
+    with open_workers(workers, ray, threads=config.threads, progress=progress) as opened:
+        for job, result in opened.map(train, ledger.take):
+            if isinstance(result, Lost):
+                raise ValueError(
+                    f"training {job.name!r} has no result: {result.reason}; go on with --resume, or start anew with a "
+                    "smaller --search-resolution"
+                )
+            ledger.tell(job, result)
+    return ledger
 
 
 def _searched(config: ScaleConfig, base: Base, member: Member, folder: Path, progress: Progress) -> Architecture:
@@ -212,27 +195,27 @@ def _searched(config: ScaleConfig, base: Base, member: Member, folder: Path, pro
     return dataclasses.replace(found.architecture, name=member.name)
 
 
-def _report(work: Work) -> dict[str, Any]:
+def report_trials(ledger: TrialLedger) -> dict[str, Any]:
     """What was tried, for coefficients.json: every trial, the points of the picture, and the verdict."""
-    verdict = judge(work.schedule, work.known)
+    verdict = judge_coefficients(ledger.schedule, ledger.known)
     numbers = {**dataclasses.asdict(verdict), "by_chance": verdict.by_chance}
     trials = []
-    for number, proposal in sorted(work.proposals.items()):
-        tasks = sorted(task for task in work.known if task.kind == "trial" and task.number == number)
+    for number, proposal in sorted(ledger.proposals.items()):
+        tasks = sorted(task for task in ledger.known if task.kind == "trial" and task.number == number)
         rungs = []
         for task in sorted(tasks, key=lambda task: (task.clips, task.seed)):
-            outcome = work.known[task]
+            outcome = ledger.known[task]
             shown = {"error": outcome.error} if outcome.failed else {"loss": outcome.loss}
             values = {"accuracy": None if outcome.failed else outcome.objective, "accuracies": list(outcome.accuracies)}
             rungs.append({"clips": task.clips, "seed": task.seed, **values, **shown})
         record = dataclasses.asdict(proposal)
         trials.append({**record, "weights": list(proposal.weights), "rungs": rungs})
     return {
-        "chosen": work.best().trial,
+        "chosen": ledger.best().trial,
         "trials": trials,
-        "points": work.points(),
-        "picture_clips": work.config.drawn[0],
-        "proxies": work.proxies(),
+        "points": ledger.points(),
+        "picture_clips": ledger.config.drawn[0],
+        "proxies": ledger.proxies(),
         "verdict": {
             **{key: value if value == value else None for key, value in numbers.items()},
             "supported": verdict.supported,

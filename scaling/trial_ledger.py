@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from scaling import proposals
-from scaling.base import Base
 from scaling.coefficients import DIMENSIONS, Coefficients
-from scaling.config import TRIAL_EXPONENTS, ScaleConfig
-from scaling.family import mapped
-from scaling.jobs import Job, training_work
+from scaling.family_base import Base
+from scaling.family_folder import mapped
 from scaling.members import Member, bring, members, name_of
 from scaling.members import targets as member_targets
-from scaling.schedule import RERUN, Outcome, Schedule, Task
+from scaling.scale_config import TRIAL_EXPONENTS, ScaleConfig
 from scaling.spaces import normalise
+from scaling.trial import TrialJob, training_work
+from scaling.trial_schedule import RERUN, TrialOutcome, TrialSchedule, TrialTask
 from searchspace import Choices, Clip, cost
 from searchspace.schema import Fields
 from searchspace.stored import read_records
@@ -48,10 +48,10 @@ class Proposal:
     error: str = ""
 
 
-class Work:
+class TrialLedger:
     """Hands out jobs and takes their results, in whatever order they come.
 
-    Everything that was computed is a line of the ledger: a proposal, or the result of a job. A `Work` on an old ledger
+    Everything that was computed is a line of the ledger's file: a proposal, or the result of a job. Opened again, it
     hands out exactly the jobs that are missing.
 
     Attributes:
@@ -64,7 +64,7 @@ class Work:
         self.config, self.base, self.progress = config, base, progress
         self.ledger = Ledger(folder / LEDGER)
         self.ledger.rewind(self.ledger.lines, folder / DISCARDED)  # a line that a kill tore
-        self.schedule = Schedule(
+        self.schedule = TrialSchedule(
             config.trials,
             proposals.batch_size(config.sampler, config.trials),
             config.rungs,
@@ -73,10 +73,10 @@ class Work:
         )
         self.ratio = config.target_ratio or 2.0
         self.proposals: dict[int, Proposal] = {}
-        self.known: dict[Task, Outcome] = {}
+        self.known: dict[TrialTask, TrialOutcome] = {}
         self._results: dict[str, dict[str, Any]] = {}
-        self._running: dict[Task, list[Job]] = {}
-        self._queue: list[Job] = []
+        self._running: dict[TrialTask, list[TrialJob]] = {}
+        self._queue: list[TrialJob] = []
         self._networks: Choices = base.networks(config.architectures, config.seed)
         self._side = base.proxy_side(config.search_resolution)
         self._begin_time, self._spent = time.monotonic(), 0.0
@@ -93,8 +93,8 @@ class Work:
         """Results so far, those of earlier processes included."""
         return len(self._results)
 
-    def take(self) -> Job | None:
-        """The next job, a task's dearest first; None where there is nothing to do now (see `finished`)."""
+    def take(self) -> TrialJob | None:
+        """The next job, a task's dearest first; None where there is none now: for good, where all results are told."""
         while not self._queue:
             tasks = self._pending()
             if not tasks:
@@ -102,22 +102,17 @@ class Work:
             self._begin(tasks[0])
             self._queue.sort(key=lambda job: -job.work)
         job = self._queue.pop(0)
-        self._open[job.key] = planned_work(self.config, job.clips, job.exponent)
+        self._open[job.name] = planned_work(self.config, job.clips, job.exponent)
         return job
 
-    @property
-    def finished(self) -> bool:
-        """Whether there will be no further job."""
-        return not self._queue and not self._running and not self._pending()
-
-    def tell(self, job: Job, result: Mapping[str, Any]) -> None:
+    def tell(self, job: TrialJob, result: Mapping[str, Any]) -> None:
         """Takes the result of a job: `accuracy` and `loss`, or `error`, and `seconds`; ledger first."""
-        fields = {name: value for name, value in job.to_dict().items() if name not in ("kind", "architecture")}
-        record = {"kind": "result", "job": job.key, "task": job.kind, **fields, **result}
+        fields = {name: value for name, value in vars(job).items() if name not in ("kind", "architecture")}
+        record = {"kind": "result", "job": job.name, "task": job.kind, **fields, **result}
         self.ledger.append_json(record)
-        self._results[job.key] = record
-        self._settle(Task(job.kind, job.number, job.clips, job.seed))
-        self._spent += self._open.pop(job.key)
+        self._results[job.name] = record
+        self._settle(TrialTask(job.kind, job.number, job.clips, job.seed))
+        self._spent += self._open.pop(job.name)
         half = math.fsum(self._open.values()) / 2  # of what runs, about half is done
         left = (time.monotonic() - self._begin_time) * (self._left() - half) / (self._spent + half) / 60
         title = f"trainings, about {left:.0f} min left" if left >= 1 else "trainings"
@@ -177,7 +172,7 @@ class Work:
         done = math.fsum(planned_work(self.config, clips, exponent) for clips, exponent in every)
         return max(0.0, work_planned(self.config) - done)
 
-    def _pending(self) -> list[Task]:
+    def _pending(self) -> list[TrialTask]:
         running = set(self._running)
         tasks = self.schedule.pending(self.known, running)
         if tasks or any(task.kind == "trial" and not task.seed for task in running):
@@ -185,45 +180,45 @@ class Work:
         if not self.schedule.survivors(self.known):
             return []
         clips = self.config.drawn[0]
-        more = [*self.schedule.reruns(self.known), Task("member", self.best().trial, clips)]
-        more += [Task("single", number, clips) for number in range(len(DIMENSIONS))]
+        more = [*self.schedule.reruns(self.known), TrialTask("member", self.best().trial, clips)]
+        more += [TrialTask("single", number, clips) for number in range(len(DIMENSIONS))]
         return [task for task in more if task not in self.known and task not in running]
 
-    def _begin(self, task: Task) -> None:
+    def _begin(self, task: TrialTask) -> None:
         """Queues what a task lacks; a task that lacks nothing, or cannot be run, is settled at once."""
         try:
             jobs = self._jobs(task)
         except ValueError as error:
-            self.known[task] = Outcome((), error=str(error))
+            self.known[task] = TrialOutcome((), error=str(error))
             return
         self._running[task] = jobs
-        self._queue += [job for job in jobs if job.key not in self._results]
+        self._queue += [job for job in jobs if job.name not in self._results]
         self._settle(task)
 
-    def _settle(self, task: Task) -> None:
+    def _settle(self, task: TrialTask) -> None:
         jobs = self._running[task]
-        if any(job.key not in self._results for job in jobs):
+        if any(job.name not in self._results for job in jobs):
             return
         del self._running[task]
-        results = [self._results[job.key] for job in jobs]
+        results = [self._results[job.name] for job in jobs]
         errors = [result["error"] for result in results if "error" in result]
         if errors:
-            self.known[task] = Outcome((), error=errors[0])
+            self.known[task] = TrialOutcome((), error=errors[0])
         else:
-            self.known[task] = Outcome(
+            self.known[task] = TrialOutcome(
                 tuple(_means([(job.exponent, r["accuracy"]) for job, r in zip(jobs, results, strict=True)])),
                 math.fsum(result["loss"] for result in results) / len(results),
             )
         if task.kind == "trial":
             self._say(task)
 
-    def _say(self, task: Task) -> None:
+    def _say(self, task: TrialTask) -> None:
         outcome, proposal = self.known[task], self.proposals[task.number]
         what = f"failed: {outcome.error}" if outcome.failed else f"{outcome.objective:.1%}"
         seed = ", second seed" if task.seed else ""
         self.progress.line(f"trial {task.number}, {task.clips:,} clips{seed}: {what} ({proposal.coefficients})")
 
-    def _jobs(self, task: Task) -> list[Job]:
+    def _jobs(self, task: TrialTask) -> list[TrialJob]:
         """Every training of a task, in a fixed order.
 
         Raises:
@@ -251,7 +246,7 @@ class Work:
                 architecture = member.space.architecture(row, f"{member.name}-{task.kind}-{task.number}")
                 whole = cost(architecture)
                 jobs.append(
-                    Job(
+                    TrialJob(
                         *task,
                         exponent=member.exponent,
                         network=number,

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import statistics
 
-from scaling.schedule import Known, Schedule
+from scaling.trial_schedule import Known, TrialSchedule
 from training.seeds import generator
 
 NOT_SUPPORTED = "choice not supported"
@@ -15,7 +15,7 @@ DRAWS = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
+class CoefficientSupport:
     """The spread of trials against that of seeds, on one rung.
 
     Attributes:
@@ -72,14 +72,14 @@ class Verdict:
         return f"{NOT_SUPPORTED}: {numbers}; any of them may be as good: give more --clips, --architectures or --trials"
 
 
-def judge(schedule: Schedule, known: Known) -> Verdict:
+def judge_coefficients(schedule: TrialSchedule, known: Known) -> CoefficientSupport:
     """Compares the spreads on the rung of the trials that were run with a second seed."""
     again = [task for task in schedule.reruns(known) if task in known and not known[task].failed]
     clips = again[0].clips if again else schedule.rungs[0]
     here = [task for task in schedule.survivors(known) if task.clips == clips]
     first = [known[task].objective for task in here]
     gaps = [known[task].objective - known[task._replace(seed=0)].objective for task in again]
-    return Verdict(
+    return CoefficientSupport(
         clips=clips,
         trials=len(first),
         trial_spread=statistics.stdev(first) if len(first) > 1 else math.nan,

@@ -3,36 +3,43 @@
 import dataclasses
 import json
 import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+import networks
 import searchspace
-from scaling import engines, family, jobs
-from scaling.base import find_base, newest_search
-from scaling.config import ScaleConfig
-from scaling.scale import check, open_base, scale
+from scaling import family_folder, trial
+from scaling.family_base import find_base, newest_search
+from scaling.family_folder import Family
+from scaling.scale_config import ScaleConfig
+from scaling.scale_family import check, open_base, scale
 from searchspace import Architecture, Clip, cost
-from tests.scaling.small import lines, open_work, pretend, settings
+from tests.scaling.small_family import lines, open_trials, pretend, settings
 from tests.training.small import SPACE
 from training import fit
 from training.interrupt import Interrupted
+from training.progress import Silent
+from training.recipe import Recipe
 
 MOVINET = {"base": "movinet", "coeffs": "1.2,1.1,1.1,1.2"}
 
 
 @pytest.fixture
-def few_clips(monkeypatch):
-    monkeypatch.setattr(jobs, "HELD_OUT", 16)
+def few_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "HELD_OUT", 16)
 
 
 @pytest.fixture(scope="module")
-def given(tmp_path_factory):
+def given(tmp_path_factory: pytest.TempPathFactory) -> Family:
     """A family of given coefficients, which trains nothing."""
     runs = tmp_path_factory.mktemp("runs")
     return scale(MOVINET, runs=runs, name="given")
 
 
-def test_given_coefficients_make_a_family(given) -> None:
+def test_given_coefficients_make_a_family(given: Family) -> None:
     assert [member.name for member in given.members] == ["A0", "A1", "A2", "A3", "A4", "A5"]
     product = 1.2 * 1.1**2 * 1.1**2 * 1.2
     for member in given.members:
@@ -51,15 +58,15 @@ def test_given_coefficients_make_a_family(given) -> None:
     assert given.data["published"]["steps"]["macs"] == pytest.approx(2.88, abs=0.01)
 
 
-def test_a_finished_family_is_only_read(given) -> None:
-    before = (given.folder / family.COEFFICIENTS).stat().st_mtime_ns
+def test_a_finished_family_is_only_read(given: Family) -> None:
+    before = (given.folder / family_folder.COEFFICIENTS).stat().st_mtime_ns
     again = scale({}, runs=given.folder.parent, name="given", resume=True)
     assert (again.coefficients, again.data) == (given.coefficients, given.data)
     assert [member.macs for member in again.members] == [member.macs for member in given.members]
-    assert (given.folder / family.COEFFICIENTS).stat().st_mtime_ns == before
+    assert (given.folder / family_folder.COEFFICIENTS).stat().st_mtime_ns == before
 
 
-def test_coefficients_of_another_family(given, tmp_path) -> None:
+def test_coefficients_of_another_family(given: Family, tmp_path: Path) -> None:
     for path in (given.folder, given.folder / "coefficients.json"):
         config = {**MOVINET, "coeffs": str(path), "members": "A1:A2", "budget": "400M"}
         found = scale(config, runs=tmp_path)
@@ -85,19 +92,19 @@ def test_coefficients_of_another_family(given, tmp_path) -> None:
         ({"members": "A5:A0"}, "range such as A0:A5"),
     ],
 )
-def test_mistakes_leave_no_folder(tmp_path, changes, said) -> None:
+def test_mistakes_leave_no_folder(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         scale({**MOVINET, **changes}, runs=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_family_of_another_space_is_refused(given, tmp_path) -> None:
+def test_a_family_of_another_space_is_refused(given: Family, tmp_path: Path) -> None:
     config = settings(tmp_path, coeffs=str(given.folder))
     with pytest.raises(ValueError, match=r"space 'movinet'.*whose choices differ from those of 'small'"):
         scale(config, runs=tmp_path / "runs")
 
 
-def test_a_changed_base_and_changed_settings_are_refused(tmp_path) -> None:
+def test_a_changed_base_and_changed_settings_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "base.json"
     network = searchspace.published("a2")
     dataclasses.replace(network, clip=Clip.parse("8x128x128@5")).save(path)
@@ -111,7 +118,7 @@ def test_a_changed_base_and_changed_settings_are_refused(tmp_path) -> None:
         scale(config, runs=tmp_path, name="x", resume=True)
 
 
-def test_bases(tmp_path) -> None:
+def test_bases(tmp_path: Path) -> None:
     point = find_base("movinet", tmp_path, "600M", None, 18)
     assert point.macs == pytest.approx(600e6, rel=0.03) and point.architecture.classes == 18
     assert point.proxy_side() == 32  # 45 MMACs at most
@@ -126,7 +133,7 @@ def test_bases(tmp_path) -> None:
     assert newest_search(tmp_path) is None
 
 
-def test_a_budget_per_frame_of_causal_networks_is_that_of_one_more_frame(tmp_path) -> None:
+def test_a_budget_per_frame_of_causal_networks_is_that_of_one_more_frame(tmp_path: Path) -> None:
     """A clip's share leaves out that the dense layers run at every frame: here a fifth more than was asked for."""
     (tmp_path / "causal.yaml").write_text(searchspace.load("movinet").streaming().to_yaml())
     base = find_base(str(tmp_path / "causal.yaml"), tmp_path, "75MFLOPs/frame", None, 10_000)
@@ -141,12 +148,12 @@ def test_a_budget_per_frame_of_causal_networks_is_that_of_one_more_frame(tmp_pat
 
 
 @pytest.mark.parametrize("budget", ["3Gparams", "64MB", "4MBstate"])
-def test_a_base_is_not_made_to_other_budgets(tmp_path, budget) -> None:
+def test_a_base_is_not_made_to_other_budgets(tmp_path: Path, budget: str) -> None:
     with pytest.raises(ValueError, match="families are scaled by multiply-accumulates"):
         find_base("movinet", tmp_path, budget, None, 18)
 
 
-def test_causal_networks_stay_causal(tmp_path) -> None:
+def test_causal_networks_stay_causal(tmp_path: Path) -> None:
     path = tmp_path / "stream.json"
     dataclasses.replace(searchspace.published("a2", stream=True), clip=Clip.parse("8x128x128@5")).save(path)
     found = scale({"base": str(path), "coeffs": "1.2,1.1,1.1,1.2", "members": "A1:A3"}, runs=tmp_path)
@@ -156,17 +163,17 @@ def test_causal_networks_stay_causal(tmp_path) -> None:
     assert searchspace.load(found.folder / "A3.yaml").form.causal
 
 
-def test_the_scaled_members_train_on_clips_shrunk_alike(tmp_path) -> None:
-    work = open_work(tmp_path, trials=1)
+def test_the_scaled_members_train_on_clips_shrunk_alike(tmp_path: Path) -> None:
+    trials = open_trials(tmp_path, trials=1)
     sides = {}
-    while (job := work.take()) is not None:
-        work.tell(job, pretend(job))
+    while (job := trials.take()) is not None:
+        trials.tell(job, pretend(job))
         if job.kind == "single" and job.number == 2:
             sides[job.exponent] = job.clip
     assert sides[1].split("x")[1] > "16" > sides[-1].split("x")[1]
 
 
-def test_a_search_with_real_trainings(tmp_path, few_clips) -> None:
+def test_a_search_with_real_trainings(tmp_path: Path, few_clips: None) -> None:
     config = settings(tmp_path, trials=2)
     found = scale(config, runs=tmp_path, name="a")
     trained = [record for record in lines(found.folder) if record["kind"] == "result"]
@@ -176,18 +183,20 @@ def test_a_search_with_real_trainings(tmp_path, few_clips) -> None:
     assert {"A1.json", "A2.yaml", "A3.json", "coefficients.json", "trials.jsonl"} <= {
         path.name for path in found.folder.iterdir()
     }
-    work = open_work(tmp_path, trials=2)
-    while (job := work.take()) is not None:  # a training is a function of its job
-        again = jobs.run(job.to_dict(), {"config": ScaleConfig.resolve(**config).to_dict(), "scan_cache": None})
-        kept = next(record for record in trained if record["job"] == job.key)
+    trials = open_trials(tmp_path, trials=2)
+    while (job := trials.take()) is not None:  # a training is a function of its job
+        again = trial.train(job, Silent(), config=ScaleConfig.resolve(**config), scan_cache=None)
+        kept = next(record for record in trained if record["job"] == job.name)
         assert (again["accuracy"], again["loss"]) == (kept["accuracy"], kept["loss"])
         break
 
 
-def test_trainings_that_diverge_are_results_too(tmp_path, few_clips, monkeypatch) -> None:
+def test_trainings_that_diverge_are_results_too(
+    tmp_path: Path, few_clips: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = settings(tmp_path, trials=1)
 
-    def come_apart(network, recipe) -> None:
+    def come_apart(network: networks.MoViNet, recipe: Recipe) -> None:
         network.stem.weight.data.fill_(math.nan)
 
     monkeypatch.setattr(fit, "prepare_scratch", come_apart)
@@ -199,20 +208,20 @@ def test_trainings_that_diverge_are_results_too(tmp_path, few_clips, monkeypatch
     assert len(lines(tmp_path / "a")) == 3
 
 
-def interrupt_training(monkeypatch, number) -> None:
+def interrupt_training(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """Ctrl-C comes once, in the training of that number; the others answer at once."""
     calls = []
 
-    def run(job, _):
+    def train(job: trial.TrialJob, *_: object, **__: object) -> dict[str, Any]:
         calls.append(job)
         if len(calls) == number:
             raise KeyboardInterrupt
-        return pretend(jobs.Job(**job))
+        return pretend(job)
 
-    monkeypatch.setattr(engines.jobs, "run", run)
+    monkeypatch.setattr(trial, "train", train)
 
 
-def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path, monkeypatch) -> None:
+def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupt_training(monkeypatch, 4)
     config = settings(tmp_path)
     with pytest.raises(Interrupted, match="nas scale --resume --name a") as stop:
@@ -224,7 +233,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path, monkeypatch) 
     assert resumed.data == straight.data
 
 
-def test_members_by_search(tmp_path, few_clips) -> None:
+def test_members_by_search(tmp_path: Path, few_clips: None) -> None:
     config = settings(
         tmp_path, coeffs="1.2,1.1,1.1,1.2", members="A2:A3", members_by="search", steps=4, optimizer="sgd"
     )
@@ -236,17 +245,17 @@ def test_members_by_search(tmp_path, few_clips) -> None:
     assert found.members[0].architecture.blocks == Architecture.load(found.folder / "base.json").blocks
 
 
-def test_check_answers_before_anything_is_trained(tmp_path) -> None:
+def test_check_answers_before_anything_is_trained(tmp_path: Path) -> None:
     config = ScaleConfig.resolve(base="movinet", targets="1M,2M,3M,4M,5M,6M")
     with pytest.raises(ValueError, match="member A0"):
         check(config, open_base(config, tmp_path))
 
 
-def test_coefficients_json_is_plain_and_whole(given) -> None:
+def test_coefficients_json_is_plain_and_whole(given: Family) -> None:
     data = json.loads((given.folder / "coefficients.json").read_text())
     assert data == given.data
     with pytest.raises(ValueError, match=r"is not the coefficients\.json of a family"):
-        family.reuse(given.folder / "summary.json", searchspace.load("movinet"))
+        family_folder.reuse(given.folder / "summary.json", searchspace.load("movinet"))
 
 
 @pytest.mark.parametrize(
@@ -259,7 +268,9 @@ def test_coefficients_json_is_plain_and_whole(given) -> None:
         (lambda data: data.update(schema="other"), "is not the coefficients.json of a family"),
     ],
 )
-def test_damaged_coefficients_are_named(given, tmp_path, damage, said) -> None:
+def test_damaged_coefficients_are_named(
+    given: Family, tmp_path: Path, damage: Callable[[dict[str, Any]], None], said: str
+) -> None:
     data = json.loads((given.folder / "coefficients.json").read_text())
     damage(data)
     (tmp_path / "coefficients.json").write_text(json.dumps(data))
@@ -268,7 +279,7 @@ def test_damaged_coefficients_are_named(given, tmp_path, damage, said) -> None:
     assert not (tmp_path / "runs").exists()
     (tmp_path / "coefficients.json").write_text(json.dumps(data)[:-40])
     with pytest.raises(ValueError, match="not JSON"):
-        family.load(tmp_path)
+        family_folder.load(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +291,9 @@ def test_damaged_coefficients_are_named(given, tmp_path, damage, said) -> None:
         (lambda line: line.update(kind="other"), "kind is 'other'"),
     ],
 )
-def test_a_ledger_of_another_layout_is_refused_and_kept(tmp_path, monkeypatch, change, said) -> None:
+def test_a_ledger_of_another_layout_is_refused_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[dict[str, Any]], None], said: str
+) -> None:
     interrupt_training(monkeypatch, 3)
     with pytest.raises(Interrupted):
         scale(settings(tmp_path), runs=tmp_path, name="a")

@@ -11,12 +11,12 @@ import torch
 
 import networks
 import video
-from scaling.base import Base
 from scaling.coefficients import DIMENSIONS, Coefficients
-from scaling.config import TRIAL_EXPONENTS, ScaleConfig
-from scaling.jobs import PART, training_work
+from scaling.family_base import Base
 from scaling.members import bring, members
-from scaling.work import jobs_planned, planned, proxy_clip
+from scaling.scale_config import TRIAL_EXPONENTS, ScaleConfig
+from scaling.trial import PART, training_work
+from scaling.trial_ledger import jobs_planned, planned, proxy_clip
 from searchspace import ClipLike, NetworkSpec, cost
 from training.fit import SHORT, FitConfig, fit
 
@@ -24,7 +24,7 @@ MEASURED_STEPS = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Estimate:
+class TimeEstimate:
     """What a search will take, roughly.
 
     Attributes:
@@ -36,7 +36,7 @@ class Estimate:
     seconds: float
 
 
-def estimate(config: ScaleConfig, base: Base, workers: int) -> Estimate:
+def estimate_time(config: ScaleConfig, base: Base, workers: int) -> TimeEstimate:
     """Measures steps of the base scaled up and down by equal shares, each at its proxy clip.
 
     Multiply-accumulates alone would promise too little: small maps of odd sides are slow, and rounding adds to them.
@@ -60,11 +60,11 @@ def estimate(config: ScaleConfig, base: Base, workers: int) -> Estimate:
         count * training_work(1, clips) * math.fsum(math.exp(middle + slope * exponent) for exponent in exponents)
         for count, clips, exponents in planned(config)
     )
-    return Estimate(jobs_planned(config), config.architectures * seconds / workers)
+    return TimeEstimate(jobs_planned(config), config.architectures * seconds / workers)
 
 
 def seconds_per_mac(architecture: NetworkSpec, clip: ClipLike, threads: int, batch: int) -> float:
-    """Of training on the built-in data, in the unit of `jobs.training_work`: a few steps measured, twice.
+    """Of training on the built-in data, in the unit of `trial.training_work`: a few steps measured, twice.
 
     Args:
         architecture: whose steps are measured.

@@ -25,7 +25,7 @@ class ScaleConfig:
     """Settings of a family.
 
     Attributes:
-        base: what is scaled: a run, an architecture or a space, as `scaling.base.find_base` reads it.
+        base: what is scaled: a run, an architecture or a space, as `scaling.family_base.find_base` reads it.
         coeffs: `random` to search them; or `1.36,1.18,1.16,1.24`, or the path of a family or its coefficients.json.
         trials: coefficient vectors tried.
         members: `A0:A5` or a list of names.

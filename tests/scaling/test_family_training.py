@@ -1,9 +1,11 @@
 """Families trained: what is planned, what is done side by side, and what a resume adds."""
 
+import contextlib
 import dataclasses
 import json
 import math
 import multiprocessing
+import os
 import shutil
 import signal
 import statistics
@@ -11,39 +13,33 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.numpy import load_file
 
-from scaling import retraining, side_by_side
-from scaling.retraining import load_trained, plan, retrain_family, training_clip
-from scaling.scale import scale
-from scaling.steps import Measured, steps
+from scaling import family_plan, family_training
+from scaling.family_folder import Family
+from scaling.family_plan import plan, training_clip
+from scaling.family_training import RunJob, load_trained, retrain_family
+from scaling.member_gains import MeasuredMember, member_gains
+from scaling.scale_family import scale
 from searchspace import Clip, cost
-from tests.scaling.small import settings
-from tests.training.test_data import Looks
-from tests.training.test_questions import folder
-from training.interrupt import Interrupt, Interrupted
-
-SHORT = {
-    "clip": "4x16x16@5",
-    "schedule.epochs": 2,
-    "schedule.epoch_clips": 32,
-    "optimizer.batch": 8,
-    "evaluation.clips": 16,
-    "network.recalibrate": 16,
-    "threads": 1,
-}
+from tests.scaling.small_family import SHORT, settings
+from tests.training.video_folders import Looks, folder
+from training.interrupt import Interrupted
+from training.progress import Progress, Silent
+from video import motion
 
 
 @pytest.fixture
-def found(tmp_path, monkeypatch):
+def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Family:
     """A1 to A3 of the small space, in a folder of their own."""
-    monkeypatch.setitem(__import__("video.motion").motion.DEFAULT_SIZES, "val", 32)
+    monkeypatch.setitem(motion.DEFAULT_SIZES, "val", 32)
     return scale(settings(tmp_path, coeffs="1.2,1.1,1.1,1.2"), runs=tmp_path, name="family")
 
 
-def test_what_is_planned(found) -> None:
+def test_what_is_planned(found: Family) -> None:
     planned = plan(found, SHORT, "A1,A3", 2)
     assert [one.name for one in planned.trainings] == ["A1-seed0", "A1-seed1", "A3-seed0", "A3-seed1"]
     assert planned.clips == 64 and planned.config["members"] == "A1,A3" and planned.config["seeds"] == 2
@@ -57,18 +53,25 @@ def test_what_is_planned(found) -> None:
     assert [one.seed for one in given.trainings] == [7, 8]
 
 
-def test_videos_are_looked_through_once_before_several_trainings_are(found, tmp_path, monkeypatch) -> None:
+def test_videos_are_looked_through_once_before_several_trainings_are(
+    found: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = folder(tmp_path / "data")
     looks = Looks()
     seen: list[list[tuple[int, int]]] = []
-    monkeypatch.setattr(retraining, "_train", lambda *_: seen.append(list(looks.first)) or {})
+
+    def nothing(*_: object) -> dict[str, str]:
+        seen.append(list(looks.first))
+        return {}
+
+    monkeypatch.setattr(family_training, "_train", nothing)
     for name, workers in (("here", 1), ("there", 2)):
         given = {**SHORT, "data": str(data), "recipe": "demo"}
         retrain_family(found.folder, given, members="A1", seeds=2, name=name, workers=workers, progress=looks)
     assert seen == [[(0, 16)], [(0, 16), (16, 16)]]  # the second time nothing is new
 
 
-def test_a_training_that_was_stopped_before_it_was_judged_is_judged_by_a_resume(found, tmp_path) -> None:
+def test_a_training_that_was_stopped_before_it_was_judged_is_judged_by_a_resume(found: Family, tmp_path: Path) -> None:
     given = {**SHORT, "data": str(folder(tmp_path / "data")), "recipe": "demo", "clip": "4x16x16"}
     for key in ("schedule.epoch_clips", "evaluation.clips"):
         del given[key]
@@ -82,8 +85,8 @@ def test_a_training_that_was_stopped_before_it_was_judged_is_judged_by_a_resume(
     assert [one["accuracy"] for one in again] == [one["accuracy"] for one in before] and before
 
 
-def test_dear_members_are_left_out_on_the_built_in_data_only(found, monkeypatch) -> None:
-    monkeypatch.setattr(retraining, "DEMO_MACS", plan(found, SHORT, "A2").trainings[0].macs)
+def test_dear_members_are_left_out_on_the_built_in_data_only(found: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(family_plan, "DEMO_MACS", plan(found, SHORT, "A2").trainings[0].macs)
     planned = plan(found, SHORT)
     assert [one.member.name for one in planned.trainings] == ["A1", "A2"]
     assert any("--members A1:A3 trains all" in line for line in planned.remarks)
@@ -101,7 +104,7 @@ def test_dear_members_are_left_out_on_the_built_in_data_only(found, monkeypatch)
         ({"optimizer.lrr": 1}, None, "did you mean 'optimizer.lr'"),
     ],
 )
-def test_mistakes_leave_no_folder(found, given, members, said) -> None:
+def test_mistakes_leave_no_folder(found: Family, given: dict[str, Any], members: str | None, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         retrain_family(found.folder, {**SHORT, **given}, members=members)
     assert not list(found.folder.glob("retrained*"))
@@ -114,14 +117,14 @@ def test_clips_shrink_alike() -> None:
     assert training_clip(member, base, Clip(4, 8, 8, 5.0)) == Clip(6, 10, 12, 7.5)
 
 
-def test_a_resume_trains_exactly_what_is_missing(found, monkeypatch) -> None:
-    real, begun = side_by_side.train, []
+def test_a_resume_trains_exactly_what_is_missing(found: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, begun = family_training.train, list[str]()
 
-    def train(task, progress):
-        begun.append(task.name)
-        return {"error": "came apart"} if task.name == "A2-seed0" and len(begun) < 5 else real(task, progress)
+    def train(job: RunJob, progress: Progress) -> dict[str, Any]:
+        begun.append(job.name)
+        return {"error": "came apart"} if job.name == "A2-seed0" and len(begun) < 5 else real(job, progress)
 
-    monkeypatch.setattr(side_by_side, "train", train)
+    monkeypatch.setattr(family_training, "train", train)
     first = retrain_family(found.folder, SHORT, members="A1:A2", seeds=2)
     assert first.folder.name == "retrained-1" and begun == ["A1-seed0", "A1-seed1", "A2-seed0", "A2-seed1"]
     assert [(row.name, row.error) for row in first.failed] == [("A2-seed0", "came apart")]
@@ -153,43 +156,56 @@ def weights(run: Path) -> dict[str, bytes]:
     return {k: v.tobytes() for k, v in load_file(run / "checkpoints" / "last" / "model.safetensors").items()}
 
 
-def test_side_by_side_in_processes_and_a_dead_one(found, monkeypatch) -> None:
-    start = side_by_side.start_process
+class Killing(Silent):
+    """Kills the process of a run whenever that reports, once it has a folder."""
 
-    def start_and_kill(function, *arguments):
-        process = start(function, *arguments)
-        if arguments[1].name == "A2-seed0":
-            process.kill()
-        return process
+    def __init__(self, run: Path) -> None:
+        self.run, self.kills = run, 0
 
-    monkeypatch.setattr(side_by_side, "start_process", start_and_kill)
-    result = retrain_family(found.folder, SHORT, members="A1:A2", workers=2)
-    assert [row.name for row in result.failed] == ["A2-seed0"] and "ended with code -9" in result.failed[0].error
-    monkeypatch.undo()
-    assert not retrain_family(found.folder, resume=True, workers=2).failed
+    def line(self, text: str) -> None:
+        if text.startswith(f"{self.run.name}: ") and (self.run / "lock").exists():
+            process = int((self.run / "lock").read_text().split()[1])
+            with contextlib.suppress(ProcessLookupError):  # what is said of its death comes here, too
+                os.kill(process, signal.SIGKILL)
+                self.kills += 1
+
+
+def test_side_by_side_in_processes_and_one_that_is_killed_again_and_again(found: Family) -> None:
+    killing = Killing(found.folder / "retrained-1" / "A2-seed0")
+    result = retrain_family(found.folder, SHORT, members="A1:A2", workers=2, progress=killing)
+    assert killing.kills >= 3
+    assert [row.name for row in result.failed] == ["A2-seed0"] and result.rows[0].accuracy is not None
+    assert "lost 3 times, at last its process ended with code -9" in result.failed[0].error
+    assert result.failed[0].error.endswith("then lower --parallel); go on with --resume")
+    again = retrain_family(found.folder, resume=True, workers=2)
+    assert not again.failed
     assert multiprocessing.active_children() == []
+    straight = retrain_family(found.folder, SHORT, members="A1:A2", name="here")
+    for one, other in zip(again.rows, straight.rows, strict=True):
+        assert weights(one.path) == weights(other.path)
 
 
-def test_a_wish_to_stop_begins_nothing_more(found, monkeypatch) -> None:
-    def train(task, progress):
-        signal.raise_signal(signal.SIGTERM)
+def test_a_wish_to_stop_begins_nothing_more(found: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+
+    def train(job: RunJob, progress: Progress) -> dict[str, Any]:
+        begun.append(job.name)
+        if len(begun) == 2:
+            signal.raise_signal(signal.SIGTERM)
         return {"accuracy": 0.5}
 
-    monkeypatch.setattr(side_by_side, "train", train)
+    monkeypatch.setattr(family_training, "train", train)
     with pytest.raises(Interrupted, match=r"nas retrain .*family --resume --name retrained-1") as stop:
         retrain_family(found.folder, SHORT, members="A1:A3")
-    assert stop.value.exit_code == 143
+    assert stop.value.exit_code == 143 and len(begun) == 2
     assert len((found.folder / "retrained-1" / "trainings.jsonl").read_text().splitlines()) == 1
-    wish = Interrupt()
-    wish.exit_code = 130
-    side_by_side.run_in_processes([None], None, None, wish, 1)  # type: ignore[list-item, arg-type]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["workers=2", "ray='local'"])
-def test_a_killed_family_goes_on_to_the_same_networks(found, engine) -> None:
+def test_a_killed_family_goes_on_to_the_same_networks(found: Family, engine: str) -> None:
     long = {**SHORT, "schedule.epoch_clips": 512}
-    folder, script = found.folder, "from scaling.retraining import retrain_family as r\n"
+    folder, script = found.folder, "from scaling.family_training import retrain_family as r\n"
     call = f"r({str(folder)!r}, {long!r}, members='A1:A2', seeds=1, name='a', resume=True, {engine})"
     process = subprocess.Popen([sys.executable, "-c", script + call])
     deadline = time.monotonic() + 120
@@ -218,22 +234,24 @@ def _locked(path: Path) -> bool:
 
 
 def test_steps_say_whether_they_are_shown_and_why_not() -> None:
-    low, high = Measured("A0", (0.60, 0.62, 0.61), (1.2,) * 3), Measured("A1", (0.64, 0.63, 0.65), (1.1,) * 3)
-    (step,) = steps([low, high])
+    low = MeasuredMember("A0", (0.60, 0.62, 0.61), (1.2,) * 3)
+    high = MeasuredMember("A1", (0.64, 0.63, 0.65), (1.1,) * 3)
+    (step,) = member_gains([low, high])
     error = math.sqrt(statistics.variance(low.accuracies) / 3 + statistics.variance(high.accuracies) / 3)
     assert step.error == pytest.approx(error) and step.gain == pytest.approx(0.03) and step.shown
     assert str(step) == "step A0 -> A1: +3.0 points, standard error 0.8: shown"
-    lucky = Measured("A1", (0.63, 0.63, 0.63), tested=1000)  # three seeds that agree by accident
+    lucky = MeasuredMember("A1", (0.63, 0.63, 0.63), tested=1000)  # three seeds that agree by accident
     assert lucky.error == pytest.approx(math.sqrt(0.63 * 0.37 / 3000))
-    guessing = Measured("A1", (0.0605, 0.0605, 0.0606), tested=2048, classes=18)
+    guessing = MeasuredMember("A1", (0.0605, 0.0605, 0.0606), tested=2048, classes=18)
+    full = MeasuredMember("A0", (0.99, 0.99))
     for small, large, why in (
         (dataclasses.replace(guessing, accuracies=(0.05, 0.05)), guessing, "A1 stands at chance (5.6%)"),
-        (low, Measured("A1", (0.7,)), "one seed tells nothing"),
-        (low, Measured("A1", (0.5, 0.75)), "within its standard error, and A0 leaves 39.0 points to gain"),
-        (high, Measured("A2", (0.6, 0.6), (1.4, 1.4)), "ended at 1.40, the other's at 1.10, so it needs longer"),
-        (high, Measured("A2", (0.6, 0.6), (0.9, 0.9)), "needs more of them"),
-        (Measured("A0", (0.99, 0.99)), Measured("A1", (0.99, 0.99)), "A0 leaves 1.0 points to gain; harder data"),
+        (low, MeasuredMember("A1", (0.7,)), "one seed tells nothing"),
+        (low, MeasuredMember("A1", (0.5, 0.75)), "within its standard error, and A0 leaves 39.0 points to gain"),
+        (high, MeasuredMember("A2", (0.6, 0.6), (1.4, 1.4)), "ended at 1.40, the other's at 1.10, so it needs longer"),
+        (high, MeasuredMember("A2", (0.6, 0.6), (0.9, 0.9)), "needs more of them"),
+        (full, dataclasses.replace(full, name="A1"), "A0 leaves 1.0 points to gain; harder data"),
     ):
-        (step,) = steps([small, large])
+        (step,) = member_gains([small, large])
         assert not step.shown and "not shown, because" in str(step) and why in str(step)
-    assert [f"{s.small.name}{s.large.name}" for s in steps([low, high, low])] == ["A0A1", "A1A0"]
+    assert [f"{s.small.name}{s.large.name}" for s in member_gains([low, high, low])] == ["A0A1", "A1A0"]

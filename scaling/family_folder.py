@@ -10,9 +10,9 @@ from typing import Any
 
 import searchspace
 from controller.neighbours import changes
-from scaling.base import Base
 from scaling.coefficients import DIMENSIONS, Coefficients, published_scaling
-from scaling.mapping import map_choices
+from scaling.family_base import Base
+from scaling.map_choices import map_choices
 from scaling.members import Member, bring, name_of
 from searchspace import Architecture, Clip, Space, cost, format_quantity
 from searchspace.schema import show, write_atomically
