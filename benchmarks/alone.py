@@ -41,7 +41,7 @@ def train(architecture_json: str, seed: int, clips: int, clip: str) -> dict[str,
     import networks
     from training.fit import FitConfig, fit
     from video import MotionSource
-    from video.recipe import MOTION_CLASSES
+    from video.motion_classes import MOTION_CLASSES
 
     torch.set_num_threads(1)
     architecture = Architecture.from_json(architecture_json)

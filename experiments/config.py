@@ -1,4 +1,4 @@
-"""Show a recipe of `nas retrain` with every value in it, as a file to edit; without one, list what there is."""
+"""Show a recipe of `nas retrain` or `nas search` with every value explained, as a file to edit; or list them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from pathlib import Path
 
 from experiments.arguments import set_by
 from searchspace.commands import command
-from searchspace.schema import write_atomically
-from training import recipe as recipes
-from training.recipe import Recipe
+from searchspace.schema import nearest, write_atomically
+from searchspace.settings import commented
+from training import recipe, recipe_files, search_recipe
+from training.recipe import SECTIONS, Recipe
+from training.search_recipe import SearchRecipe
 
 EXAMPLE = """  nas config
   nas config demo --print
+  nas config short --print
   nas config finetune --set optimizer.lr=0.003 --output mine.yaml
   nas retrain a0 -c mine.yaml"""
+
+KINDS = (recipe.KIND, search_recipe.KIND)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,19 +35,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints or writes."""
     if args.recipe is None and not (args.print or args.settings or args.output):
-        for name in recipes.names():
-            print(name)
+        for kind in KINDS:
+            for name in recipe_files.names(kind):
+                print(f"{name:<12} for nas {kind}")
         print(f"next: {command('config', 'demo', print=True)}")
         return 0
-    recipe = Recipe.load(args.recipe or "demo").changed(set_by(args.settings, (), "optimizer.lr=0.1"))
-    text = f"# {args.recipe or 'demo'}\n{recipe.to_yaml()}"
+    name = args.recipe or "demo"
+    kind, changes = kind_of(name), set_by(args.settings, (), "optimizer.lr=0.1")
+    if kind == search_recipe.KIND:
+        text = commented(SearchRecipe.load(name).changed(changes))
+        following = command(kind, recipe=args.output)
+    else:
+        text = Recipe.load(name).changed(changes).commented()
+        following = command(kind, "ARCH", recipe=args.output)
+    text = f"# {name}, for nas {kind}\n{text}"
     if args.output is None:
         print(text, end="")
         return 0
     if args.output.exists():
         raise ValueError(f"{args.output} exists; choose another name")
-    if args.output.suffix not in (".yaml", ".yml"):
+    if not recipe_files.is_file(args.output):
         raise ValueError(f"{args.output}: a recipe is a .yaml file; give it such a name")
     write_atomically(args.output, text)
-    print(f"next: {command('retrain', 'ARCH', recipe=args.output)}")
+    print(f"next: {following}")
     return 0
+
+
+def kind_of(name: str) -> str:
+    """The command that a recipe is for, by name; a user's file is for a search where it names no section.
+
+    Raises:
+        ValueError: no such recipe or file, or no YAML.
+    """
+    own = {one: kind for kind in KINDS for one in recipe_files.names(kind)}
+    if name in own:
+        return own[name]
+    if not recipe_files.is_file(name):
+        raise ValueError(
+            f"recipe {name!r} is not known{nearest(name, own)} (known: {', '.join(own)}; or give a .yaml file)"
+        )
+    data = recipe_files.read(recipe.KIND, name)
+    keys = set(data) if isinstance(data, dict) else set()
+    return search_recipe.KIND if keys & SearchRecipe.declared.keys() and not keys & SECTIONS.keys() else recipe.KIND

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments import tables
-from experiments.arguments import add_formulation_flag, one_of, read_by, whole
+from experiments.arguments import add_flag, one_of, read_by, whole
 from searchspace.commands import command
 from training.resources import cores
+from training.search_config import SearchConfig
 
 if TYPE_CHECKING:
     from networks import Trained
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="cpu", help="cpu, or cuda (default: cpu)")
     parser.add_argument("--threads", type=whole(1, 1024), metavar="N", help="of torch on the CPU (default: the cores)")
-    add_formulation_flag(parser)
+    add_flag(parser, SearchConfig, "formulation")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="a new folder for the results (default: evaluation-N in the run)"
     )

@@ -9,10 +9,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from experiments import tables
-from experiments.arguments import add_formulation_flag, one_of, read_by, whole
+from experiments.arguments import add_flag, one_of, read_by, whole
 from experiments.errors import USERS_MISTAKE
 from searchspace.commands import command
 from searchspace.naming import located
+from training.search_config import SearchConfig
 
 if TYPE_CHECKING:
     from training.protocols import Answer
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="cpu", help="cpu, or cuda (default: cpu)")
     parser.add_argument("--threads", type=whole(1, 1024), metavar="N", help="of torch on the CPU (default: the cores)")
-    add_formulation_flag(parser)
+    add_flag(parser, SearchConfig, "formulation")
 
 
 def _rate(text: str) -> float:

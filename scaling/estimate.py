@@ -18,7 +18,7 @@ from scaling.jobs import PART, training_work
 from scaling.members import bring, members
 from scaling.work import jobs_planned, planned, proxy_clip
 from searchspace import Architecture, ClipLike, cost
-from training.fit import SHORT, FitConfig, fit
+from training.fit import TRIAL, FitConfig, fit
 
 MEASURED_STEPS = 4
 
@@ -79,7 +79,7 @@ def seconds_per_mac(architecture: Architecture, clip: ClipLike, threads: int, ba
         source = video.MotionSource(0, clip, sizes={PART: batch})
         architecture = dataclasses.replace(architecture, classes=len(source.classes))
         source.batch("weights", range(2 * clips))
-        recipe, least = SHORT.changed({"optimizer.batch": batch, "network.recalibrate": 0}), float("inf")
+        recipe, least = TRIAL.changed({"optimizer.batch": batch, "network.recalibrate": 0}), float("inf")
         for _ in range(2):
             network = networks.MoViNet(architecture, torch.Generator().manual_seed(0))
             begin = time.perf_counter()
