@@ -207,6 +207,11 @@ def _value(text: str) -> Any:
     return {"true": True, "false": False, "null": None}.get(text.lower(), text)
 
 
+def add_set_flag(group: argparse._ActionsContainer, help: str) -> None:
+    """The flag for settings that have none of their own; `set_by` reads what it was given."""
+    group.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE", help=help)
+
+
 def add_run_flags(group: argparse._ArgumentGroup, command: str) -> None:
     """Flags of every command that fills a run folder: where and which it is, whether to go on, what to print."""
     group.add_argument(

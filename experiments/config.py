@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from experiments.arguments import set_by
+from experiments.arguments import add_set_flag, set_by
 from searchspace.commands import command
 from searchspace.schema import nearest, write_atomically
 from searchspace.settings import commented
@@ -26,9 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `nas config`."""
     parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="the name of a recipe, or a .yaml file")
     parser.add_argument("--print", action="store_true", help="print every value (the default where a recipe is named)")
-    parser.add_argument(
-        "--set", action="append", default=[], dest="settings", metavar="KEY=VALUE", help="change a value"
-    )
+    add_set_flag(parser, "change a value")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write a new file instead")
 
 
@@ -37,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     if args.recipe is None and not (args.print or args.settings or args.output):
         for kind in KINDS:
             for name in recipe_files.names(kind):
-                print(f"{name:<12} for nas {kind}")
+                print(name if kind == recipe.KIND else f"{name} (nas {kind})")
         print(f"next: {command('config', 'demo', print=True)}")
         return 0
     name = args.recipe or "demo"

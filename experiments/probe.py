@@ -11,7 +11,7 @@ from searchspace.commands import command
 from searchspace.naming import located
 from training.folds import FOLDS
 from training.resources import cores
-from training.run_settings import RunSettings
+from training.run_settings import MachineSettings, RunSettings
 
 EXAMPLE = """  nas probe k600.safetensors --data my-videos
   nas probe k600.safetensors --data my-videos --group '^(s[0-9]+)'    people are judged by what others taught
@@ -32,9 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help=f"of data without a validation side (default: {FOLDS})",
     )
-    parser.add_argument(
-        "--workers", type=whole(0, 256), default=cores(), metavar="N", help="processes (default: the cores)"
-    )
+    add_flag(parser, MachineSettings, "workers", default=cores())
     parser.add_argument("--json", action="store_true", help="for scripts")
 
 

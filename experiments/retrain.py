@@ -15,6 +15,7 @@ from experiments.arguments import (
     add_flag,
     add_flags,
     add_run_flags,
+    add_set_flag,
     again,
     check_data_flags,
     given_by,
@@ -77,14 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         section, _, name = key.partition(".")
         add_flag(how, SECTIONS[section], name, held="the recipe's")
     add_flag(how, RetrainConfig, "seed")
-    how.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="settings",
-        metavar="KEY=VALUE",
-        help="any value of the recipe, such as optimizer.lr=0.1 (nas config --print lists them)",
-    )
+    add_set_flag(how, "any value of the recipe, such as optimizer.lr=0.1 (nas config --print lists them)")
     where = parser.add_argument_group("where")
     add_flag(where, RetrainConfig, "device", default="auto")
     add_flags(where, RetrainConfig, "threads", "keep")

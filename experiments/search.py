@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from experiments import search_text, tables
-from experiments.arguments import add_flag, add_flags, add_run_flags, again, check_data_flags, given_by, set_by, speaker
+from experiments.arguments import (
+    add_flag,
+    add_flags,
+    add_run_flags,
+    add_set_flag,
+    again,
+    check_data_flags,
+    given_by,
+    set_by,
+    speaker,
+)
 from experiments.errors import finishing
 from experiments.machine import best_device, machine_defaults
 from experiments.run_files import Run
@@ -37,14 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how to search")
     add_flags(how, SearchConfig, "steps", "search_resolution", "searcher", "recipe", "start", "warmup", "kernels")
     add_flags(how, SearchConfig, "optimizer", "precision", "formulation", "seed")
-    how.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="settings",
-        metavar="KEY=VALUE",
-        help="any further setting, such as beta=-0.07 or learning_rate=0.05",
-    )
+    add_set_flag(how, "any further setting, such as beta=-0.07 or learning_rate=0.05")
     where = parser.add_argument_group("where")
     add_flag(where, SearchConfig, "device", default="auto")
     add_flag(where, SearchConfig, "threads")

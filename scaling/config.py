@@ -23,89 +23,78 @@ class ScaleConfig(RunSettings):
     """Settings of a family."""
 
     base: str = setting(
+        "what is scaled: a run, an architecture, or a space",
         default="movinet",
         form="RUN|ARCH|SPACE",
         otherwise="the newest finished search, else the space movinet",
-        help="what is scaled: a run, an architecture, or a space",
     )
     coeffs: str = setting(
+        "random: search them; depth, width, resolution and frame rate, such as 1.36,1.18,1.16,1.24; or "
+        "the folder or coefficients.json of a family",
         default=RANDOM,
         form="HOW",
-        help="random: search them; depth, width, resolution, frame rate such as 1.36,1.18,1.16,1.24; or a family, by "
-        "its folder or coefficients.json",
     )
-    trials: int = setting(default=32, low=1, high=10_000, unit="trials", help="coefficient vectors tried")
+    trials: int = setting("coefficient vectors tried", 1, 10_000, "trials", default=32)
     members: str = setting(
-        default="A0:A5", reads=parse_members, form="A0:A5", help="a range or a list of names; A2 is the base"
+        "a range or a list of names; A2 is the base", default="A0:A5", reads=parse_members, form="A0:A5"
     )
     target_ratio: float | None = setting(
+        "cost of a member over that of the one before",
+        1.1,
+        10,
         default=None,
-        low=1.1,
-        high=10,
-        otherwise="2, or the product of given coefficients",
-        help="expected cost of a member over that of the one before",
+        otherwise="2, or that of given coefficients",
     )
     targets: str | None = setting(
+        "published (the published networks' ratios to A2), or amounts such as 150M,300M",
         default=None,
         form="AMOUNTS",
         otherwise="base x ratio^exponent",
-        help="published (the published networks' ratios to A2), or amounts such as 150M,300M",
     )
-    sampler: str = setting(default="random", words=SAMPLERS, help="who proposes coefficients")
+    sampler: str = setting("who proposes coefficients", default="random", words=SAMPLERS)
     asynchronous: bool = setting(
-        default=False, help="promote trials as they end (ASHA); which ones then depends on how fast each was"
+        "promote trials as they end (ASHA); which ones then depends on how fast each was", default=False
     )
-    clips: int = setting(
-        default=4000, low=2, high=1_000_000_000, unit="clips", help="training clips of a network on the last rung"
-    )
+    clips: int = setting("training clips of a network on the last rung", 2, 10**9, "clips", default=4000)
     first_clips: int = setting(
-        default=2000,
-        low=2,
-        high=1_000_000_000,
-        unit="clips",
-        help="on the first rung, at least; clips double from rung to rung",
+        "on the first rung, at least; clips double from rung to rung", 2, 10**9, "clips", default=2000
     )
-    reduction: int = setting(default=4, low=2, high=100, help="one in so many trials goes on from a rung to the next")
+    reduction: int = setting("one in so many trials goes on from a rung to the next", 2, 100, default=4)
     picture_clips: int | None = setting(
+        "train all members and single dimensions on so many clips for the picture",
+        2,
+        10**9,
+        "clips",
         default=None,
-        low=2,
-        high=1_000_000_000,
-        unit="clips",
         otherwise="those of the first rung, and no members larger than a trial's",
-        help="train all members and single dimensions on so many clips for the picture",
     )
     architectures: int = setting(
-        default=1, low=1, high=100, unit="networks", help="networks that a trial takes from each of its two spaces"
+        "networks that a trial takes from each of its two spaces", 1, 100, "networks", default=1
     )
     members_by: str = setting(
-        default="scaled", words=MEMBERS_BY, help="scaled: the base mapped into each space; search: a search in each"
+        "scaled: the base mapped into each space; search: a search in each", default="scaled", words=MEMBERS_BY
     )
-    steps: int = setting(default=1000, low=1, high=100_000_000, help="of each search of --members-by search")
+    steps: int = setting("of each search of --members-by search", 1, 10**8, default=1000)
     budget: str = setting(
+        "cost of the base where it is made of a space",
         default="600MFLOPs",
         reads=lambda text: check_scaled_by(Budget.parse(text)).text,
         form="AMOUNT",
-        help="cost of the base where it is made of a space",
     )
     clip: str | None = setting(
+        "clip of the base, at which costs are counted",
         default=None,
         reads=clip_text,
         form="TxHxW@FPS",
         otherwise="the base's own",
-        help="clip of the base, at which costs are counted",
     )
     search_resolution: int | None = setting(
-        default=None,
-        low=8,
-        high=4096,
-        unit="pixels",
-        otherwise="the largest that costs at most 45 MMACs",
-        help="shorter side of the base's training clips, others in proportion",
+        "shorter side of the base's clips in training", 8, 4096, "pixels", default=None, otherwise="at 45 MMACs"
     )
-    batch: int = setting(default=16, low=2, high=4096, unit="clips", help="clips a training step")
-    optimizer: str = setting(default="sgd", words=OPTIMIZERS, help="of all trainings")
-    learning_rate: float = setting(default=0.04, low=0, high=100, help="peak")
-    threads: int = setting(default=1, low=1, high=1024, help="of torch, a training")
+    batch: int = setting("clips a training step", 2, 4096, "clips", default=16)
+    optimizer: str = setting("of all trainings", default="sgd", words=OPTIMIZERS)
+    learning_rate: float = setting("peak", 0, 100, default=0.04)
+    threads: int = setting("of torch, a training", 1, 1024, default=1)
 
     @classmethod
     def resolve(cls, **given: Any) -> ScaleConfig:

@@ -11,16 +11,15 @@ import textwrap
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from searchspace.schema import Fields, dump_yaml, nearest
 
-S = TypeVar("S", bound="Settings")
 _KEY = "setting"
 _WIDTH = 110
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class Setting:
     """A declared field; see `setting` for what is said of it.
 
@@ -32,14 +31,14 @@ class Setting:
     """
 
     help: str
-    low: float = 0
-    high: float = 0
-    words: Collection[str] = ()
-    reads: Callable[[str], object] | None = None
-    form: str = ""
-    unit: str = ""
-    otherwise: str = ""
-    auto: bool = False
+    low: float
+    high: float
+    unit: str
+    words: Collection[str]
+    reads: Callable[[str], object] | None
+    form: str
+    otherwise: str
+    auto: bool
     name: str = ""
     kind: type[Any] = str
     optional: bool = False
@@ -107,15 +106,15 @@ class Setting:
 
 
 def setting(
-    *,
     help: str,
-    default: Any = dataclasses.MISSING,
     low: float = 0,
     high: float = 0,
+    unit: str = "",
+    *,
+    default: Any = dataclasses.MISSING,
     words: Collection[str] = (),
     reads: Callable[[str], object] | None = None,
     form: str = "",
-    unit: str = "",
     otherwise: str = "",
     auto: bool = False,
 ) -> Any:
@@ -123,18 +122,16 @@ def setting(
 
     Args:
         help: what it is, in a sentence without a capital letter and a full stop.
-        default: where it is not given.
         low, high: bounds of a number, or of both ends of a range.
+        unit: of a number, in the plural.
+        default: where it is not given.
         words: those that are allowed; a registry, which is read whenever it is asked.
         reads: reads a text, and raises `ValueError` where it cannot.
         form: how a text is written, such as "TxHxW@FPS".
-        unit: of a number, in the plural.
         otherwise: what holds where it is not given, where `default` does not say.
         auto: whether the word `auto` is taken on the way to the class, and resolved there.
     """
-    found = Setting(
-        help=help, low=low, high=high, words=words, reads=reads, form=form, unit=unit, otherwise=otherwise, auto=auto
-    )
+    found = Setting(help, low, high, unit, words, reads, form, otherwise, auto)
     return dataclasses.field(default=default, metadata={_KEY: found})
 
 
@@ -191,6 +188,14 @@ def _declared(cls: type[Settings]) -> Mapping[str, Setting]:
     return types.MappingProxyType(found)
 
 
+def given_in(cls: type[Settings], data: object, where: str) -> dict[str, Any]:
+    """The settings of a class that a mapping of a file gives; raises `ValueError` for an unknown one."""
+    fields = Fields(data, where)
+    found = {name: fields.raw(name, None) for name in cls.declared}
+    fields.done()
+    return {name: value for name, value in found.items() if fields.has(name)}
+
+
 def check_names(cls: type[Settings], given: Mapping[str, Any]) -> None:
     """Refuses settings that the class does not have (raises `ValueError` that names the nearest)."""
     known = [field.name for field in dataclasses.fields(cls)]
@@ -208,15 +213,6 @@ def commented(values: Settings, indent: str = "") -> str:
         value = values.to_dict()[name]
         lines += dump_yaml({name: value}, flow=None if isinstance(value, list) else False).splitlines()
     return "".join(f"{indent}{line}\n" for line in lines)
-
-
-def markdown(cls: type[Settings]) -> str:
-    """A table of the settings of a class: name, default, values, meaning."""
-    lines = ["| setting | default | values | what |", "|---|---|---|---|"]
-    for name, found in cls.declared.items():
-        cells = (f"`{name}`", found.default_text, found.allowed, found.help)
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
 
 
 def _number(value: float) -> str:

@@ -29,10 +29,8 @@ class FitConfig(Settings):
         recipe: everything else; its epochs are the whole training.
     """
 
-    clips: int = setting(default=8000, low=1, high=1_000_000_000, unit="clips", help="training clips seen in all")
-    seed: int = setting(
-        default=0, low=0, high=2**32 - 1, help="of the order of the clips, dropout and stochastic depth"
-    )
+    clips: int = setting("training clips seen in all", 1, 1_000_000_000, "clips", default=8000)
+    seed: int = setting("of the order of the clips, dropout and stochastic depth", 0, 2**32 - 1, default=0)
     recipe: Recipe = TRIAL
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from searchspace.schema import Fields, dump_yaml, nearest, show
-from searchspace.settings import Settings, commented, setting
+from searchspace.settings import Settings, commented, given_in, setting
 from training import recipe_files
 from training.names import OPTIMIZERS
 from training.precision import TRAINING
@@ -28,131 +28,88 @@ GROUPS = ("kernels", "classifier", "biases", "norms", "scalars")
 class Schedule(Settings, where="schedule"):
     """How long, and the learning rate over it: linear warm-up, then cosine."""
 
-    epochs: float = setting(default=10.0, low=0.001, high=1e6, unit="epochs", help="passes over the training clips")
+    epochs: float = setting("passes over the training clips", 0.001, 1e6, "epochs", default=10.0)
     epoch_clips: int = setting(
-        default=2048,
-        low=1,
-        high=1_000_000_000,
-        unit="clips",
-        help="what counts as an epoch of the built-in data, which has as many clips as one asks for: none comes twice; "
-        "a folder of videos has epochs of its own",
+        "of an epoch of the built-in data, which never repeats; a folder has its own", 1, 10**9, "clips", default=2048
     )
     least_steps: int = setting(
-        default=0,
-        low=0,
-        high=1_000_000_000,
-        unit="steps",
-        help="of a training, whatever its epochs: of a few tens of clips these are a few steps",
+        "of a training at least: epochs of a few tens of clips are a few steps", 0, 10**9, "steps", default=0
     )
-    warmup_epochs: float = setting(default=0.5, low=0, high=1e6, unit="epochs", help="of the linear rise")
-    floor: float = setting(default=0.0, low=0, high=1, help="where the cosine ends, as a share of the peak")
+    warmup_epochs: float = setting("of the linear rise", 0, 1e6, "epochs", default=0.5)
+    floor: float = setting("where the cosine ends, as a share of the peak", 0, 1, default=0.0)
 
 
 class Optimizer(Settings, where="optimizer"):
     """Who moves the weights."""
 
     name: str = setting(
-        default="sgd",
-        words=OPTIMIZERS,
-        help="of the weights: sgd with Nesterov momentum, rmsprop as TensorFlow computes it",
+        "of the weights: sgd with Nesterov momentum, rmsprop as TensorFlow computes it", default="sgd", words=OPTIMIZERS
     )
-    lr: float = setting(default=0.04, low=0, high=1000, help="peak of the learning rate")
-    batch: int = setting(default=16, low=1, high=1_000_000, unit="clips", help="clips a step")
-    momentum: float = setting(default=0.9, low=0, high=0.9999, help="of sgd and rmsprop; the first beta of adamw")
+    lr: float = setting("peak of the learning rate", 0, 1000, default=0.04)
+    batch: int = setting("clips a step", 1, 1_000_000, "clips", default=16)
+    momentum: float = setting("of sgd and rmsprop; the first beta of adamw", 0, 0.9999, default=0.9)
     decay: float | None = setting(
+        "of the average of squared gradients",
+        0,
+        0.999999,
         default=None,
-        low=0,
-        high=0.999999,
-        otherwise="0.9 in rmsprop, 0.999 in adamw",
-        help="of the average of squared gradients: rho of rmsprop, second beta of adamw",
+        otherwise="0.9 (rho) in rmsprop, 0.999 (second beta) in adamw",
     )
     epsilon: float | None = setting(
-        default=None, low=0, high=1e3, otherwise="1 in rmsprop, 1e-8 in adamw", help="inside the root in rmsprop"
+        "inside the root in rmsprop", 0, 1e3, default=None, otherwise="1 in rmsprop, 1e-8 in adamw"
     )
     weight_decay: float = setting(
-        default=0.0, low=0, high=1, help="coefficient c of c/2 |w|^2; part of the gradient, in adamw apart from it"
+        "coefficient c of c/2 |w|^2; part of the gradient, in adamw apart from it", 0, 1, default=0.0
     )
     decayed: tuple[str, ...] = setting(
-        default=("kernels",), words=GROUPS, help="kinds of parameters that weight decay acts on"
+        "kinds of parameters that weight decay acts on", default=("kernels",), words=GROUPS
     )
     clip_each: float = setting(
-        default=0.0,
-        low=0,
-        high=1e6,
-        help="largest norm of the gradient of any one parameter (clipnorm of Keras); 0 for none",
+        "largest norm of the gradient of any one parameter (clipnorm of Keras); 0 for none", 0, 1e6, default=0.0
     )
-    clip_all: float = setting(default=0.0, low=0, high=1e6, help="largest norm of all gradients together; 0 for none")
+    clip_all: float = setting("largest norm of all gradients together; 0 for none", 0, 1e6, default=0.0)
 
 
 class Loss(Settings, where="loss"):
     """What is minimised."""
 
-    label_smoothing: float = setting(
-        default=0.1, low=0, high=0.9, help="share of the target that is spread over all classes"
-    )
+    label_smoothing: float = setting("share of the target that is spread over all classes", 0, 0.9, default=0.1)
     balance: float = setting(
-        default=0.0,
-        low=0,
-        high=1,
-        help="1 has every class count as much as any other, however many clips it has; 0 every clip; between them, "
-        "clips of a class count as its size to the power of -balance",
+        "clips count as the size of their class to the power of -balance: 1: all classes alike", 0, 1, default=0.0
     )
     mixup: float = setting(
+        "alpha of the Beta distribution of mixed pairs (Zhang et al., arXiv 1710.09412); 0 for none",
+        0,
+        100,
         default=0.0,
-        low=0,
-        high=100,
-        help="alpha of the Beta distribution of mixed pairs of clips (Zhang et al., arXiv 1710.09412); 0 for none",
     )
     distillation: float = setting(
-        default=0.5,
-        low=0,
-        high=1,
-        help="weight of the teacher against the labels, where there is a teacher (Hinton et al., arXiv 1503.02531)",
+        "weight of the teacher against the labels, with --teacher (Hinton et al., arXiv 1503.02531)", 0, 1, default=0.5
     )
-    temperature: float = setting(default=2.0, low=0.01, high=100, help="of the teacher and the student in distillation")
+    temperature: float = setting("of the teacher and the student in distillation", 0.01, 100, default=2.0)
     smoothness: float = setting(
-        default=0.0,
-        low=0,
-        high=100,
-        help="weight of the acceleration of features from frame to frame (training/losses.py); 0 for none",
+        "weight of the acceleration of features over time, see training/losses.py; 0 for none", 0, 100, default=0.0
     )
 
 
 class Network(Settings, where="network"):
     """What training changes in the network."""
 
-    dropout: float | None = setting(
-        default=None, low=0, high=0.99, otherwise="the architecture's", help="before the classifier"
-    )
+    dropout: float | None = setting("before the classifier", 0, 0.99, default=None, otherwise="the architecture's")
     drop_path: float | None = setting(
-        default=None,
-        low=0,
-        high=0.99,
-        otherwise="the architecture's",
-        help="stochastic depth of the last layer, which grows linearly from the first",
+        "stochastic depth of the last layer, linear over layers", 0, 0.99, default=None, otherwise="the architecture's"
     )
     residual: float = setting(
-        default=0.0,
-        low=0,
-        high=2,
-        help="where residual scalars start; the authors' 0 makes a short training slow to begin",
+        "where residual scalars start; the authors' 0 makes a short training slow to begin", 0, 2, default=0.0
     )
     average: float = setting(
-        default=0.0,
-        low=0,
-        high=0.999999,
-        help="decay of the moving average of weights that is evaluated and kept; 0 for none",
+        "decay of the moving average of weights that is evaluated and kept; 0 for none", 0, 0.999999, default=0.0
     )
     recalibrate: int = setting(
-        default=0,
-        low=0,
-        high=1_000_000,
-        unit="clips",
-        help="training clips that BatchNorm's statistics are taken from whenever the network is scored and kept; 0 for "
-        "its moving averages, which lag behind in a training of a few hundred steps",
+        "training clips for BatchNorm's statistics at a scoring; 0: moving averages", 0, 1_000_000, "clips", default=0
     )
     freeze_epochs: float = setting(
-        default=0.0, low=0, high=1e6, unit="epochs", help="epochs in which only the classifier learns, after --init"
+        "epochs in which only the classifier learns, after --init", 0, 1e6, "epochs", default=0.0
     )
 
 
@@ -160,60 +117,37 @@ class Compute(Settings, where="compute"):
     """How the same step is computed with less memory or time. Clips are channels-last in memory always."""
 
     precision: str = setting(
-        default="float32",
-        words=TRAINING,
-        help="of the maps: bfloat16 by autocast, float16 by autocast with a scaled loss (CUDA only)",
+        "of the maps, by autocast; float16 has a scaled loss, and is for CUDA only", default="float32", words=TRAINING
     )
     accumulate: int = setting(
-        default=1,
-        low=1,
-        high=65536,
-        unit="pieces",
-        help="pieces that a batch is cut into, one after another; BatchNorm sees a piece",
+        "pieces that a batch is cut into, one after another; BatchNorm sees a piece", 1, 65536, "pieces", default=1
     )
     subclips: int = setting(
-        default=1,
-        low=1,
-        high=4096,
-        unit="pieces",
-        help="pieces that a clip of a causal network is cut into in time, with its state carried and detached from one "
-        "to the next; memory is that of one piece",
+        "pieces in time of a causal network's clips; the state goes on, detached", 1, 4096, "pieces", default=1
     )
-    checkpointing: bool = setting(default=False, help="compute activations twice instead of keeping them")
-    compile: bool = setting(default=False, help="run the network through torch.compile")
+    checkpointing: bool = setting("compute activations twice instead of keeping them", default=False)
+    compile: bool = setting("run the network through torch.compile", default=False)
 
 
 class Evaluation(Settings, where="evaluation"):
     """How it is watched."""
 
     clips: int | None = setting(
+        "held-out clips scored after every epoch, for the best checkpoint",
+        1,
+        10**9,
+        "clips",
         default=None,
-        low=1,
-        high=1_000_000_000,
-        unit="clips",
         otherwise="all",
-        help="held-out clips scored after every epoch, which decide the best checkpoint",
     )
     least_steps: int = setting(
-        default=0,
-        low=0,
-        high=1_000_000_000,
-        unit="steps",
-        help="between two scorings, which of a few tens of clips are not worth their time after every epoch",
+        "between two scorings, at least: of a few clips they cost more than the training", 0, 10**9, "steps", default=0
     )
     patience: int = setting(
-        default=0,
-        low=0,
-        high=1_000_000,
-        unit="scorings",
-        help="scorings in a row without a better one after which the training ends; 0 never ends it early",
+        "scorings in a row without a better one that end the training; 0 for none", 0, 1_000_000, "scorings", default=0
     )
     views: int = setting(
-        default=1,
-        low=1,
-        high=100,
-        unit="crops",
-        help="temporal crops of each clip of a real video, whose probabilities are averaged",
+        "temporal crops of each clip of a real video, whose probabilities are averaged", 1, 100, "crops", default=1
     )
 
 
@@ -316,10 +250,8 @@ def check_recipe(value: object) -> None:
 
 
 def _section(kind: type[Settings], data: object, where: str) -> Any:
-    fields = Fields(data, where)
-    given = {name: fields.raw(name, None) for name in kind.declared}
-    fields.done()
+    given = given_in(kind, data, where)
     try:
-        return kind(**{name: value for name, value in given.items() if fields.has(name)})
+        return kind(**given)
     except ValueError as error:
         raise ValueError(f"{where.partition(':')[0]}: {error}") from None

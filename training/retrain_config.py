@@ -37,42 +37,30 @@ class RetrainConfig(MachineSettings, RunSettings):
         recipe: how to train.
     """
 
-    arch: str = setting(default="arch.json", form="ARCH", help="what was asked for, as it was written")
+    arch: str = setting("what was asked for, as it was written", default="arch.json", form="ARCH")
     init: str | None = setting(
+        f"trained network, file of weights, or run of nas search to start from, or {SCRATCH}",
         default=None,
         form="WEIGHTS",
         otherwise="those of ARCH, where it has any",
-        help=f"where the weights come from: a trained network, a file of weights, a run of nas search, or {SCRATCH}",
     )
-    teacher: str | None = setting(default=None, form="NETWORK", help="a trained network whose answers are learned, too")
-    ensemble: int = setting(
-        default=1, low=1, high=16, unit="members", help="members that take turns at the frames; 1: the network itself"
-    )
+    teacher: str | None = setting("a trained network whose answers are learned, too", default=None, form="NETWORK")
+    ensemble: int = setting("members that take turns at the frames; 1: the network itself", 1, 16, "members", default=1)
     fold: str | None = setting(
-        default=None,
-        form="K/N",
-        reads=Fold.parse,
-        otherwise="what the data's own sides or split say",
-        help="fold of a cross-validation, such as 2/5: these groups test",
+        "fold of a cross-validation, such as 2/5: these groups test", default=None, reads=Fold.parse, form="K/N"
     )
     clip: str = setting(
+        "clips to train on, for which the trained network is meant, such as 8x128x128@5",
         default=MOTION_CLIP,
         reads=clip_text,
         form="TxHxW@FPS",
         otherwise="as the architecture and the data say",
-        help="clips that are trained on, and that the trained network is meant for, such as 8x128x128@5",
     )
-    stream: bool = setting(default=False, help="the architecture in its causal form, which runs frame by frame")
-    recipe_name: str = setting(
-        default="demo", form="RECIPE", help="name of the recipe before settings of the user's own"
-    )
+    stream: bool = setting("the architecture in its causal form, which runs frame by frame", default=False)
+    recipe_name: str = setting("name of the recipe before settings of the user's own", default="demo", form="RECIPE")
     recipe: Recipe
     keep: int = setting(
-        default=KEPT,
-        low=1,
-        high=10_000,
-        unit="checkpoints",
-        help="checkpoints to go on from that are kept, the last ones; the best and the last network are beside them",
+        "checkpoints to go on from that stay, beside the best and the last", 1, 10_000, "checkpoints", default=KEPT
     )
 
     def __post_init__(self) -> None:

@@ -38,22 +38,22 @@ class RunSettings(Settings):
     """Settings of a run: its data and its seed. Paths and clips are stored as `training.run.settled` writes them."""
 
     data: str | None = setting(
+        "folder of videos, one sub-folder a class, or annotation file as Kinetics has them",
         default=None,
         form="DIR|CSV",
         otherwise="built-in motion",
-        help="folder of videos, one sub-folder a class, or annotation file in the form of Kinetics above its clips",
     )
     videos: str | None = setting(
-        default=None, form="DIR", otherwise="beside it", help="folder of the clips of an annotation file"
+        "folder of the clips of an annotation file", default=None, form="DIR", otherwise="beside it"
     )
     group: str | None = setting(
-        default=None,
-        form="REGEX",
-        reads=regular_expression,
-        help="regular expression whose first group names the person or recording of a file, which stays on one side of "
+        "regular expression whose first group names the person or recording of a file, which stays on one side of "
         "a split",
+        default=None,
+        reads=regular_expression,
+        form="REGEX",
     )
-    seed: int = setting(default=0, low=0, high=2**31 - 1, help="of everything random")
+    seed: int = setting("of everything random", 0, 2**31 - 1, default=0)
 
     def __post_init__(self) -> None:
         for key, value in settled(vars(self)).items():
@@ -74,8 +74,6 @@ class RunSettings(Settings):
 class MachineSettings(Settings):
     """What a run in one process takes of the machine."""
 
-    device: str = setting(
-        default="cpu", words=DEVICES, auto=True, otherwise="auto", help="auto: a GPU where there is one"
-    )
-    threads: int = setting(default=2, low=1, high=1024, otherwise="the cores", help="of torch on the CPU")
-    workers: int = setting(default=0, low=0, high=256, otherwise="the cores", help="processes that decode videos")
+    device: str = setting("auto: a GPU where there is one", default="cpu", words=DEVICES, otherwise="auto", auto=True)
+    threads: int = setting("of torch on the CPU", 1, 1024, default=2, otherwise="the cores")
+    workers: int = setting("processes that decode videos", 0, 256, default=0, otherwise="the cores")

@@ -28,47 +28,39 @@ class SearchConfig(MachineSettings, RunSettings, SearchRecipe):
     """Settings of a search; `resolve` fills what a recipe decides."""
 
     budgets: tuple[str, ...] = setting(
+        "cost of the network: 600MFLOPs, 0.6G, 75MFLOPs/frame, 3Mparams, 64MB, 4MBstate; the first is the target, "
+        "the next are caps",
         default=("600MFLOPs",),
         reads=budget_text,
         form="AMOUNT",
-        help="cost of the network: 600MFLOPs, 0.6G, 75MFLOPs/frame, 3Mparams, 64MB, 4MBstate; the first is the target, "
-        "the next are caps",
     )
-    space: str = setting(default="movinet", form="SPACE", help="name of a built-in space, or path of a YAML file")
-    stream: bool = setting(
-        default=False, help="search the space's causal (2+1)D form, whose networks run frame by frame"
-    )
+    space: str = setting("name of a built-in space, or path of a YAML file", default="movinet", form="SPACE")
+    stream: bool = setting("search the space's causal (2+1)D form, whose networks run frame by frame", default=False)
     clip: str = setting(
+        "clip at which budgets are counted",
         default="8x128x128@5",
         reads=clip_text,
         form="TxHxW@FPS",
         otherwise="the space's own, of movinet 8x128x128@5, on videos spread over the median one",
-        help="clip at which budgets are counted",
     )
     search_resolution: int = setting(
-        default=32,
-        low=8,
-        high=4096,
-        unit="pixels",
-        help="shorter side of the clips that the supernet trains on; at most that of the clip",
+        "shorter side of the clips that the supernet trains on; at most that of the clip", 8, 4096, "pixels", default=32
     )
-    steps: int = setting(default=1000, low=1, high=100_000_000, help="optimiser steps of the shared weights")
+    steps: int = setting("optimiser steps of the shared weights", 1, 100_000_000, default=1000)
     recipe: str = setting(
+        f"{', '.join(RECIPES)}, or a .yaml file; decides what is not given, nas config shows it",
         form="RECIPE",
         otherwise=f"tunas from {LONG_STEPS:,} steps on, else short",
-        help=f"{', '.join(RECIPES)}, or a .yaml file; decides what is not given, nas config shows it",
     )
     checkpoint_every: int = setting(
-        low=1, high=1_000_000, otherwise="twenty times, at most 500", unit="steps", help="steps between checkpoints"
+        "steps between checkpoints", 1, 1_000_000, "steps", otherwise="twenty times, at most 500"
     )
-    precision: str = setting(
-        default="float32", words=SEARCH, auto=True, help="of the maps; auto: bfloat16 where it pays"
-    )
+    precision: str = setting("of the maps; auto: bfloat16 where it pays", default="float32", words=SEARCH, auto=True)
     formulation: str = setting(
-        default="fast", words=FORMULATIONS, help="reference: plain library calls in place of what is fast on a CPU"
+        "reference: plain library calls in place of what is fast on a CPU", default="fast", words=FORMULATIONS
     )
     checkpointing: bool = setting(
-        default=False, help="compute layers again in the backward pass, for less memory (networks/checkpointing.py)"
+        "compute layers again in the backward pass, for less memory (networks/checkpointing.py)", default=False
     )
 
     def __post_init__(self) -> None:

@@ -14,8 +14,7 @@ from controller.searchers import SEARCHERS
 from controller.start import STARTS
 from searchspace import Kernel
 from searchspace.architecture import MAX_LAYERS
-from searchspace.schema import Fields
-from searchspace.settings import Settings, check_names, setting
+from searchspace.settings import Settings, check_names, given_in, setting
 from supernet.sharing import KERNELS
 from supernet.warmup import FRACTIONS
 from training import recipe_files
@@ -28,48 +27,36 @@ KIND = "search"
 class SearchRecipe(Settings):
     """How a search goes about it. What has no default stands in every recipe of ours."""
 
-    searcher: str = setting(default="reinforce", words=SEARCHERS, help="who chooses")
-    paths: int = setting(
-        low=1, high=256, unit="architectures", help="architectures a step, each with its own micro-batch (K)"
-    )
-    micro_batch: int = setting(low=2, high=4096, unit="clips", help="clips that one architecture trains on in a step")
-    look_clips: int = setting(
-        low=2, high=65536, unit="clips", help="held-out clips that one architecture is scored on in a step"
-    )
-    warmup: str = setting(words=FRACTIONS, help="how the shared weights begin, see supernet/warmup.py")
-    warmup_fraction: float = setting(low=0, high=1, help="share of the steps over which warm-up fades out")
+    searcher: str = setting("who chooses", default="reinforce", words=SEARCHERS)
+    paths: int = setting("architectures a step, each with its own micro-batch (K)", 1, 256, "architectures")
+    micro_batch: int = setting("clips that one architecture trains on in a step", 2, 4096, "clips")
+    look_clips: int = setting("held-out clips that one architecture is scored on in a step", 2, 65536, "clips")
+    warmup: str = setting("how the shared weights begin, see supernet/warmup.py", words=FRACTIONS)
+    warmup_fraction: float = setting("share of the steps over which warm-up fades out", 0, 1)
     boot_kernel: str = setting(
-        default="3x3x3", reads=Kernel.parse, form="TxHxW", help="kernel of the central network that boot starts from"
+        "kernel of the central network that boot starts from", default="3x3x3", reads=Kernel.parse, form="TxHxW"
     )
-    boot_depth: int = setting(
-        default=2, low=1, high=MAX_LAYERS, unit="layers", help="layers a block of that central network"
-    )
-    delay: float = setting(
-        low=0, high=1, help="share of the steps before the controller learns; at least `warmup_fraction`"
-    )
-    kernels: str = setting(words=KERNELS, help="how depthwise kernels share weights, see supernet/sharing.py")
-    residual: float = setting(low=0, high=2, help="starting value of the residual scalars")
-    optimizer: str = setting(words=OPTIMIZERS, help="of the shared weights")
+    boot_depth: int = setting("layers a block of that central network", 1, MAX_LAYERS, "layers", default=2)
+    delay: float = setting("share of the steps before the controller learns; at least `warmup_fraction`", 0, 1)
+    kernels: str = setting("how depthwise kernels share weights, see supernet/sharing.py", words=KERNELS)
+    residual: float = setting("starting value of the residual scalars", 0, 2)
+    optimizer: str = setting("of the shared weights", words=OPTIMIZERS)
     learning_rate: float = setting(
-        low=0,
-        high=100,
-        help="peak; linear warm-up over `rate_warmup` of the steps, then cosine down to `rate_floor` of it",
+        "peak; linear warm-up over `rate_warmup` of the steps, then cosine down to `rate_floor` of it", 0, 100
     )
-    rate_warmup: float = setting(low=0, high=1, help="share of the steps")
-    rate_floor: float = setting(low=0, high=1, help="share of the peak")
-    weight_decay: float = setting(low=0, high=1, help="coefficient of the L2 term of active kernels")
-    clip_norm: float = setting(low=0, high=1e6, help="largest gradient norm; 0 for no clipping")
-    label_smoothing: float = setting(default=0.1, low=0, high=0.9, help="of the training loss")
-    start: str = setting(
-        words=STARTS, help="where the policy starts: with the largest entropy at the budget, or uniform"
-    )
-    reward: str = setting(default="absolute", words=KINDS, help="of accuracy against cost, see controller/rewards.py")
-    beta: float = setting(default=-0.1, low=-100, high=0, help="weight of the cost in the reward, negative")
+    rate_warmup: float = setting("share of the steps", 0, 1)
+    rate_floor: float = setting("share of the peak", 0, 1)
+    weight_decay: float = setting("coefficient of the L2 term of active kernels", 0, 1)
+    clip_norm: float = setting("largest gradient norm; 0 for no clipping", 0, 1e6)
+    label_smoothing: float = setting("of the training loss", 0, 0.9, default=0.1)
+    start: str = setting("where the policy starts: with the largest entropy at the budget, or uniform", words=STARTS)
+    reward: str = setting("of accuracy against cost, see controller/rewards.py", default="absolute", words=KINDS)
+    beta: float = setting("weight of the cost in the reward, negative", -100, 0, default=-0.1)
     window: float = setting(
-        default=0.0, low=0, high=1, help="samples further than this share from the target are rejected; 0 for none"
+        "samples further than this share from the target are rejected; 0 for none", 0, 1, default=0.0
     )
     controller_rate: float = setting(
-        low=0, high=1e5, help="sum of the controller's rates over the steps after the delay; 0 freezes the policy"
+        "sum of the controller's rates over the steps after the delay; 0 freezes the policy", 0, 1e5
     )
 
     def __post_init__(self) -> None:
@@ -97,8 +84,4 @@ def read(name_or_path: str) -> dict[str, Any]:
     Raises:
         ValueError: no such recipe or file, or a setting that is unknown or no setting of a recipe.
     """
-    data = recipe_files.read(KIND, name_or_path)
-    fields = Fields(data, name_or_path)
-    found = {name: fields.raw(name, None) for name in SearchRecipe.declared}
-    fields.done()
-    return {name: value for name, value in found.items() if fields.has(name)}
+    return given_in(SearchRecipe, recipe_files.read(KIND, name_or_path), name_or_path)

@@ -19,7 +19,8 @@ from video.sampling import Window, cyclic_times
 Range = tuple[float, float]
 
 TRIES = 100
-"""Windows that are drawn until one fits into the picture (the reference's number)."""
+"""Windows that are drawn until one fits into the picture (the reference's number), before the largest one that keeps to
+the range of aspects, in the middle, is taken."""
 
 ERASED_AREA: Range = (0.02, 0.33)
 ERASED_ASPECT: Range = (0.3, 3.3)
@@ -35,54 +36,35 @@ class Augmentation(Settings, where="augmentation"):
         ValueError: a value out of range.
     """
 
-    crop_area: Range = setting(
-        default=(1.0, 1.0), low=0.01, high=1.0, help="range of the window's area, as a share of the picture"
-    )
+    crop_area: Range = setting("range of the window's area, as a share of the picture", 0.01, 1.0, default=(1.0, 1.0))
     crop_aspect: Range = setting(
+        "of the window's width over its height, 1 being the clip's own; drawn on a logarithmic scale",
+        0.1,
+        10.0,
         default=(1.0, 1.0),
-        low=0.1,
-        high=10.0,
-        help="range of the window's width over its height, where 1 is the clip's own; drawn evenly on a logarithmic "
-        f"scale; a window that does not fit is drawn again, and after {TRIES} tries the largest one that keeps to the "
-        "range, in the middle, is taken",
     )
     flip: float = setting(
-        default=0.0,
-        low=0,
-        high=1,
-        help="probability of mirroring left to right; off, with a warning, where a class names a side",
+        "probability of mirroring left to right; off, with a warning, where a class names a side", 0, 1, default=0.0
     )
     policy: Literal["none", "autoaugment", "randaugment"] = setting(
+        "autoaugment: ImageNet v0 of the reference's code; randaugment: arXiv 1909.13719",
         default="none",
         words=POLICIES,
-        help="autoaugment: the ImageNet policy v0 of the reference's code; randaugment: arXiv 1909.13719",
     )
     color: float = setting(
-        default=0.0,
-        low=0,
-        high=1,
-        help="brightness, contrast and saturation are multiplied by factors within 1 - color and 1 + color",
+        "brightness, contrast, saturation are multiplied by factors within 1 - color and 1 + color", 0, 1, default=0.0
     )
     erase: float = setting(
-        default=0.0,
-        low=0,
-        high=1,
-        help="probability of filling a random rectangle with noise, the same noise in every frame",
+        "probability of filling a random rectangle with noise, the same noise in every frame", 0, 1, default=0.0
     )
     frame_rate_jitter: int = setting(
+        "the distance of frames, in the file's own, changes by -j to j - 1, as in the reference's code",
+        0,
+        100,
         default=0,
-        low=0,
-        high=100,
-        help="the distance of frames, counted in the file's own frames, is changed by -j to j - 1 of them: the upper "
-        "end is left out, as the reference's sampler does, so that 1 makes 4 or 5 of 5",
     )
     frames: int | None = setting(
-        default=None,
-        low=1,
-        high=MAX_FRAMES,
-        otherwise="all",
-        help="of a training clip, at the clip's frame rate, where the clip itself has more: a stretch of it costs less "
-        "to train on than what is scored",
+        "of a training clip, where the scored one has more", 1, MAX_FRAMES, default=None, otherwise="all"
     )
 
     def clip_of(self, clip: ClipLike) -> Clip:

@@ -57,85 +57,48 @@ class MotionRanges(Settings, where="motion"):
     `MotionRanges.at(difficulty)` gives those of a difficulty between 0 and 1; each field can also be set by hand.
     """
 
-    waves: int = setting(default=20, low=2, high=10000, unit="waves", help="plane waves that a texture is the sum of")
+    waves: int = setting("plane waves that a texture is the sum of", 2, 10000, "waves", default=20)
     band: Range = setting(
-        default=(1.3, 10.0),
-        low=0.1,
-        high=100.0,
-        unit="cycles per unit",
-        help="frequencies of the waves: 24.6 to 3.2 pixels of wavelength at 32 x 32",
+        "frequencies of the waves: 24.6 to 3.2 pixels at 32 x 32", 0.1, 100.0, "cycles per unit", default=(1.3, 10.0)
     )
     slow: Range = setting(
-        default=(0.09, 0.17),
-        low=0,
-        high=10,
-        unit="units per second",
-        help="0.6 to 1.1 pixels per frame at 32 x 32 and 5 frames per second",
+        "0.6 to 1.1 pixels a frame at 32 x 32 and 5 frames a second", 0, 10, "units per second", default=(0.09, 0.17)
     )
-    fast: Range = setting(default=(0.31, 0.47), low=0, high=10, unit="units per second", help="2 to 3 pixels per frame")
+    fast: Range = setting("2 to 3 pixels per frame", 0, 10, "units per second", default=(0.31, 0.47))
     order: Range = setting(
-        default=(0.19, 0.31),
-        low=0,
-        high=10,
-        unit="units per second",
-        help="mean speed during each of the two pushes of an order class",
+        "mean speed during each of the two pushes of an order class", 0, 10, "units per second", default=(0.19, 0.31)
     )
     coarse: Range = setting(
-        default=(0.22, 0.4),
-        low=0,
-        high=10,
-        unit="units per second",
-        help="speed of the long waves in the coarse classes",
+        "speed of the long waves in the coarse classes", 0, 10, "units per second", default=(0.22, 0.4)
     )
     fine: Range = setting(
-        default=(0.12, 0.22),
-        low=0,
-        high=10,
-        unit="units per second",
-        help="speed of the short waves in the fine classes",
+        "speed of the short waves in the fine classes", 0, 10, "units per second", default=(0.12, 0.22)
     )
-    zoom: Range = setting(default=(0.45, 0.8), low=0, high=10, unit="e-folds per second", help="growth or shrinking")
-    push: Range = setting(
-        default=(0.4, 0.55), low=0, high=NOMINAL_SECONDS, unit="seconds", help="duration of each push of an order class"
-    )
-    rest: Range = setting(
-        default=(0.05, 0.35), low=0, high=NOMINAL_SECONDS, unit="seconds", help="rest between the two pushes"
-    )
+    zoom: Range = setting("growth or shrinking", 0, 10, "e-folds per second", default=(0.45, 0.8))
+    push: Range = setting("duration of each push of an order class", 0, NOMINAL_SECONDS, "seconds", default=(0.4, 0.55))
+    rest: Range = setting("rest between the two pushes", 0, NOMINAL_SECONDS, "seconds", default=(0.05, 0.35))
     turn: float = setting(
+        "the middle of the rest lies within plus or minus so many seconds of the middle of the clip",
+        0,
+        NOMINAL_SECONDS,
+        "seconds",
         default=0.15,
-        low=0,
-        high=NOMINAL_SECONDS,
-        unit="seconds",
-        help="the middle of the rest lies within plus or minus so many seconds of the middle of the clip",
     )
     contrast: Range = setting(
-        default=(0.11, 0.19),
-        low=0,
-        high=1,
-        help="standard deviation of the texture, as a fraction of the full scale of 0 to 1",
+        "standard deviation of the texture, as a fraction of the full scale of 0 to 1", 0, 1, default=(0.11, 0.19)
     )
-    brightness: Range = setting(default=(0.35, 0.65), low=0, high=1, help="mean of each colour channel")
+    brightness: Range = setting("mean of each colour channel", 0, 1, default=(0.35, 0.65))
     tint: float = setting(
-        default=0.8, low=0, high=1, help="how far the waves' colours scatter around grey: 0 grey, 1 strongly coloured"
+        "how far the waves' colours scatter around grey: 0 grey, 1 strongly coloured", 0, 1, default=0.8
     )
     coherence: float = setting(
-        default=0.72,
-        low=0,
-        high=1,
-        help="share of the band's waves that follow the class; the others wander like distractors",
+        "share of the band's waves that follow the class; the others wander like distractors", 0, 1, default=0.72
     )
     wander: Range = setting(
-        default=(0.0, 0.4), low=0, high=10, unit="units per second", help="speed of the wandering waves, any direction"
+        "speed of the wandering waves, any direction", 0, 10, "units per second", default=(0.0, 0.4)
     )
-    shake: float = setting(
-        default=0.01, low=0, high=0.5, unit="units", help="amplitude of the camera's shake (0.3 pixels at 32 x 32)"
-    )
-    noise: float = setting(
-        default=0.1,
-        low=0,
-        high=1,
-        help="standard deviation of the pixel noise, as a fraction of full scale; each pixel and frame its own",
-    )
+    shake: float = setting("amplitude of the camera's shake (0.3 pixels at 32 x 32)", 0, 0.5, "units", default=0.01)
+    noise: float = setting("standard deviation of the pixel noise, a share of full scale", 0, 1, default=0.1)
 
     def __post_init__(self) -> None:
         super().__post_init__()

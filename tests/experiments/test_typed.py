@@ -189,6 +189,7 @@ SHOWN_BY = {
     "training/retrain_loop.py": ["retrain"],
     "training/run.py": ["search", "scale", "retrain"],
     "training/trainer.py": ["retrain"],
+    "scaling/config.py": ["scale"],
     "scaling/engines.py": ["scale"],
     "scaling/family.py": ["scale"],
     "scaling/members.py": ["scale"],
