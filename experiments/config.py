@@ -10,7 +10,7 @@ from searchspace.commands import command
 from searchspace.schema import nearest, write_atomically
 from searchspace.settings import commented
 from training import recipe, recipe_files, search_recipe
-from training.recipe import SECTIONS, Recipe
+from training.recipe import Recipe
 from training.search_recipe import SearchRecipe
 
 EXAMPLE = """  nas config
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def kind_of(name: str) -> str:
-    """The command that a recipe is for, by name; a user's file is for a search where it names no section.
+    """The command that a recipe is for, by name; a user's file is for a search where it has settings and no sections.
 
     Raises:
         ValueError: no such recipe or file, or no YAML.
@@ -73,5 +73,6 @@ def kind_of(name: str) -> str:
             f"recipe {name!r} is not known{nearest(name, own)} (known: {', '.join(own)}; or give a .yaml file)"
         )
     data = recipe_files.read(recipe.KIND, name)
-    keys = set(data) if isinstance(data, dict) else set()
-    return search_recipe.KIND if keys & SearchRecipe.declared.keys() and not keys & SECTIONS.keys() else recipe.KIND
+    if not isinstance(data, dict) or any(isinstance(value, dict) for value in data.values()):
+        return recipe.KIND
+    return search_recipe.KIND if data.keys() & SearchRecipe.declared.keys() else recipe.KIND
