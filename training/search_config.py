@@ -21,7 +21,8 @@ from training.search_recipe import SearchRecipe
 LONG_STEPS = 10_000
 """From this many steps on, `recipe="auto"` means TuNAS's own settings."""
 
-RECIPES = recipe_files.names(search_recipe.KIND)
+NAMES = recipe_files.names(search_recipe.KIND)
+"""Recipes that come with the project."""
 
 
 class SearchConfig(MachineSettings, RunSettings, SearchRecipe):
@@ -48,7 +49,7 @@ class SearchConfig(MachineSettings, RunSettings, SearchRecipe):
     )
     steps: int = setting("optimiser steps of the shared weights", 1, 100_000_000, default=1000)
     recipe: str = setting(
-        f"{', '.join(RECIPES)}, or a .yaml file; decides what is not given, nas config shows it",
+        f"{', '.join(NAMES)}, or a .yaml file; decides what is not given, nas config shows it",
         form="RECIPE",
         otherwise=f"tunas from {LONG_STEPS:,} steps on, else short",
     )
@@ -87,9 +88,9 @@ class SearchConfig(MachineSettings, RunSettings, SearchRecipe):
         recipe, steps = given.get("recipe", "auto"), given.get("steps", cls.steps)
         auto = "tunas" if isinstance(steps, int) and steps >= LONG_STEPS else "short"
         recipe = auto if recipe == "auto" else recipe
-        if recipe not in RECIPES and not recipe_files.is_file(recipe):
-            near = nearest(recipe, RECIPES) if isinstance(recipe, str) else ""
-            known = ", ".join(RECIPES)
+        if recipe not in NAMES and not recipe_files.is_file(recipe):
+            near = nearest(recipe, NAMES) if isinstance(recipe, str) else ""
+            known = ", ".join(NAMES)
             raise ValueError(f"recipe {show(recipe)} is not known{near}; allowed: auto, {known}, or a .yaml file")
         base = search_recipe.read(auto if recipe_files.is_file(recipe) else recipe)
         settings = {**base, **given, "recipe": recipe}
