@@ -7,7 +7,7 @@ ARGS   ?=
 BENCH  ?= benchmarks.port benchmarks.operations benchmarks.supernet_step benchmarks.costs
 SETUP   = VENV="$(VENV)" PYTHON="$(PYTHON)" PIP_FLAGS="$(PIP_FLAGS)" SETUP_GOAL=$@ .ci/setup.sh
 
-.PHONY: help search test test-all bench clean
+.PHONY: help search test test-all bench docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -34,6 +34,10 @@ test-all: ## the long proofs too (many kills, many seeds, all published networks
 bench: ## measure speed as ratios (BENCH="benchmarks.port" for one of them)
 	@$(SETUP) dev
 	@for module in $(BENCH); do echo "== $$module"; $(VENV)/bin/python -m $$module || exit 1; done
+
+docs: ## write the tables of docs/settings.md again
+	@$(SETUP) dev
+	@$(VENV)/bin/python -m tests.house.settings_tables
 
 clean: ## remove the environment and what the tools left; never touches runs/
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

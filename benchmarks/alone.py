@@ -61,7 +61,7 @@ def train(job: Alone, _: Progress) -> dict[str, Any]:
     import networks
     from training.fit import FitConfig, fit
     from video import MotionSource
-    from video.recipe import MOTION_CLASSES
+    from video.motion_classes import MOTION_CLASSES
 
     torch.set_num_threads(1)
     begin = time.perf_counter()

@@ -8,7 +8,6 @@ early, which would be unfair to whoever commits late.
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from controller.rewards import Kind, Reward
 from controller.searcher import Searcher
 from controller.searchers import create
 from controller.selection import ABOVE, select
-from controller.start import largest_entropy
+from controller.start import StartKind, largest_entropy
 from controller.surrogate import Surrogate
 from controller.table import Table
 from controller.window import Window
@@ -71,7 +70,7 @@ class Setting:
     looks: int
     searcher: str = "reinforce"
     seed: int = 0
-    start: Literal["budget", "uniform"] = "budget"
+    start: StartKind = "budget"
     window: float = 0.0
     reward: Kind = "absolute"
     beta: float = -0.1

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from controller.arrays import Floats
 
 Kind = Literal["absolute", "soft", "hard"]
+KINDS: tuple[str, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class Reward:
     caps: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise ValueError(f"reward {self.kind!r}: must be one of {', '.join(get_args(Kind))}")
+        if self.kind not in KINDS:
+            raise ValueError(f"reward {self.kind!r}: must be one of {', '.join(KINDS)}")
         if not (self.beta <= 0 and math.isfinite(self.beta)):
             raise ValueError(f"beta {self.beta}: must be 0 or negative, for example -0.1; a positive one rewards cost")
         for name, value in (("target", self.target), *(("cap", cap) for cap in self.caps)):

@@ -24,13 +24,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
 from controller.arrays import Floats
 from controller.policy import Policy, activity
 from searchspace.decisions import Decisions
+
+StartKind = Literal["budget", "uniform"]
+STARTS: tuple[str, ...] = get_args(StartKind)
+"""With the largest entropy at the budget, or uniform."""
 
 _DAMPING = 0.8
 _ITERATIONS = 60

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from searchspace.settings import Settings
 
 
 class UsageError(ValueError):
@@ -70,8 +75,23 @@ def whole(least: int, most: int = 2**31) -> Callable[[str], int]:
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
         if not least <= value <= most:
-            allowed = f"at least {least}" if most == 2**31 else f"from {least} to {most}"
+            allowed = f"at least {least}" if most >= 2**31 - 1 else f"from {least} to {most}"
             raise argparse.ArgumentTypeError(f"{text} must be {allowed}")
+        return value
+
+    return check
+
+
+def number(least: float, most: float) -> Callable[[str], float]:
+    """The type of a flag for a number in [least, most]."""
+
+    def check(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:  # NaN compares false
+            raise argparse.ArgumentTypeError(f"{text!r} must be a number from {least:g} to {most:g}")
         return value
 
     return check
@@ -89,15 +109,6 @@ def read_by(reader: Callable[[str], Any]) -> Callable[[str], Any]:
     return check
 
 
-def regular_expression(text: str) -> str:
-    """The text, where it is a regular expression; raises `ValueError` otherwise."""
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"{text!r} is not a regular expression: {error}") from None
-    return text
-
-
 def check_data_flags(given: Mapping[str, Any], resume: bool) -> None:
     """Refuses flags of data without data (raises `ValueError`); a run that goes on has its own."""
     for flag, what in (("group", "a folder of videos"), ("videos", "an annotation file")):
@@ -105,12 +116,66 @@ def check_data_flags(given: Mapping[str, Any], resume: bool) -> None:
             raise ValueError(f"--{flag} is for {what}; give one with --data")
 
 
-def member_names(text: str) -> str:
-    """The text, where it names members of a family, such as A0:A5 or A0,A2; raises `ValueError` otherwise."""
-    from scaling.members import parse_members
+def add_flag(
+    group: argparse._ActionsContainer,
+    settings: type[Settings],
+    name: str,
+    flag: str | None = None,
+    *,
+    held: str | None = None,
+    **options: Any,
+) -> None:
+    """The flag of a setting, which is read, refused and explained as the setting says.
 
-    parse_members(text)
-    return text
+    Args:
+        group: to add it to.
+        settings: whose it is.
+        name: of the setting, and of the value among the arguments.
+        flag: as it is typed; by default as the setting is called. Without dashes it is an argument by its place.
+        held: what holds where it is not given, in words, where the setting does not say.
+        options: of `add_argument`, in place of what follows from the setting.
+    """
+    found = settings.declared[name]
+    words = (("auto",) if found.auto else ()) + tuple(found.words)
+    if found.kind is bool:
+        own: dict[str, Any] = {"action": "store_const", "const": True}
+    elif words:
+        own = one_of(*words)
+    elif found.kind in (int, float):
+        low, high = found.low, found.high
+        own = {"type": whole(int(low), int(high)) if found.kind is int else number(low, high)}
+        own["metavar"] = found.unit.upper() or "N"
+    else:
+        own = {"metavar": found.form} | ({} if found.reads is None else {"type": read_by(as_text(found.reads))})
+    held = found.default_text if held is None else held
+    own["help"] = found.help + (f" (default: {held})" if held and found.kind is not bool else "")
+    own["help"] = own["help"].replace("%", "%%")
+    flag = flag or f"--{name.replace('_', '-')}"
+    if flag.startswith("-"):
+        own["dest"] = name
+    group.add_argument(flag, **own, **options)
+
+
+def as_text(reader: Callable[[str], object]) -> Callable[[str], str]:
+    """Checks a text by its reader, and gives it as the reader writes it, where it does."""
+
+    def read(text: str) -> str:
+        found = reader(text)
+        return found if isinstance(found, str) else text
+
+    return read
+
+
+def add_flags(group: argparse._ActionsContainer, settings: type[Settings], *names: str) -> None:
+    """The flags of several settings."""
+    for name in names:
+        add_flag(group, settings, name)
+
+
+def given_by(args: argparse.Namespace, settings: type[Settings]) -> dict[str, Any]:
+    """Settings that were given by flags of their names; nothing that was not."""
+    names = [field.name for field in dataclasses.fields(settings)]
+    return {name: vars(args)[name] for name in names if vars(args).get(name) is not None}
 
 
 def set_by(texts: Iterable[str], given: Iterable[str], example: str) -> dict[str, Any]:
@@ -142,6 +207,11 @@ def _value(text: str) -> Any:
     return {"true": True, "false": False, "null": None}.get(text.lower(), text)
 
 
+def add_set_flag(group: argparse._ActionsContainer, help: str) -> None:
+    """The flag for settings that have none of their own; `set_by` reads what it was given."""
+    group.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE", help=help)
+
+
 def add_run_flags(group: argparse._ArgumentGroup, command: str) -> None:
     """Flags of every command that fills a run folder: where and which it is, whether to go on, what to print."""
     group.add_argument(
@@ -151,22 +221,6 @@ def add_run_flags(group: argparse._ArgumentGroup, command: str) -> None:
     group.add_argument("--resume", action="store_true", help="go on with the run of this name, or with the newest")
     group.add_argument("--dry-run", action="store_true", help="say what would be done, and touch nothing")
     group.add_argument("--json", action="store_true", help="the result for scripts; remarks go to standard error")
-
-
-def add_machine_flags(group: argparse._ArgumentGroup) -> None:
-    """Flags of every command that trains in its own process."""
-    group.add_argument("--device", **one_of("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
-    group.add_argument("--threads", type=whole(1, 1024), metavar="N", help="of torch on the CPU (default: the cores)")
-
-
-def add_formulation_flag(group: argparse._ActionsContainer) -> None:
-    """The flag of commands that run a network: whether by what is fast here, or by the library's calls."""
-    group.add_argument(
-        "--formulation",
-        default=None,
-        help="reference: plain library calls in place of what is fast on a CPU (default: fast)",
-        **one_of("fast", "reference"),
-    )
 
 
 def again(

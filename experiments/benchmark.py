@@ -20,6 +20,7 @@ from controller.benchmark import Setting
 from controller.random_search import RandomSearch
 from controller.searchers import SEARCHERS, check
 from controller.selection import ABOVE
+from controller.start import STARTS
 from controller.table import Table, read
 from experiments import tables
 from experiments.arguments import one_of, read_by, whole
@@ -64,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--start",
-        **one_of("budget", "uniform"),
+        **one_of(*STARTS),
         default="budget",
         help="where searchers start: at the budget, with the largest entropy (default), or uniform",
     )

@@ -24,7 +24,7 @@ COMMANDS = {
     "search": "search for an architecture within a budget",
     "scale": "from one network or space to a family A0 to A5, by compound coefficients",
     "retrain": "train an architecture to its end, from scratch or from trained weights",
-    "config": "recipes of nas retrain: list, show, change",
+    "config": "recipes of nas search and nas retrain: list, show, change",
     "space": "size, decisions and costs of a search space",
     "show": "an architecture, a published network or a run; two side by side",
     "import": "weights of other projects as a file of one of our networks",

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments import tables
-from experiments.arguments import read_by, whole
+from experiments.arguments import add_flag, add_flags, read_by
 from searchspace import Clip
 from searchspace.commands import command
 from training.resources import cores
+from training.run_settings import MachineSettings, RunSettings
 
 EXAMPLE = """  nas data check my-videos
   nas data check my-videos --group '^(s[0-9]+)'    one person's clips stay on one side of a split
@@ -28,17 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR|CSV",
         help="one sub-folder a class, with or without train/ and val/; or an annotation file in the form of Kinetics",
     )
-    parser.add_argument(
-        "--videos", type=Path, metavar="DIR", help="the clips of an annotation file (default: beside it)"
-    )
-    parser.add_argument("--group", metavar="REGEX", help="its group names the person or recording of a file")
+    add_flags(parser, RunSettings, "videos", "group")
     parser.add_argument(
         "--clip", type=read_by(Clip.parse), default=Clip(8, 128, 128), metavar="TxHxW@FPS", help="clips to be taken"
     )
-    parser.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the split (default: 0)")
-    parser.add_argument(
-        "--workers", type=whole(0, 256), default=cores(), metavar="N", help="processes (default: the cores)"
-    )
+    add_flag(parser, RunSettings, "seed", default=0)
+    add_flag(parser, MachineSettings, "workers", default=cores())
     parser.add_argument("--json", action="store_true", help="for scripts")
 
 

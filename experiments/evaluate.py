@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments import tables
-from experiments.arguments import add_formulation_flag, one_of, read_by, whole
+from experiments.arguments import add_flag, add_flags, one_of, read_by, whole
 from searchspace.commands import command
 from training.resources import cores
+from training.search_config import SearchConfig
 
 if TYPE_CHECKING:
     from networks import Trained
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of videos, one sub-folder a class, of which val/ is taken if there is one; an annotation file in "
         "the form of Kinetics; the built-in data (default: what the network was validated on)",
     )
-    parser.add_argument("--videos", metavar="DIR", help="the clips of an annotation file (default: beside it)")
+    add_flag(parser, SearchConfig, "videos")
     parser.add_argument(
         "--protocol",
         default="all",
@@ -45,12 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="clips of multiclip over time and over space (default: 10x3)",
     )
     parser.add_argument("--batch", type=whole(1, 4096), default=8, metavar="N", help="clips at once (default: 8)")
-    parser.add_argument(
-        "--workers", type=whole(0, 256), default=cores(), metavar="N", help="processes (default: the cores)"
-    )
+    add_flag(parser, SearchConfig, "workers", default=cores())
     parser.add_argument("--device", default="cpu", help="cpu, or cuda (default: cpu)")
-    parser.add_argument("--threads", type=whole(1, 1024), metavar="N", help="of torch on the CPU (default: the cores)")
-    add_formulation_flag(parser)
+    add_flags(parser, SearchConfig, "threads", "formulation")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="a new folder for the results (default: evaluation-N in the run)"
     )

@@ -9,10 +9,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from experiments import tables
-from experiments.arguments import add_formulation_flag, one_of, read_by, whole
+from experiments.arguments import add_flags, number, one_of, whole
 from experiments.errors import USERS_MISTAKE
 from searchspace.commands import command
 from searchspace.naming import located
+from training.search_config import SearchConfig
 
 if TYPE_CHECKING:
     from training.protocols import Answer
@@ -34,23 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--stream", action="store_true", help="all frames, one by one, through a causal network (default: one clip)"
     )
     parser.add_argument("--top", type=whole(1, 1000), default=5, metavar="N", help="classes of each (default: 5)")
-    parser.add_argument("--fps", type=read_by(_rate), metavar="RATE", help="pictures a second, of folders of pictures")
+    parser.add_argument(
+        "--fps", type=number(0.001, 1000), metavar="RATE", help="pictures a second, of folders of pictures"
+    )
     parser.add_argument(
         "--format", default="table", help="how to print (default: table)", **one_of("table", "csv", "json")
     )
     parser.add_argument("--device", default="cpu", help="cpu, or cuda (default: cpu)")
-    parser.add_argument("--threads", type=whole(1, 1024), metavar="N", help="of torch on the CPU (default: the cores)")
-    add_formulation_flag(parser)
-
-
-def _rate(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.001 <= value <= 1000:
-        raise ValueError(f"{text!r}: give pictures a second, from 0.001 to 1000")
-    return value
+    add_flags(parser, SearchConfig, "threads", "formulation")
 
 
 def run(args: argparse.Namespace) -> int:

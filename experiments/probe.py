@@ -6,11 +6,12 @@ import argparse
 from pathlib import Path
 
 from experiments import tables
-from experiments.arguments import read_by, regular_expression, whole
+from experiments.arguments import add_flag, add_flags, whole
 from searchspace.commands import command
 from searchspace.naming import located
 from training.folds import FOLDS
 from training.resources import cores
+from training.run_settings import MachineSettings, RunSettings
 
 EXAMPLE = """  nas probe k600.safetensors --data my-videos
   nas probe k600.safetensors --data my-videos --group '^(s[0-9]+)'    people are judged by what others taught
@@ -22,11 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "weights", nargs="?", metavar="WEIGHTS", help="a run, a trained network, a file of weights (default: none)"
     )
-    parser.add_argument(
-        "--data", required=True, metavar="DIR|CSV", help="folder of videos, or an annotation file above its clips"
-    )
-    parser.add_argument("--videos", metavar="DIR", help="the clips of an annotation file (default: beside it)")
-    parser.add_argument("--group", metavar="REGEX", type=read_by(regular_expression), help="names a file's person")
+    add_flag(parser, RunSettings, "data", held="", required=True)
+    add_flags(parser, RunSettings, "videos", "group")
     parser.add_argument(
         "--folds",
         type=whole(2, 1000),
@@ -34,9 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help=f"of data without a validation side (default: {FOLDS})",
     )
-    parser.add_argument(
-        "--workers", type=whole(0, 256), default=cores(), metavar="N", help="processes (default: the cores)"
-    )
+    add_flag(parser, MachineSettings, "workers", default=cores())
     parser.add_argument("--json", action="store_true", help="for scripts")
 
 

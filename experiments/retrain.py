@@ -12,12 +12,13 @@ from typing import Any
 
 from experiments import evaluation_pictures, retrain_family, retrain_folds, retrain_text, tables
 from experiments.arguments import (
-    add_machine_flags,
+    add_flag,
+    add_flags,
     add_run_flags,
+    add_set_flag,
     again,
     check_data_flags,
-    read_by,
-    regular_expression,
+    given_by,
     set_by,
     speaker,
     whole,
@@ -25,16 +26,16 @@ from experiments.arguments import (
 from experiments.errors import finishing
 from experiments.evaluate import comparison
 from experiments.machine import best_device, machine_defaults
-from experiments.targets import STREAM_HELP, resolve_architecture, typed
-from searchspace import Clip
+from experiments.targets import resolve_architecture, typed
 from searchspace.commands import go_on
 from searchspace.find import weights_of
 from searchspace.stored import read_counts
+from training import recipe_files
 from training.data import survey
 from training.evaluation_folders import of_retraining, protocols_of
-from training.footprint import KEPT
 from training.formats import RETRAIN_SUMMARY
-from training.retrain_config import comparable, resolve, restored
+from training.recipe import KIND, SECTIONS
+from training.retrain_config import RetrainConfig, comparable, resolve, restored
 from training.run import SUMMARY, check_new, read_json, resume
 
 EXAMPLE = """  nas retrain runs/search-1
@@ -60,45 +61,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ARCH",
         help="a run, an arch.json, a trained network, a published name; or a family that nas scale made",
     )
-    what.add_argument("--stream", action="store_const", const=True, help=STREAM_HELP)
-    what.add_argument("--ensemble", type=whole(1, 16), metavar="N", help="N members that take turns at the frames")
-    what.add_argument(
-        "--init",
-        metavar="WEIGHTS",
-        help="trained weights, a run of nas search, or none (default: those of ARCH, where it has any)",
-    )
-    what.add_argument("--teacher", metavar="NETWORK", help="a trained network whose answers are learned, too")
+    add_flags(what, RetrainConfig, "stream", "ensemble", "init", "teacher")
     data = parser.add_argument_group("data")
-    data.add_argument("--data", metavar="DIR|CSV", help="folder of videos, or an annotation file above its clips")
-    data.add_argument("--videos", metavar="DIR", help="the clips of an annotation file (default: beside it)")
-    data.add_argument("--group", metavar="REGEX", type=read_by(regular_expression), help="names a file's person")
+    add_flags(data, RetrainConfig, "data", "videos", "group", "clip", "workers")
     data.add_argument(
         "--folds", type=whole(2, 1000), metavar="K", help="train K times, so that every video is tested once"
     )
-    data.add_argument(
-        "--clip", metavar="TxHxW@FPS", type=read_by(lambda text: str(Clip.parse(text))), help="clips to train on"
-    )
-    data.add_argument("--workers", type=whole(0, 256), metavar="N", help="processes that decode videos")
     how = parser.add_argument_group("how to train")
-    how.add_argument("--recipe", "-c", metavar="RECIPE", help="finetune, videos, kinetics600, demo, or a .yaml file")
-    how.add_argument("--epochs", type=float, metavar="N", help="of the recipe's schedule")
-    how.add_argument("--batch", type=whole(1), metavar="N", help="clips a step")
-    how.add_argument("--freeze-epochs", type=float, metavar="N", help="epochs in which only the classifier learns")
-    how.add_argument("--seed", type=whole(0), metavar="N", help="of everything random (default: 0)")
     how.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="settings",
-        metavar="KEY=VALUE",
-        help="any value of the recipe, such as optimizer.lr=0.1 (nas config --print lists them)",
+        "--recipe",
+        "-c",
+        metavar="RECIPE",
+        help=f"{', '.join(recipe_files.names(KIND))}, or a .yaml file (default: as the data and the weights say)",
     )
+    for key in FLAGS.values():
+        section, _, name = key.partition(".")
+        add_flag(how, SECTIONS[section], name, held="the recipe's")
+    add_flag(how, RetrainConfig, "seed")
+    add_set_flag(how, "any value of the recipe, such as optimizer.lr=0.1 (nas config --print lists them)")
     where = parser.add_argument_group("where")
-    add_machine_flags(where)
+    add_flag(where, RetrainConfig, "device", default="auto")
+    add_flags(where, RetrainConfig, "threads", "keep")
     add_run_flags(where, "retrain")
-    where.add_argument(
-        "--keep", type=whole(1, 10_000), metavar="N", help=f"checkpoints to go on from that stay (default: {KEPT})"
-    )
     retrain_family.add_arguments(parser.add_argument_group("of a family"))
 
 
@@ -140,13 +124,7 @@ def run(args: argparse.Namespace) -> int:
         given["device"] = best_device()
     with Live() as progress:
         result = retrain(
-            architecture,
-            given,
-            weights=weights,
-            runs=args.runs,
-            name=args.name,
-            resume=args.resume,
-            progress=progress,
+            architecture, given, weights=weights, runs=args.runs, name=args.name, resume=args.resume, progress=progress
         )
     return _finish(args, result.folder, say)
 
@@ -157,14 +135,10 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ValueError: a `--set` without a `=`, or a setting given twice.
     """
-    names = (
-        "arch", "stream", "ensemble", "init", "teacher", "data", "videos", "group", "clip", "workers", "recipe", "seed",
-        "threads", "keep",
-    )  # fmt: skip
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    given = given_by(args, RetrainConfig)
     given |= {key: getattr(args, name) for name, key in FLAGS.items() if getattr(args, name) is not None}
-    if args.device != "auto":
-        given["device"] = args.device
+    if given.get("device") == "auto":
+        del given["device"]
     given |= set_by(args.settings, given, "optimizer.lr=0.1")
     check_data_flags(given, args.resume)
     return given

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments import tables
-from experiments.arguments import member_names, read_by, whole
+from experiments.arguments import add_flag, whole
 from experiments.errors import finishing
 from experiments.machine import best_device, machine_defaults
+from scaling.scale_config import ScaleConfig
 from searchspace.commands import command, go_on
 
 if TYPE_CHECKING:
@@ -24,12 +25,7 @@ FLAGS = ("members", "seeds", "parallel", "ray")
 
 def add_arguments(group: argparse._ArgumentGroup) -> None:
     """Adds the flags that only families have."""
-    group.add_argument(
-        "--members",
-        type=read_by(member_names),
-        metavar="A0:A5",
-        help="which (default: all; on the built-in data those that take minutes)",
-    )
+    add_flag(group, ScaleConfig, "members", held="all; on the built-in data those that take minutes")
     group.add_argument("--seeds", type=whole(1, 100), metavar="N", help="trainings of each member or fold (default: 1)")
     group.add_argument("--parallel", type=whole(1, 256), metavar="N", help="trainings at a time (default: 1)")
     group.add_argument(

@@ -7,22 +7,29 @@ space and an arch.json for each member, coefficients.json with every trial, and 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from experiments import scale_text, tables
-from experiments.arguments import add_run_flags, again, check_data_flags, member_names, one_of, read_by, speaker, whole
+from experiments.arguments import (
+    add_flag,
+    add_flags,
+    add_run_flags,
+    again,
+    check_data_flags,
+    given_by,
+    one_of,
+    speaker,
+    whole,
+)
 from experiments.errors import finishing
 from scaling import family_folder
 from scaling.family_base import newest_search
 from scaling.latency import read_latencies
 from scaling.members import name_of
-from scaling.proposals import SAMPLERS
-from scaling.scale_config import MEMBERS_BY, ScaleConfig
+from scaling.scale_config import ScaleConfig
 from scaling.scale_family import COMMAND, check, given_coefficients, open_base
-from searchspace import Budget, Clip
 from searchspace.commands import go_on
 from training.resources import cores
 from training.run import check_new, resume, settled
@@ -37,92 +44,19 @@ AXES = {"params": "params", "state": "state_bytes"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `nas scale`. What is not given is decided by the defaults, or by the run that is resumed."""
-    parser.add_argument(
-        "base",
-        nargs="?",
-        metavar="RUN|ARCH|SPACE",
-        help="a finished search, an arch.json or published name, or a space (default: the newest finished search, "
-        "else the space movinet)",
-    )
+    add_flag(parser, ScaleConfig, "base", "base", nargs="?")
     what = parser.add_argument_group("the family")
-    what.add_argument(
-        "--coeffs",
-        metavar="HOW",
-        help="random (default): search them; depth,width,resolution,frame rate such as 1.36,1.18,1.16,1.24; or the "
-        "folder or coefficients.json of a family",
-    )
-    what.add_argument(
-        "--members", type=read_by(member_names), metavar="A0:A5", help="which (default: A0:A5); A2 is the base"
-    )
-    what.add_argument(
-        "--target-ratio", type=_ratio, metavar="R", help="cost of a member over that of the one before (default: 2)"
-    )
-    what.add_argument(
-        "--targets", metavar="AMOUNTS", help="published (the published networks' ratios to A2), or 150M,300M,..."
-    )
-    what.add_argument(
-        "--members-by",
-        **one_of(*MEMBERS_BY),
-        help="scaled (default): the base mapped into each space; search: a search in each",
-    )
-    what.add_argument(
-        "--budget",
-        type=read_by(lambda text: Budget.parse(text).text),
-        metavar="AMOUNT",
-        help="cost of the base where it is made of a space (default: 600MFLOPs)",
-    )
-    what.add_argument(
-        "--clip",
-        type=read_by(lambda text: str(Clip.parse(text))),
-        metavar="TxHxW@FPS",
-        help="clip of the base, at which costs are counted (default: its own)",
-    )
+    add_flags(what, ScaleConfig, "coeffs", "members", "target_ratio", "targets", "members_by", "budget", "clip")
     trials = parser.add_argument_group("the search over coefficients")
-    trials.add_argument("--trials", type=whole(1, 10_000), metavar="N", help="coefficient vectors (default: 32)")
-    trials.add_argument("--sampler", **one_of(*SAMPLERS), help="who proposes them (default: random)")
-    trials.add_argument("--clips", type=whole(2), metavar="N", help="training clips on the last rung (default: 4000)")
-    trials.add_argument("--first-clips", type=whole(2), metavar="N", help="on the first, at least (default: 2000)")
-    trials.add_argument("--reduction", type=whole(2, 100), metavar="N", help="one in so many goes on (default: 4)")
-    trials.add_argument(
-        "--picture-clips",
-        type=whole(2),
-        metavar="N",
-        help="train all members and single dimensions on so many clips for the picture (default: as the first rung, "
-        "and none above A3)",
-    )
-    trials.add_argument("--architectures", type=whole(1, 100), metavar="N", help="networks a space (default: 1)")
-    trials.add_argument(
-        "--search-resolution",
-        type=whole(8, 4096),
-        metavar="PIXELS",
-        help="shorter side of the base's training clips, others in proportion (default: where it costs 45 MMACs)",
-    )
-    trials.add_argument("--batch", type=whole(2, 4096), metavar="N", help="clips a training step (default: 16)")
-    trials.add_argument("--optimizer", **one_of("sgd", "adamw", "rmsprop"), help="(default: sgd)")
-    trials.add_argument("--learning-rate", type=float, metavar="R", help="peak (default: 0.04)")
-    trials.add_argument("--steps", type=whole(1), metavar="N", help="of each search of --members-by search")
-    trials.add_argument(
-        "--async",
-        action="store_const",
-        const=True,
-        dest="asynchronous",
-        help="promote trials as they end (ASHA); which ones then depends on how fast each was",
-    )
-    data = parser.add_argument_group("data")
-    data.add_argument(
-        "--data",
-        metavar="DIR|CSV",
-        help="folder of videos, one sub-folder a class, or an annotation file in the form of Kinetics above its clips "
-        "(default: built-in motion)",
-    )
-    data.add_argument("--videos", metavar="DIR", help="the clips of an annotation file (default: beside it)")
-    data.add_argument("--group", metavar="REGEX", help="its group names the person or recording of a file")
-    data.add_argument("--seed", type=whole(0), metavar="N", help="of everything random (default: 0)")
+    add_flags(trials, ScaleConfig, "trials", "sampler", "clips", "first_clips", "reduction", "picture_clips")
+    add_flags(trials, ScaleConfig, "architectures", "search_resolution", "batch", "optimizer", "learning_rate", "steps")
+    add_flag(trials, ScaleConfig, "asynchronous", "--async")
+    add_flags(parser.add_argument_group("data"), ScaleConfig, "data", "videos", "group", "seed")
     where = parser.add_argument_group("where")
     where.add_argument(
         "--workers", type=whole(1, 4096), metavar="N", help="trainings at a time (default: as the cores allow)"
     )
-    where.add_argument("--threads", type=whole(1, 1024), metavar="N", help="of torch, a training (default: 1)")
+    add_flag(where, ScaleConfig, "threads")
     where.add_argument("--ray", metavar="ADDRESS", help="run trainings on this Ray cluster; `local` starts one here")
     where.add_argument("--axis", action="append", default=[], **one_of(*AXES), help="draw a picture over this too")
     where.add_argument(
@@ -170,21 +104,14 @@ def run(args: argparse.Namespace) -> int:
 
     with Live() as progress:
         result = scale(
-            given,
-            runs=args.runs,
-            name=args.name,
-            resume=args.resume,
-            workers=workers,
-            ray=args.ray,
-            progress=progress,
+            given, runs=args.runs, name=args.name, resume=args.resume, workers=workers, ray=args.ray, progress=progress
         )
     return _finish(args, result, say)
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
     """The settings that were given, by their names in `ScaleConfig`."""
-    names = [field.name for field in dataclasses.fields(ScaleConfig)]
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    given = given_by(args, ScaleConfig)
     check_data_flags(given, args.resume)
     searched = given.get("coeffs", "random") == "random"
     ignored = [name for name in ("trials", "sampler", "asynchronous") if name in given]
@@ -224,13 +151,3 @@ def _finish(args: argparse.Namespace, result: family_folder.Family, say: Callabl
     for line in scale_text.result(result, files):
         say(line)
     return 0
-
-
-def _ratio(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 1.1 <= value <= 10:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number from 1.1 to 10, such as 2")
-    return value

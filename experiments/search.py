@@ -11,25 +11,21 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from controller.searchers import SEARCHERS
 from experiments import search_text, tables
 from experiments.arguments import (
-    add_formulation_flag,
-    add_machine_flags,
+    add_flag,
+    add_flags,
     add_run_flags,
+    add_set_flag,
     again,
     check_data_flags,
-    one_of,
-    read_by,
-    regular_expression,
+    given_by,
     set_by,
     speaker,
-    whole,
 )
 from experiments.errors import finishing
 from experiments.machine import best_device, machine_defaults
 from experiments.run_files import Run
-from searchspace import Budget, Clip
 from searchspace.commands import command
 from training.data import survey
 from training.problem import Problem, build
@@ -45,72 +41,16 @@ EXAMPLE = """  nas search --budget 600MFLOPs
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `nas search`. What is not given is decided by the recipe, or by the run that is resumed."""
     what = parser.add_argument_group("what to look for")
-    what.add_argument(
-        "--budget",
-        action="append",
-        dest="budgets",
-        type=read_by(lambda text: Budget.parse(text).text),
-        metavar="AMOUNT",
-        help="600MFLOPs (default), 0.6G, 75MFLOPs/frame, 3Mparams, 64MB, 4MBstate; the first is the target, the next "
-        "are caps",
-    )
-    what.add_argument(
-        "--clip",
-        type=read_by(lambda text: str(Clip.parse(text))),
-        metavar="TxHxW@FPS",
-        help="clip at which budgets are counted (default: the space's own, of movinet 8x128x128@5, on videos spread "
-        "over the median one)",
-    )
-    what.add_argument(
-        "--stream", action="store_const", const=True, help="search causal networks, which run frame by frame"
-    )
-    what.add_argument("--space", metavar="SPACE", help="a built-in space or a YAML file (default: movinet)")
-    data = parser.add_argument_group("data")
-    data.add_argument(
-        "--data",
-        metavar="DIR|CSV",
-        help="folder of videos, one sub-folder a class, or an annotation file in the form of Kinetics above its clips "
-        "(default: built-in motion)",
-    )
-    data.add_argument("--videos", metavar="DIR", help="the clips of an annotation file (default: beside it)")
-    data.add_argument(
-        "--group",
-        metavar="REGEX",
-        type=read_by(regular_expression),
-        help="its group names the person or recording of a file, which stays on one side of a split",
-    )
-    data.add_argument("--workers", type=whole(0, 256), metavar="N", help="processes that decode videos")
+    add_flag(what, SearchConfig, "budgets", "--budget", action="append")
+    add_flags(what, SearchConfig, "clip", "stream", "space")
+    add_flags(parser.add_argument_group("data"), SearchConfig, "data", "videos", "group", "workers")
     how = parser.add_argument_group("how to search")
-    how.add_argument("--steps", type=whole(1, 100_000_000), metavar="N", help="optimiser steps of the shared weights")
-    how.add_argument(
-        "--search-resolution",
-        type=whole(8, 4096),
-        metavar="PIXELS",
-        help="shorter side of training clips (default: 32)",
-    )
-    how.add_argument("--searcher", **one_of(*SEARCHERS), help=f"who chooses (default: {SearchConfig.searcher})")
-    how.add_argument("--recipe", **one_of("auto", "short", "tunas"), help="settings of minutes, or TuNAS's own")
-    how.add_argument("--start", **one_of("budget", "uniform"), help="where the policy starts")
-    how.add_argument("--warmup", **one_of("boot", "tunas", "sandwich", "uniform"), help="how the shared weights begin")
-    how.add_argument("--kernels", **one_of("nested", "separate"), help="how depthwise kernels share weights")
-    how.add_argument("--optimizer", **one_of("sgd", "adamw", "rmsprop"), help="of the shared weights")
-    how.add_argument(
-        "--precision",
-        **one_of("auto", "float32", "bfloat16"),
-        help="of the maps; auto: bfloat16 where it pays (default: float32)",
-    )
-    add_formulation_flag(how)
-    how.add_argument("--seed", type=whole(0), metavar="N", help="of everything random (default: 0)")
-    how.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="settings",
-        metavar="KEY=VALUE",
-        help="any further setting, such as beta=-0.07 or learning_rate=0.05",
-    )
+    add_flags(how, SearchConfig, "steps", "search_resolution", "searcher", "recipe", "start", "warmup", "kernels")
+    add_flags(how, SearchConfig, "optimizer", "precision", "formulation", "seed")
+    add_set_flag(how, "any further setting, such as beta=-0.07 or learning_rate=0.05")
     where = parser.add_argument_group("where")
-    add_machine_flags(where)
+    add_flag(where, SearchConfig, "device", default="auto")
+    add_flag(where, SearchConfig, "threads")
     add_run_flags(where, "search")
 
 
@@ -153,13 +93,9 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ValueError: a `--set` without a `=`, or a setting given twice.
     """
-    flags = (
-        "budgets", "clip", "space", "stream", "data", "videos", "group", "workers", "steps", "search_resolution",
-        "searcher", "recipe", "start", "warmup", "kernels", "optimizer", "precision", "formulation", "seed", "threads",
-    )  # fmt: skip
-    given = {name: getattr(args, name) for name in flags if getattr(args, name) is not None}
-    if args.device != "auto":
-        given["device"] = args.device
+    given = given_by(args, SearchConfig)
+    if given.get("device") == "auto":
+        del given["device"]
     given |= set_by(args.settings, given, "beta=-0.07")
     check_data_flags(given, args.resume)
     return SearchConfig.settled(given)

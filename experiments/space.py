@@ -18,7 +18,7 @@ from searchspace.commands import command
 from searchspace.quantities import QUANTITIES, counted_names
 from training.feasible import check_budgets
 from training.search_config import SearchConfig
-from video.recipe import MOTION_CLASSES
+from video.motion_classes import MOTION_CLASSES
 
 EXAMPLE = """  nas space movinet --budget 600MFLOPs
   nas space my.yaml --clip 16x172x172@10"""

@@ -18,7 +18,7 @@ from scaling.scale_config import TRIAL_EXPONENTS, ScaleConfig
 from scaling.trial import PART, training_work
 from scaling.trial_ledger import jobs_planned, planned, proxy_clip
 from searchspace import ClipLike, NetworkSpec, cost
-from training.fit import SHORT, FitConfig, fit
+from training.fit import TRIAL, FitConfig, fit
 
 MEASURED_STEPS = 4
 
@@ -79,7 +79,7 @@ def seconds_per_mac(architecture: NetworkSpec, clip: ClipLike, threads: int, bat
         source = video.MotionSource(0, clip, sizes={PART: batch})
         architecture = architecture.with_classes(len(source.classes))
         source.batch("weights", range(2 * clips))
-        recipe, least = SHORT.changed({"optimizer.batch": batch, "network.recalibrate": 0}), float("inf")
+        recipe, least = TRIAL.changed({"optimizer.batch": batch, "network.recalibrate": 0}), float("inf")
         for _ in range(2):
             network = networks.build(architecture, torch.Generator().manual_seed(0))
             begin = time.perf_counter()

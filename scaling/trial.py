@@ -92,7 +92,7 @@ def _train(job: TrialJob, config: ScaleConfig, scan_cache: str | None) -> dict[s
     import torch
 
     import networks
-    from training.fit import SHORT, FitConfig, fit
+    from training.fit import TRIAL, FitConfig, fit
 
     source = open_data(config, Clip.parse(job.clip), scan_cache)
     # So short a training needs no regularisation.
@@ -101,7 +101,7 @@ def _train(job: TrialJob, config: ScaleConfig, scan_cache: str | None) -> dict[s
     architecture = dataclasses.replace(architecture, classes=len(source.classes))
     network = networks.build(architecture, torch.Generator().manual_seed(seed))
     chosen = {"optimizer.name": config.optimizer, "optimizer.lr": config.learning_rate, "optimizer.batch": config.batch}
-    score = fit(network, source, FitConfig(clips=job.clips, seed=seed, recipe=SHORT.changed(chosen)), part=PART)
+    score = fit(network, source, FitConfig(clips=job.clips, seed=seed, recipe=TRIAL.changed(chosen)), part=PART)
     if not math.isfinite(score.loss):
         raise ValueError(f"the held-out loss is {score.loss}: lower learning_rate")
     return {"accuracy": score.accuracy, "loss": score.loss, "held_out": score.clips}

@@ -88,6 +88,14 @@ class Fields:
             raise self.refuse(key, value, f"a number from {low:g} to {high:g}")
         return float(value)  # type: ignore[arg-type]  # checked in the line above
 
+    def pair(self, key: str, low: float, high: float) -> tuple[float, float]:
+        """Reads two numbers in [low, high], the first no larger than the second."""
+        value = self._get(key, _MISSING)
+        both = isinstance(value, tuple | list) and len(value) == 2 and all(type(end) in (int, float) for end in value)
+        if not both or not low <= value[0] <= value[1] <= high:  # type: ignore[index]  # checked in the line above
+            raise self.refuse(key, value, f"two increasing numbers from {low:g} to {high:g}")
+        return float(value[0]), float(value[1])  # type: ignore[index]
+
     def boolean(self, key: str, default: object = _MISSING) -> bool:
         """Reads true or false."""
         value = self._get(key, default)
@@ -260,9 +268,9 @@ for _kind in (_Loader, _Dumper):
     _kind.add_implicit_resolver(_FLOAT, _EXPONENT, list("-+.0123456789"))
 
 
-def dump_yaml(data: object) -> str:
-    """The text of a YAML file that `parse_yaml` reads back as equal data."""
-    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
+def dump_yaml(data: object, flow: bool | None = None) -> str:
+    """The text of a YAML file that `parse_yaml` reads back as equal data; `flow` as PyYAML's `default_flow_style`."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110, default_flow_style=flow)
 
 
 def parse_yaml(text: str, where: str) -> object:

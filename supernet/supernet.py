@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,8 @@ from searchspace.space import BlockSpace
 from supernet.flat import FlatWeights, Slicer
 from supernet.path import Path
 from supernet.shared import SharedConv, SharedDepthwise, SharedSqueeze, slice_linear
+from supernet.sharing import KERNELS, Kernels
 
-Kernels: TypeAlias = Literal["nested", "separate"]
 # Mean and variance [C] of every BatchNorm of one architecture, by the names of `networks.MoViNet`.
 Statistics: TypeAlias = Mapping[str, tuple[Tensor, Tensor]]
 Self = TypeVar("Self", bound="Supernet")
@@ -132,7 +132,7 @@ class Supernet(nn.Module):
         self, space: Space, classes: int, *, kernels: Kernels = "nested", scale: float = 0.5, seed: int = 0
     ) -> None:
         super().__init__()
-        if kernels not in ("nested", "separate"):
+        if kernels not in KERNELS:
             raise ValueError(f"kernels {kernels!r}: allowed are nested, separate")
         if classes < 1:
             raise ValueError(f"{classes} classes: must be at least 1")

@@ -27,7 +27,7 @@ from training.progress import Progress
 from training.run import RunFolder, read_json
 from training.selection import Selection, files_of
 from video.labelled import listing, measured
-from video.recipe import MOTION_CLASSES
+from video.motion_classes import MOTION_CLASSES
 from video.split import check_groups
 
 DATA, VIDEOS = "data.json", "videos.csv"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from training.names import DEVICES
+
 
 def check_device(name: str) -> str:
     """The device; raises `ValueError` where this machine does not have it, before anything is moved there."""
@@ -14,4 +16,4 @@ def check_device(name: str) -> str:
             f"device {name}: torch finds no GPU here (nas doctor says what it finds); use --device cpu (a run that "
             "began on a GPU needs one to go on)"
         )
-    raise ValueError(f"device {name!r} is not known; allowed: cpu, cuda")
+    raise ValueError(f"device {name!r} is not known; allowed: {', '.join(DEVICES)}")

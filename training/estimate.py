@@ -12,7 +12,8 @@ from controller.repair import try_repair
 from searchspace import Architecture
 from searchspace.cost import FLOAT_BYTES, RGB
 from searchspace.spec import cost
-from training.footprint import LIBRARIES, OPTIMIZER_SLOTS
+from training.footprint import LIBRARIES
+from training.names import OPTIMIZERS
 from training.problem import Problem
 from training.rescoring import sizes
 from training.search_loop import WARMUP_LOOK_EVERY
@@ -52,7 +53,7 @@ def estimate(problem: Problem, rescoring_clips: int = 2048) -> Estimate:
     training = config.micro_batch * dearest.saved_bytes(clip)
     looking = config.look_clips * cost(dearest, clip).activation_bytes
     clips = 6 * 64 * RGB * clip.frames * clip.height * clip.width
-    memory = LIBRARIES + shared * (2 + OPTIMIZER_SLOTS[config.optimizer]) + max(training, looking) + clips
+    memory = LIBRARIES + shared * (2 + OPTIMIZERS[config.optimizer]) + max(training, looking) + clips
     memory += (0 if config.data else 12_288 + 2048) * RGB * clip.frames * clip.height * clip.width  # cached, uint8
     rows = problem.space.decisions.sample(generator(config.seed, "estimate"), 3, problem.start)
     architectures = [
@@ -64,7 +65,7 @@ def estimate(problem: Problem, rescoring_clips: int = 2048) -> Estimate:
     looks = config.steps - delay + delay // WARMUP_LOOK_EVERY
     return Estimate(
         memory_bytes=memory,
-        checkpoint_bytes=3 * shared * (1 + OPTIMIZER_SLOTS[config.optimizer]),
+        checkpoint_bytes=3 * shared * (1 + OPTIMIZERS[config.optimizer]),
         training_seconds=config.paths * (config.steps * train + looks * look),
         rescoring_seconds=sizes(problem, rescoring_clips).clips() * look / config.look_clips,
     )

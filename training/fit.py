@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import video
 from networks import Network
-from searchspace.schema import Fields
+from searchspace.settings import Settings, setting
 from training.evaluation import evaluate
 from training.health import Watch
 from training.order import Order
@@ -17,38 +15,26 @@ from training.scores import Scores
 from training.seeds import generator
 from training.trainer import Trainer, prepare_scratch
 
-SHORT = Recipe.from_dict(
-    {
-        "schedule": {"warmup_epochs": 0.05, "floor": 0.02},
-        "optimizer": {"lr": 0.04, "weight_decay": 5e-4, "clip_all": 5.0},
-        "network": {"residual": 0.5, "recalibrate": 256},
-    },
-    "short",
-)
+TRIAL = Recipe.load("trial")
 """Of a short training; an epoch is all of it."""
 
 PART = "weights"
 """Of the data, what is trained on."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class FitConfig:
+class FitConfig(Settings):
     """Settings of a short training.
 
     Attributes:
-        clips: training clips seen in all.
-        seed: of the order of the clips, dropout and stochastic depth.
         recipe: everything else; its epochs are the whole training.
     """
 
-    clips: int = 8000
-    seed: int = 0
-    recipe: Recipe = SHORT
+    clips: int = setting("training clips seen in all", 1, 1_000_000_000, "clips", default=8000)
+    seed: int = setting("of the order of the clips, dropout and stochastic depth", 0, 2**32 - 1, default=0)
+    recipe: Recipe = TRIAL
 
     def __post_init__(self) -> None:
-        fields = Fields(vars(self), "setting")
-        fields.integer("clips", 1, 1_000_000_000)
-        fields.integer("seed", 0, 2**32 - 1)
+        super().__post_init__()
         check_recipe(self.recipe)
 
     @property

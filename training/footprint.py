@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from searchspace import NetworkSpec
+from training.names import OPTIMIZERS
 from training.recipe import Recipe
-
-OPTIMIZER_SLOTS = {"sgd": 1, "adamw": 2, "rmsprop": 2}
-"""Copies of the weights that an optimiser keeps."""
 
 KEPT = 2
 """Checkpoints of a run that are kept unless asked otherwise, the last ones."""
@@ -29,7 +27,7 @@ def checkpoint_bytes(members: Sequence[NetworkSpec], recipe: Recipe, keep: int =
         keep: checkpoints to go on from that are kept.
     """
     weights = [member.weight_bytes() for member in members]
-    states = 1 + OPTIMIZER_SLOTS[recipe.optimizer.name] + bool(recipe.network.average)
+    states = 1 + OPTIMIZERS[recipe.optimizer.name] + bool(recipe.network.average)
     trained = 2 * sum(weights) * (2 if len(members) > 1 else 1)
     written = max(max(weights) * states, sum(weights))
     return keep * states * sum(weights) + trained + written

@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from searchspace.schema import nearest
-
-NAMES = ("sgd", "adamw", "rmsprop")
+from training.names import OPTIMIZERS
 
 
 class RMSProp(Optimizer):
@@ -111,4 +110,4 @@ def build(name: str, parameters: Iterable[Any], lr: float, **options: Any) -> Op
         return torch.optim.AdamW(weights, lr, **{"weight_decay": 0.0, "fused": True, **options})
     if name == "rmsprop":
         return RMSProp(weights, lr, **options)
-    raise ValueError(f"optimizer {name!r} is not known{nearest(name, NAMES)}; allowed: {', '.join(NAMES)}")
+    raise ValueError(f"optimizer {name!r} is not known{nearest(name, OPTIMIZERS)}; allowed: {', '.join(OPTIMIZERS)}")

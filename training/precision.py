@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-NAMES = ("auto", "float32", "bfloat16")
+SEARCH = ("float32", "bfloat16")
+TRAINING = (*SEARCH, "float16")
+"""Precisions that a search, and the training of one network, can have."""
+
 INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 PAYS_FROM = 64
 """Shorter side of a search's clips, in pixels, from which bfloat16 was seen to pay (benchmarks/README.md)."""
@@ -18,7 +21,7 @@ def resolved(name: str, resolution: int, device: str, cpuinfo: Path = Path("/pro
     """What a precision means on this machine: `auto` is bfloat16 where it was measured to pay, else float32.
 
     Args:
-        name: one of `NAMES`; others are left to whoever checks the settings.
+        name: one of `SEARCH`, or `auto`; others are left to whoever checks the settings.
         resolution: shorter side of the training clips in pixels.
         device: `cpu` or `cuda`; on the latter nothing was measured, so it is float32.
         cpuinfo: where Linux lists the instructions of the processor.

@@ -130,15 +130,11 @@ def _motion(trained: Trained, known: Mapping[str, Any]) -> video.MotionSource:
     recipe = known.get("recipe")
     with naming(trained.path):
         try:
-            made = None if recipe is None else video.MotionRecipe(**{k: _pair(v) for k, v in recipe.items()})
+            made = None if recipe is None else video.MotionRanges(**recipe)
         except TypeError:
             raise ValueError("data.recipe has settings that this version does not know; give --data") from None
         clip, seed = trained.network.architecture.clip, known.get("seed", 0)
-        return video.MotionSource(seed, clip, recipe=made, sizes=known.get("parts"))
-
-
-def _pair(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+        return video.MotionSource(seed, clip, ranges=made, sizes=known.get("parts"))
 
 
 def _files(

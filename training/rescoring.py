@@ -119,11 +119,10 @@ def sizes(problem: Problem, available: int) -> Sizes:
     side = max(1, round((clip.height * clip.width) ** 0.5))
     chosen = plan(steps, side, clip.frames, available, SearchConfig.steps)
     share = chosen.rungs[0].candidates / 64
-    long = problem.config.recipe != "short"
     return Sizes(
         plan=chosen,
         per_bin=max(1, round(FRONT_PER_BIN * share)),
-        front_clips=chosen.rungs[-1].samples if long else chosen.rungs[0].samples,
+        front_clips=chosen.rungs[-1].samples if problem.config.long else chosen.rungs[0].samples,
         pairs=max(2, round(PAIRS * share)),
     )
 

@@ -10,15 +10,17 @@ from typing import Any
 from searchspace import Clip, Ensemble, NetworkSpec, load_spec
 from searchspace.layer_specs import MAX_NAME
 from searchspace.naming import absolute, located
-from searchspace.schema import Fields, nearest
+from searchspace.schema import nearest
+from searchspace.settings import setting
 from searchspace.trained import ARCHITECTURE, SEARCHED, made_by
-from training import recipe as recipes
+from training import recipe_files
 from training.clips import fitting
 from training.footprint import KEPT, check_batch, checkpoint_bytes
-from training.recipe import Recipe, check_recipe
-from training.run import DATA_TEXTS, RunFolder, check_settings, check_texts, settled
+from training.recipe import KIND, Recipe, check_recipe
+from training.run import RunFolder, check_settings, settled
+from training.run_settings import MachineSettings, RunSettings, clip_text
 from training.selection import Fold
-from video.recipe import MOTION_CLASSES
+from video.motion_classes import MOTION_CLASSES
 
 MOTION_CLIP = "8x64x64@5"
 """Of the built-in data, for networks that were not searched on it: what a CPU trains on in minutes."""
@@ -27,73 +29,43 @@ MOTION_CLIP = "8x64x64@5"
 SCRATCH = "none"
 """As `init`, on the command line: no weights, although there are some."""
 
-TEXTS = {"init": "the path of weights", "teacher": "the path of a trained network", **DATA_TEXTS}
-"""Settings that may be None or text, and what the text is."""
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RetrainConfig:
+class RetrainConfig(MachineSettings, RunSettings):
     """Settings of a retraining beside its recipe.
 
     Attributes:
-        arch: what was asked for, as it was written.
-        init: where the weights come from: a trained network, a file of weights, or a run of `nas search`; None to start
-            from scratch.
-        teacher: a trained network whose answers are learned, too; None for none.
-        ensemble: members that take turns at the frames; 1 for the network itself.
-        data: folder of videos or annotation file, or None for the built-in motion data.
-        videos: folder of the clips of an annotation file; None for its own.
-        group: regular expression whose first group names the person or recording of a file.
-        fold: of a cross-validation, such as 2/5: these groups test; None for what the data's own sides or split say.
-        clip: shape of the clips that are trained on, and that the trained network is meant for.
-        stream: the architecture in its causal form.
-        seed: of everything random.
-        recipe_name: of `recipe` before settings of the user's own.
         recipe: how to train.
-        device: `cpu` or `cuda`.
-        threads: of torch.
-        workers: processes that decode videos.
-        keep: checkpoints to go on from that are kept, the last ones; the best and the last network are beside them.
     """
 
-    arch: str = "arch.json"
-    init: str | None = None
-    teacher: str | None = None
-    ensemble: int = 1
-    data: str | None = None
-    videos: str | None = None
-    group: str | None = None
-    fold: str | None = None
-    clip: str = MOTION_CLIP
-    stream: bool = False
-    seed: int = 0
-    recipe_name: str = "demo"
+    arch: str = setting("what was asked for, as it was written", default="arch.json", form="ARCH")
+    init: str | None = setting(
+        f"trained network, file of weights, or run of nas search to start from, or {SCRATCH}",
+        default=None,
+        form="WEIGHTS",
+        otherwise="those of ARCH, where it has any",
+    )
+    teacher: str | None = setting("a trained network whose answers are learned, too", default=None, form="NETWORK")
+    ensemble: int = setting("members that take turns at the frames; 1: the network itself", 1, 16, "members", default=1)
+    fold: str | None = setting(
+        "fold of a cross-validation, such as 2/5: these groups test", default=None, reads=Fold.parse, form="K/N"
+    )
+    clip: str = setting(
+        "clips to train on, for which the trained network is meant, such as 8x128x128@5",
+        default=MOTION_CLIP,
+        reads=clip_text,
+        form="TxHxW@FPS",
+        otherwise="as the architecture and the data say",
+    )
+    stream: bool = setting("the architecture in its causal form, which runs frame by frame", default=False)
+    recipe_name: str = setting("name of the recipe before settings of the user's own", default="demo", form="RECIPE")
     recipe: Recipe
-    device: str = "cpu"
-    threads: int = 2
-    workers: int = 0
-    keep: int = KEPT
+    keep: int = setting(
+        "checkpoints to go on from that stay, beside the best and the last", 1, 10_000, "checkpoints", default=KEPT
+    )
 
     def __post_init__(self) -> None:
-        for key, value in settled(vars(self)).items():
-            object.__setattr__(self, key, value)
-        fields = Fields({**vars(self)}, "setting")
-        check_texts(fields, TEXTS)
-        if self.fold is not None:
-            fields.free_text("fold", "a fold such as 2/5")
-            Fold.parse(self.fold)
-        fields.free_text("arch", "text")
-        fields.free_text("recipe_name", "the name of a recipe")
+        super().__post_init__()
         check_recipe(self.recipe)
-        fields.boolean("stream")
-        fields.integer("ensemble", 1, 16)
-        fields.integer("seed", 0, 2**31 - 1)
-        fields.integer("threads", 1, 1024)
-        fields.integer("workers", 0, 256)
-        fields.integer("keep", 1, 10_000)
-        fields.one_of("device", ["cpu", "cuda"])
-        if self.clip is None:
-            raise fields.refuse("clip", None, "a clip such as 8x128x128@5")
 
     @property
     def views(self) -> int:
@@ -102,7 +74,8 @@ class RetrainConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data of one level, the recipe's by dotted names; for config.json."""
-        plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "recipe"}
+        plain = super().to_dict()
+        del plain["recipe"]
         return plain | self.recipe.flat()
 
     @classmethod
@@ -112,10 +85,9 @@ class RetrainConfig:
         Raises:
             ValueError: other settings than this version has, or a value that is not allowed.
         """
-        own = {field.name for field in dataclasses.fields(cls)} - {"recipe"}
         flat = {key: value for key, value in data.items() if "." in key}
-        check_settings({*own, *Recipe().flat()}, data)
-        return cls(recipe=Recipe.from_flat(flat), **{key: data[key] for key in own})
+        check_settings({*cls.declared, *Recipe().flat()}, data)
+        return cls(recipe=Recipe.from_flat(flat), **{key: data[key] for key in cls.declared})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,7 +187,7 @@ def comparable(given: Mapping[str, Any]) -> dict[str, Any]:
     name = found.pop("recipe", None)
     if name is None:
         return found
-    if recipes.is_file(name):
+    if recipe_files.is_file(name):
         dotted = {key: value for key, value in found.items() if "." in key}
         found |= Recipe.load(name).changed(dotted).flat()
     return {**found, "recipe_name": _recipe_name(name)}
@@ -223,7 +195,7 @@ def comparable(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _recipe_name(name: Any) -> str:
     """As a configuration stores it: the name of a recipe of ours, or the absolute path of a file."""
-    return absolute(name) if recipes.is_file(name) else str(name)
+    return absolute(name) if recipe_files.is_file(name) else str(name)
 
 
 def restored(folder: RunFolder) -> Resolved:
@@ -298,7 +270,7 @@ def _recipe(origin: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[str
     if settings.get("init") is not None and made_by(settings["init"]) != SEARCHED:
         return "finetune", f"recipe: finetune, for weights that are trained already {other}"
     named = origin.get("recipe")
-    if isinstance(named, str) and named in recipes.names() and named not in ("demo", "finetune"):
+    if isinstance(named, str) and named in recipe_files.names(KIND) and named not in ("demo", "finetune"):
         return named, f"recipe: {named}, with which the network was trained {other}"
     return "videos", f"recipe: videos, for real ones from scratch {other}"
 

@@ -21,7 +21,7 @@ import searchspace
 from searchspace import is_published, stored
 from searchspace.clip import Clip
 from searchspace.naming import absolute, check_run_name, escaped, located
-from searchspace.schema import MAX_FILE_BYTES, Fields, nearest, printable, write_atomically
+from searchspace.schema import MAX_FILE_BYTES, nearest, printable, write_atomically
 from searchspace.trained import versions
 from training import openmp
 from training.formats import COMMAND
@@ -39,13 +39,6 @@ STARTING = ".starting-"
 
 SPACE = "space.yaml"
 """The own copy of its space that a run of `nas search` keeps."""
-
-DATA_TEXTS = {
-    "data": "the path of a folder of videos or an annotation file",
-    "videos": "the path of the folder of the clips of an annotation file",
-    "group": "a regular expression with a group in it",
-}
-"""Settings of every run over data that may be None or text, and what the text is."""
 
 DATA_PATHS = ("data", "videos")
 """Where data lies. A resume may give other paths, of data that was moved: what is there is compared, not where
@@ -303,13 +296,6 @@ def check_settings(own: Iterable[str], found: Iterable[str]) -> None:
             f"the run's configuration has other settings than this version ({', '.join(map(printable, other))}); go on "
             "with the version that its environment.json names, or start a new run"
         )
-
-
-def check_texts(fields: Fields, texts: Mapping[str, str]) -> None:
-    """Refuses settings that are neither None nor text; `texts` says of each what it should be (raises `ValueError`)."""
-    for key, what in texts.items():
-        if fields.raw(key) is not None:
-            fields.free_text(key, f"{what}, or None")
 
 
 def settled(given: Mapping[str, Any]) -> dict[str, Any]:

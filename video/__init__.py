@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from video.loading import Request, batches, to_float
     from video.measure import VideoInfo, probe
     from video.motion import MotionSource
-    from video.recipe import MOTION_CLASSES, MotionRecipe
+    from video.motion_classes import MOTION_CLASSES, MotionRanges
     from video.sheet import contact_sheet
     from video.source import SEARCH_PARTS, Source
 
@@ -23,7 +23,7 @@ __all__ = [
     "SEARCH_PARTS",
     "Augmentation",
     "FolderSource",
-    "MotionRecipe",
+    "MotionRanges",
     "MotionSource",
     "Request",
     "Source",
@@ -38,8 +38,8 @@ __all__ = [
 
 _HOME = {
     "Augmentation": "augmentation",
-    "MOTION_CLASSES": "recipe",
-    "MotionRecipe": "recipe",
+    "MOTION_CLASSES": "motion_classes",
+    "MotionRanges": "motion_classes",
     "MotionSource": "motion",
     "FolderSource": "folder",
     "SEARCH_PARTS": "source",

@@ -1,4 +1,4 @@
-"""What training clips are varied by: a recipe as data, and its draws, one a clip, the same on all of its frames."""
+"""What training clips are varied by: settings, and their draws, one a clip, the same on all of its frames."""
 
 import dataclasses
 import math
@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from searchspace.clip import MAX_FRAMES, Clip, ClipLike
-from searchspace.schema import show
+from searchspace.settings import Settings, setting
 from video import sampling
 from video.policies import POLICIES, autoaugment, blend, randaugment
-from video.recipe import is_number, is_range
 from video.sampling import Window, cyclic_times
 
 Range = tuple[float, float]
 
 TRIES = 100
-"""Windows that are drawn until one fits into the picture (the reference's number)."""
+"""Windows that are drawn until one fits into the picture (the reference's number), before the largest one that keeps to
+the range of aspects, in the middle, is taken."""
 
 ERASED_AREA: Range = (0.02, 0.33)
 ERASED_ASPECT: Range = (0.3, 3.3)
@@ -29,54 +29,43 @@ ERASED_ASPECT: Range = (0.3, 3.3)
 _SIDES = re.compile(r"(?<![a-z])(left|right|clockwise|counterclockwise|anticlockwise)(?![a-z])", re.IGNORECASE)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Augmentation:
+class Augmentation(Settings, where="augmentation"):
     """How a training clip is varied; every clip also starts at a random time. The defaults vary nothing else.
-
-    Attributes:
-        crop_area: range of the window's area, as a share of the picture.
-        crop_aspect: range of the window's width over its height, where 1 is the clip's own; drawn evenly on a
-            logarithmic scale. A window that does not fit is drawn again, and after `TRIES` the largest one that keeps
-            to the range, in the middle, is taken.
-        flip: probability of mirroring left to right.
-        policy: "autoaugment", the ImageNet policy v0 of the reference's code; "randaugment", arXiv 1909.13719; "none".
-        color: brightness, contrast and saturation are multiplied by factors within 1 - color and 1 + color.
-        erase: probability of filling a random rectangle with noise, the same noise in every frame.
-        frame_rate_jitter: the distance of frames, counted in the file's own frames, is changed by -j to j - 1 of them:
-            the upper end is left out, as the reference's sampler does, so that 1 makes 4 or 5 of 5.
-        frames: of a training clip, at the clip's frame rate, where the clip itself has more: a stretch of it costs less
-            to train on than what is scored. None for all.
 
     Raises:
         ValueError: a value out of range.
     """
 
-    crop_area: Range = (1.0, 1.0)
-    crop_aspect: Range = (1.0, 1.0)
-    flip: float = 0.0
-    policy: Literal["none", "autoaugment", "randaugment"] = "none"
-    color: float = 0.0
-    erase: float = 0.0
-    frame_rate_jitter: int = 0
-    frames: int | None = None
-
-    def __post_init__(self) -> None:
-        for name, low, high in (("crop_area", 0.01, 1.0), ("crop_aspect", 0.1, 10.0)):
-            pair = getattr(self, name)  # a list, where it comes from YAML
-            if not is_range(pair, low, high):
-                raise ValueError(f"{name} is {show(pair)}; allowed: two increasing numbers from {low:g} to {high:g}")
-            object.__setattr__(self, name, (float(pair[0]), float(pair[1])))
-        for name in ("flip", "color", "erase"):
-            value = getattr(self, name)
-            if not is_number(value) or not 0 <= value <= 1:
-                raise ValueError(f"{name} is {show(value)}; allowed: a number from 0 to 1")
-        if not isinstance(self.policy, str) or self.policy not in POLICIES:
-            raise ValueError(f"policy is {show(self.policy)}; allowed: {', '.join(POLICIES)}")
-        jitter = self.frame_rate_jitter
-        if type(jitter) is not int or not 0 <= jitter <= 100:
-            raise ValueError(f"frame_rate_jitter is {show(jitter)}; allowed: a whole number from 0 to 100")
-        if self.frames is not None and (type(self.frames) is not int or not 1 <= self.frames <= MAX_FRAMES):
-            raise ValueError(f"frames is {show(self.frames)}; allowed: a whole number from 1 to {MAX_FRAMES}, or None")
+    crop_area: Range = setting("range of the window's area, as a share of the picture", 0.01, 1.0, default=(1.0, 1.0))
+    crop_aspect: Range = setting(
+        "of the window's width over its height, 1 being the clip's own; drawn on a logarithmic scale",
+        0.1,
+        10.0,
+        default=(1.0, 1.0),
+    )
+    flip: float = setting(
+        "probability of mirroring left to right; off, with a warning, where a class names a side", 0, 1, default=0.0
+    )
+    policy: Literal["none", "autoaugment", "randaugment"] = setting(
+        "autoaugment: ImageNet v0 of the reference's code; randaugment: arXiv 1909.13719",
+        default="none",
+        words=POLICIES,
+    )
+    color: float = setting(
+        "brightness, contrast, saturation are multiplied by factors within 1 - color and 1 + color", 0, 1, default=0.0
+    )
+    erase: float = setting(
+        "probability of filling a random rectangle with noise, the same noise in every frame", 0, 1, default=0.0
+    )
+    frame_rate_jitter: int = setting(
+        "the distance of frames, in the file's own, changes by -j to j - 1, as in the reference's code",
+        0,
+        100,
+        default=0,
+    )
+    frames: int | None = setting(
+        "of a training clip, where the scored one has more", 1, MAX_FRAMES, default=None, otherwise="all"
+    )
 
     def clip_of(self, clip: ClipLike) -> Clip:
         """The clip that is trained on, where that one is scored."""

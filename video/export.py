@@ -48,7 +48,7 @@ def export_demo(
     if clip.height % 2 or clip.width % 2:
         raise ValueError(f"clip {clip}: H.264 files need an even height and width")
     sizes = {**source.parts, "weights": train * len(source.classes), "val": max(1, val * len(source.classes))}
-    sized = MotionSource(source.seed, clip, recipe=source.recipe, sizes=sizes, cache_bytes=0)
+    sized = MotionSource(source.seed, clip, ranges=source.ranges, sizes=sizes, cache_bytes=0)
     total = (train + val) * len(sized.classes)
     done = 0
     for part, folder, count in (("weights", "train", train), ("val", "val", val)):

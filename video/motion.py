@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from searchspace.clip import Clip, ClipLike
 from video.augmentation import Augmentation
-from video.recipe import MOTION_CLASSES, MotionRecipe
+from video.motion_classes import MOTION_CLASSES, MotionRanges
 from video.scene import Scenes, draws_per_scene
 from video.source import Frames, check_request
 
@@ -22,7 +22,7 @@ _RENDER_BYTES = 1 << 25  # working memory of one rendering call, about
 
 
 class MotionSource:
-    """Clips of moving random textures, 18 classes (`video.recipe.MOTION_CLASSES`).
+    """Clips of moving random textures, 18 classes (`video.motion_classes.MOTION_CLASSES`).
 
     Clip `index` of a part is a function of (seed, part, index) alone, drawn from counter-based random numbers; every C
     consecutive clips from a multiple of C hold each of the C classes once, in random order. There is no augmentation
@@ -38,7 +38,7 @@ class MotionSource:
         clip: ClipLike,
         difficulty: float = DEFAULT_DIFFICULTY,
         *,
-        recipe: MotionRecipe | None = None,
+        ranges: MotionRanges | None = None,
         sizes: Mapping[str, int] | None = None,
         cache_bytes: int = 1 << 29,
     ) -> None:
@@ -47,8 +47,8 @@ class MotionSource:
         Args:
             seed: of the whole set, 0 to 2^64 - 1.
             clip: frames, size and frame rate to render, in any form that `Clip.of` takes.
-            difficulty: 0 to 1, see `MotionRecipe.at`.
-            recipe: the ranges by hand, in place of `difficulty`.
+            difficulty: 0 to 1, see `MotionRanges.at`.
+            ranges: those of the nuisances, by hand, in place of `difficulty`.
             sizes: clips per part, for the parts that differ from `DEFAULT_SIZES`.
             cache_bytes: memory for rendered clips; 0 renders anew each time.
 
@@ -62,7 +62,7 @@ class MotionSource:
             raise ValueError(f"part {unknown[0]!r} is not a part of the motion set: it has {', '.join(DEFAULT_SIZES)}")
         self.seed = seed
         self.clip = Clip.of(clip)
-        self.recipe = MotionRecipe.at(difficulty) if recipe is None else recipe
+        self.ranges = MotionRanges.at(difficulty) if ranges is None else ranges
         self.classes: tuple[str, ...] = tuple(c.name for c in MOTION_CLASSES)
         self.parts: Mapping[str, int] = {**DEFAULT_SIZES, **(sizes or {})}
         for part, size in self.parts.items():
@@ -111,8 +111,8 @@ class MotionSource:
         """The continuous scenes behind some clips: what they show, free of frame rate, size and noise."""
         check_request(self, part, indices)
         wanted = np.asarray(indices, dtype=np.int64)
-        uniform = self._uniform(part, _SCENE, wanted, draws_per_scene(self.recipe.waves))
-        return Scenes.draw(uniform, self.labels(part)[wanted], self.recipe)
+        uniform = self._uniform(part, _SCENE, wanted, draws_per_scene(self.ranges.waves))
+        return Scenes.draw(uniform, self.labels(part)[wanted], self.ranges)
 
     def render(self, part: str, indices: Sequence[int] | NDArray[np.int64]) -> Frames:
         """Renders clips anew, uint8 [N, T, H, W, 3]; the pixels of one do not depend on the others asked for."""
@@ -130,7 +130,7 @@ class MotionSource:
 
     def at(self, clip: ClipLike) -> "MotionSource":
         """The same scenes, parts and labels at another clip shape."""
-        return MotionSource(self.seed, clip, recipe=self.recipe, sizes=self.parts, cache_bytes=self.cache_bytes)
+        return MotionSource(self.seed, clip, ranges=self.ranges, sizes=self.parts, cache_bytes=self.cache_bytes)
 
     def augmented(self, augmentation: Augmentation) -> "MotionSource":
         """Itself where nothing is to vary.
@@ -156,8 +156,8 @@ class MotionSource:
         self.cache_bytes //= max(1, processes)
 
     def describe(self) -> dict[str, Any]:
-        """Seed, sizes and recipe: what decides every pixel beside the clip."""
-        return {"kind": self.kind, "seed": self.seed, "parts": dict(self.parts), "recipe": self.recipe.to_dict()}
+        """Seed, sizes and ranges: what decides every pixel beside the clip."""
+        return {"kind": self.kind, "seed": self.seed, "parts": dict(self.parts), "recipe": self.ranges.to_dict()}
 
     def _caches(self, part: str) -> bool:
         """Whether the part is kept in memory; decided when it is first asked for."""
@@ -193,7 +193,7 @@ class MotionSource:
         count = int(np.prod(shape))
         pairs = np.frombuffer(self._generator(part, _NOISE, index).bytes(2 * count), np.uint8).reshape(2, *shape)
         noise: NDArray[np.float32] = np.add(pairs[0], pairs[1], dtype=np.float32)
-        spread = 255.0 * self.recipe.noise / np.sqrt(2 * (256**2 - 1) / 12)
+        spread = 255.0 * self.ranges.noise / np.sqrt(2 * (256**2 - 1) / 12)
         noise -= np.float32(255.0)
         noise *= np.float32(spread)
         noise += np.float32(0.5)

@@ -1,6 +1,6 @@
 """Scenes in continuous space and time: moving sums of plane waves, and their exact pictures at any size and frame rate.
 
-Legend of shape suffixes: N clips, T frames, K waves, H height, W width, C colour channels. Units as in `recipe.py`.
+Legend of shape suffixes: N clips, T frames, K waves, H height, W width, C colours. Units as in `motion_classes.py`.
 
 Why waves: a texture of independent random phases looks the same, statistically, wherever it has moved to. Every frame
 of every class is therefore drawn from one and the same distribution; only the relation between frames carries the
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from searchspace.clip import Clip, ClipLike
+from video.motion_classes import MOTION_CLASSES, NOMINAL_SECONDS, MotionRanges, Range
 from video.products import product
-from video.recipe import MOTION_CLASSES, NOMINAL_SECONDS, MotionRecipe, Range
 
 Floats = NDArray[np.float64]
 
@@ -69,9 +69,9 @@ class Scenes:
     """Mean of each colour channel, 0 to 1."""
 
     @classmethod
-    def draw(cls, uniform_NU: Floats, labels_N: NDArray[np.int64], recipe: MotionRecipe) -> "Scenes":
+    def draw(cls, uniform_NU: Floats, labels_N: NDArray[np.int64], ranges: MotionRanges) -> "Scenes":
         """Turns uniform random numbers, `draws_per_scene` a clip, into scenes of the given classes."""
-        N, K = len(labels_N), recipe.waves
+        N, K = len(labels_N), ranges.waves
         assert uniform_NU.shape == (N, draws_per_scene(K))
         s = uniform_NU[:, :_PER_SCENE].T
         w = uniform_NU[:, _PER_SCENE:].reshape(N, _PER_WAVE, K).transpose(1, 0, 2)
@@ -79,34 +79,34 @@ class Scenes:
         way_N2 = np.array([c.direction for c in classes])
         zoom_N1 = np.array([[c.zoom] for c in classes])
         returns_N1 = np.array([[c.profile == "return"] for c in classes])
-        ranges_N2 = np.array([getattr(recipe, c.speed) for c in classes])
+        ranges_N2 = np.array([getattr(ranges, c.speed) for c in classes])
         speed_N1 = (ranges_N2[:, 0] + (ranges_N2[:, 1] - ranges_N2[:, 0]) * s[0])[:, None]
 
         place_NK = w[0]
-        follows_NK = _followers(place_NK, [c.band for c in classes], w[1], recipe.coherence)
+        follows_NK = _followers(place_NK, [c.band for c in classes], w[1], ranges.coherence)
         angle_NK = 2 * np.pi * w[2]
         normal_NK2 = np.stack([np.cos(angle_NK), np.sin(angle_NK)], axis=2)
         along_NK = speed_N1 * np.einsum("nkd,nd->nk", normal_NK2, way_N2)
-        wander_NK = _within(recipe.wander, w[3]) * np.cos(2 * np.pi * w[4] - angle_NK)
-        growth_N1 = zoom_N1 * speed_N1 / np.log(recipe.band[1] / recipe.band[0])
+        wander_NK = _within(ranges.wander, w[3]) * np.cos(2 * np.pi * w[4] - angle_NK)
+        growth_N1 = zoom_N1 * speed_N1 / np.log(ranges.band[1] / ranges.band[0])
 
-        push_N, rest_N = _within(recipe.push, s[1]), _within(recipe.rest, s[2])
-        turn_N = recipe.turn * (2 * s[3] - 1)
+        push_N, rest_N = _within(ranges.push, s[1]), _within(ranges.rest, s[2])
+        turn_N = ranges.turn * (2 * s[3] - 1)
         sizes_N = 0.8 + 0.4 * s[4], 0.8 + 0.4 * s[5]
-        shake_N = np.full(N, recipe.shake)
+        shake_N = np.full(N, ranges.shake)
         return cls(
-            band=recipe.band,
+            band=ranges.band,
             place_NK=place_NK,
             drift_NK=np.where(follows_NK, -growth_N1, 0.0),
             normal_NK2=normal_NK2,
             steady_NK=np.where(follows_NK, np.where(returns_N1, 0.0, along_NK), wander_NK),
             pushed_NK=np.where(follows_NK & returns_N1, along_NK, 0.0),
             phase_NK=w[5],
-            colour_NKC=_colours(w[6:9], _within(recipe.contrast, s[6]), recipe.tint),
+            colour_NKC=_colours(w[6:9], _within(ranges.contrast, s[6]), ranges.tint),
             centre_N2=0.3 * (s[7:9].T - 0.5),
             pushes_N5=np.stack([turn_N - rest_N / 2 - push_N, turn_N + rest_N / 2, push_N, *sizes_N], axis=1),
             shake_N6=np.stack([shake_N, 0.5 + 1.5 * s[9], s[10], shake_N, 0.5 + 1.5 * s[11], s[12]], axis=1),
-            base_NC=_within(recipe.brightness, s[13:16].T),
+            base_NC=_within(ranges.brightness, s[13:16].T),
         )
 
     def render(self, clip: ClipLike) -> NDArray[np.float32]:

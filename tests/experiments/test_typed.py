@@ -195,6 +195,7 @@ SHOWN_BY = {
     "scaling/family_folder.py": ["scale"],
     "scaling/family_plan.py": ["retrain"],
     "scaling/family_training.py": ["retrain"],
+    "scaling/scale_config.py": ["scale"],
     "scaling/members.py": ["scale"],
     "scaling/scale_family.py": ["scale"],
     "scaling/trial_ledger.py": ["scale"],

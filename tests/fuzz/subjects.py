@@ -28,10 +28,13 @@ from scaling.family_base import find_base
 from scaling.latency import read_latencies
 from scaling.scale_family import _report, scale
 from searchspace import Clip
+from searchspace.settings import commented
 from tests.experiments.runs import made_up_run
 from tests.scaling import small_family
 from training import data as run_data
 from training.recipe import Recipe
+from training.search_config import SearchConfig
+from training.search_recipe import SearchRecipe
 from video import FolderSource, scan
 from video.measure import VideoInfo
 
@@ -95,6 +98,20 @@ def recipe(folder: Path) -> Subject:
         for file in folder.glob("*.yaml"):
             recipe = Recipe.load(file)
             assert Recipe.from_flat(recipe.flat()) == recipe
+            nas("config", file, "--print")
+
+    return Subject(tuple(File(file.name, "yaml") for file in sorted(folder.glob("*.yaml"))), (read,))
+
+
+def search_recipe(folder: Path) -> Subject:
+    """A user's own recipe of a search."""
+    (folder / "short.yaml").write_text(commented(SearchRecipe.load("short")))
+    (folder / "few.yaml").write_text("warmup: tunas\ndelay: 0.5\n")
+
+    def read(folder: Path) -> None:
+        for file in folder.glob("*.yaml"):
+            config = SearchConfig.resolve(recipe=file)
+            assert SearchConfig.stored(config.to_dict()) == config
             nas("config", file, "--print")
 
     return Subject(tuple(File(file.name, "yaml") for file in sorted(folder.glob("*.yaml"))), (read,))
@@ -234,5 +251,5 @@ def scan_cache(folder: Path) -> Subject:
 
 SUBJECTS: dict[str, Callable[[Path], Subject]] = {
     builder.__name__.replace("_", "-"): builder
-    for builder in (recipe, search, family, trials, benchmark_table, latencies, annotations, scan_cache)
+    for builder in (recipe, search_recipe, search, family, trials, benchmark_table, latencies, annotations, scan_cache)
 }

@@ -42,7 +42,16 @@ def run(kinds: Mapping[str, int], seed: int) -> None:
 @LINUX
 def test_a_few_mutations() -> None:
     """Of what is built and read in a second or less."""
-    light = ("recipe", "benchmark-table", "latencies", "annotations", "scan-cache", "trained", "interrupted-retraining")
+    light = (
+        "recipe",
+        "search-recipe",
+        "benchmark-table",
+        "latencies",
+        "annotations",
+        "scan-cache",
+        "trained",
+        "interrupted-retraining",
+    )
     run({**dict.fromkeys(STRICT, 20), **dict.fromkeys(light, 4), "weights": 4, "search": 2}, seed=0)
 
 

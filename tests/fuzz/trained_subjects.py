@@ -103,7 +103,7 @@ def weights(folder: Path) -> Subject:
 
 def trained(folder: Path) -> Subject:
     """The folder of a trained network."""
-    data = {"kind": "motion", "seed": 3, "parts": {"val": 20}, "recipe": motion.MotionRecipe.at(0.2).to_dict()}
+    data = {"kind": "motion", "seed": 3, "parts": {"val": 20}, "recipe": motion.MotionRanges.at(0.2).to_dict()}
     names = tuple(item.name for item in motion.MOTION_CLASSES)
     trained_run(folder / RUNS / "t", names, data=json.loads(json.dumps(data)))
 

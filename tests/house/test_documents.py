@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments.cli import COMMANDS, module
+from tests.house import settings_tables
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,3 +33,8 @@ def test_readme_names_every_command() -> None:
 def test_every_command_has_its_file() -> None:
     for name in COMMANDS:
         assert (ROOT / "experiments" / f"{module(name)}.py").exists()
+
+
+def test_tables_of_settings_are_as_declared() -> None:
+    text = settings_tables.DOCUMENT.read_text(encoding="utf-8")
+    assert settings_tables.written(text) == text, "write them again: make docs"

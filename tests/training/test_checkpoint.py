@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError
 
 from training import checkpoint, optimizers
+from training.names import OPTIMIZERS
 
 
 def some(seed: int) -> dict[str, dict[str, torch.Tensor]]:
@@ -192,7 +193,7 @@ def test_a_checkpoint_that_says_what_cannot_be_is_damaged(tmp_path, change):
     assert found is not None and found.step == 1 and len(passed) == 1
 
 
-@pytest.mark.parametrize("name", optimizers.NAMES)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_an_optimiser_takes_only_what_is_its_own(name):
     def made(count, size=3):
         weights = [torch.ones(size, 2, requires_grad=True) for _ in range(count)]

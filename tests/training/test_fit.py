@@ -8,7 +8,7 @@ from networks.kernels import channels_last, spatial_conv
 from searchspace import Clip
 from tests.training.networks_of_seconds import network
 from training.evaluation import evaluate
-from training.fit import SHORT, FitConfig, fit
+from training.fit import TRIAL, FitConfig, fit
 from training.recalibration import training_clips
 from training.seeds import generator
 
@@ -19,7 +19,7 @@ def source() -> video.MotionSource:
 
 
 def config(recalibrate: int, clips: int = 32) -> FitConfig:
-    recipe = SHORT.changed({"optimizer.batch": 8, "network.recalibrate": recalibrate})
+    recipe = TRIAL.changed({"optimizer.batch": 8, "network.recalibrate": recalibrate})
     return FitConfig(clips=clips, recipe=recipe)
 
 

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from training.optimizers import NAMES, RMSProp, build
+from training.names import OPTIMIZERS
+from training.optimizers import RMSProp, build
 from training.schedule import learning_rate
 
 
@@ -46,7 +47,7 @@ def test_a_changed_rate_does_not_rescale_past_steps():
     assert -weight.item() == pytest.approx(1.9 * moved)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimiser_goes_downhill_and_applies_no_decay(name):
     weight = torch.tensor([3.0, -2.0], requires_grad=True)
     idle = torch.ones(2, requires_grad=True)

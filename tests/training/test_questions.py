@@ -16,7 +16,7 @@ from tests.video.conftest import write
 from training.prediction import predict
 from training.questions import match_classes, open_videos
 from video import FolderSource, MotionSource
-from video.recipe import MOTION_CLASSES
+from video.motion_classes import MOTION_CLASSES
 from video.views import CENTRE
 
 CLIP = Clip(4, 32, 32, 5.0)

@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from training import recipe as recipes
-from training.recipe import Recipe
+from training import recipe_files
+from training.recipe import KIND, Recipe
 
 
 def test_the_kinetics_recipe_is_the_published_one():
@@ -26,7 +26,7 @@ def test_the_kinetics_recipe_is_the_published_one():
     assert recipe.compute.precision == "bfloat16"
 
 
-@pytest.mark.parametrize("name", recipes.names())
+@pytest.mark.parametrize("name", recipe_files.names(KIND))
 def test_every_recipe_survives_its_own_file_and_its_flat_form(name, tmp_path):
     recipe = Recipe.load(name)
     path = tmp_path / "mine.yaml"
@@ -36,7 +36,7 @@ def test_every_recipe_survives_its_own_file_and_its_flat_form(name, tmp_path):
 
 
 def test_recipes_are_known_by_name():
-    assert recipes.names() == ("demo", "finetune", "kinetics600", "videos")
+    assert recipe_files.names(KIND) == ("demo", "finetune", "kinetics600", "trial", "videos")
     with pytest.raises(ValueError, match=r"'kinetics60' is not known; did you mean 'kinetics600'"):
         Recipe.load("kinetics60")
 

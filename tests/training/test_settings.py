@@ -13,7 +13,7 @@ from training.fit import FitConfig
 from training.recipe import SECTIONS, Recipe
 from training.retrain_config import RetrainConfig, comparable, resolve
 from training.search_config import SearchConfig
-from video.recipe import MotionRecipe
+from video.motion_classes import MotionRanges
 
 MAKERS: dict[type[Any], Any] = {
     SearchConfig: SearchConfig.resolve,
@@ -21,7 +21,7 @@ MAKERS: dict[type[Any], Any] = {
     ScaleConfig: ScaleConfig,
     FitConfig: FitConfig,
     Recipe: Recipe,
-    MotionRecipe: MotionRecipe,
+    MotionRanges: MotionRanges,
     **{section: section for section in SECTIONS.values()},
 }
 FIELDS = [(kind, field.name) for kind in MAKERS for field in dataclasses.fields(kind)]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from searchspace.clip import Clip
-from video import MOTION_CLASSES, MotionRecipe, MotionSource
+from video import MOTION_CLASSES, MotionRanges, MotionSource
 from video.motion import DEFAULT_DIFFICULTY
 from video.scene import frame_times
 
@@ -75,8 +75,8 @@ def test_wide_clip_shows_the_square_one_in_its_middle() -> None:
 def test_short_clip_still_shows_both_pushes() -> None:
     """At half the nominal duration the picture of an order class has left its place in the middle and come back."""
     short = Clip(8, 32, 32, 10.0)
-    recipe = MotionRecipe(coherence=1.0, shake=0.0, noise=0.0)
-    data = source(short, recipe=recipe)
+    ranges = MotionRanges(coherence=1.0, shake=0.0, noise=0.0)
+    data = source(short, ranges=ranges)
     wanted = [i for i, label in enumerate(data.labels("weights")) if MOTION_CLASSES[label].profile == "return"][:40]
     moved = data.scenes("weights", wanted)._pushed(short, frame_times(short))
     assert (moved[:, 0] == 0).all()
@@ -99,9 +99,9 @@ def displacement(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
 @pytest.mark.parametrize("family", ["slow", "fast"])
 def test_translations_move_as_named_at_the_recipe_s_speed(family: str) -> None:
     dense = Clip(49, 96, 96, 60.0)
-    recipe = MotionRecipe(coherence=1.0, shake=0.0)
-    data = source(dense, recipe=recipe)
-    low, high = getattr(recipe, family)
+    ranges = MotionRanges(coherence=1.0, shake=0.0)
+    data = source(dense, ranges=ranges)
+    low, high = getattr(ranges, family)
     seen = 0
     for index, label in enumerate(data.labels("weights")[:72]):
         kind = MOTION_CLASSES[label]
@@ -120,7 +120,7 @@ def test_translations_move_as_named_at_the_recipe_s_speed(family: str) -> None:
 
 def test_order_classes_go_there_and_back() -> None:
     dense = Clip(97, 48, 48, 60.0)
-    data = source(dense, recipe=MotionRecipe(coherence=1.0, shake=0.0))
+    data = source(dense, ranges=MotionRanges(coherence=1.0, shake=0.0))
     for index, label in enumerate(data.labels("weights")[:36]):
         kind = MOTION_CLASSES[label]
         if kind.profile != "return":
@@ -133,7 +133,7 @@ def test_order_classes_go_there_and_back() -> None:
 
 def test_zoom_changes_the_scale_about_its_centre() -> None:
     """A wave inside the band has, after one second, its frequency divided by e to the growth."""
-    data = source(recipe=MotionRecipe(coherence=1.0, shake=0.0, zoom=(0.5, 0.5)))
+    data = source(ranges=MotionRanges(coherence=1.0, shake=0.0, zoom=(0.5, 0.5)))
     for name, factor in (("zoom_in", np.exp(-0.5)), ("zoom_out", np.exp(0.5))):
         label = data.classes.index(name)
         index = int(np.flatnonzero(data.labels("weights") == label)[0])
@@ -211,9 +211,9 @@ def test_statistics_of_single_frames_agree_between_classes() -> None:
 
 
 def test_difficulty_lowers_the_signal() -> None:
-    easy, hard = MotionRecipe.at(0.0), MotionRecipe.at(1.0)
+    easy, hard = MotionRanges.at(0.0), MotionRanges.at(1.0)
     assert easy.noise < hard.noise and easy.coherence > hard.coherence and easy.contrast[0] > hard.contrast[0]
-    assert MotionRecipe.at(DEFAULT_DIFFICULTY) == source().recipe
+    assert MotionRanges.at(DEFAULT_DIFFICULTY) == source().ranges
     assert ridge_of(0.0) > ridge_of(1.0) + 0.1
 
 
@@ -224,8 +224,8 @@ def ridge_of(difficulty: float) -> float:
 
 
 def test_noise_and_contrast_are_as_the_recipe_says() -> None:
-    recipe = MotionRecipe(noise=0.05, contrast=(0.1, 0.1), brightness=(0.5, 0.5))
-    data = source(recipe=recipe)
+    ranges = MotionRanges(noise=0.05, contrast=(0.1, 0.1), brightness=(0.5, 0.5))
+    data = source(ranges=ranges)
     frames = data.render("weights", range(200)).astype(np.float64) / 255
     pictures = data.scenes("weights", range(200)).render(CLIP)
     assert abs((frames - pictures).std() - 0.05) < 0.002
@@ -235,7 +235,7 @@ def test_noise_and_contrast_are_as_the_recipe_says() -> None:
 @pytest.mark.parametrize("difficulty", [-0.1, 1.5, float("nan"), "hard"])
 def test_bad_difficulty_is_refused(difficulty: object) -> None:
     with pytest.raises(ValueError, match="from 0"):
-        MotionRecipe.at(difficulty)  # type: ignore[arg-type]
+        MotionRanges.at(difficulty)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_bad_difficulty_is_refused(difficulty: object) -> None:
 )
 def test_bad_recipe_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(change))):
-        dataclasses.replace(MotionRecipe(), **change)  # type: ignore[arg-type]
+        dataclasses.replace(MotionRanges(), **change)  # type: ignore[arg-type]
 
 
 def test_bad_requests_are_refused() -> None:
