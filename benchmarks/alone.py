@@ -25,7 +25,7 @@ import searchspace
 from controller.repair import repair_to
 from searchspace import BASE, STREAM, Architecture, Choices, Clip, Form, Kernel, tabulate
 from searchspace.stored import read_records
-from training.ledger import Ledger
+from training.run.ledger import Ledger
 
 RESULTS = Path(__file__).parent / "results" / "alone.jsonl"
 CLIP = "8x32x32@5"

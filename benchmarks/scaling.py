@@ -27,7 +27,7 @@ from scaling.scale import open_base
 from scaling.work import proxy_clip
 from searchspace import cost
 from searchspace.stored import read_records
-from training.ledger import Ledger
+from training.run.ledger import Ledger
 
 RESULTS = Path(__file__).parent / "results" / "scaling.jsonl"
 TINY = Path(__file__).parent / "spaces" / "tiny.yaml"

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+STREAM_HELP = "in its causal form, which runs frame by frame; published names as released"
+
 
 class UsageError(ValueError):
     """A command line that cannot be understood."""

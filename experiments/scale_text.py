@@ -12,11 +12,12 @@ from experiments import tables
 from scaling.base import Base
 from scaling.coefficients import DIMENSIONS, Coefficients
 from scaling.config import ScaleConfig
-from scaling.family import COEFFICIENTS, Family
+from scaling.family import Family
 from scaling.members import name_of, targets
 from searchspace import cost
 from searchspace.budget import budget_text
 from searchspace.commands import command
+from searchspace.targets import COEFFICIENTS
 from training.run import read_json
 
 if TYPE_CHECKING:

@@ -22,19 +22,17 @@ from searchspace import Clip, ClipLike, cost
 from searchspace.commands import go_on
 from searchspace.naming import located
 from searchspace.schema import Fields
-from searchspace.stored import SHARE, Maybe, Whole, naming, read_table
+from searchspace.stored import Maybe, naming
 from training import retrain_config
 from training import run as runs_module
 from training.data import keep_description, open_source, survey
-from training.formats import COMMAND, STEP
 from training.interrupt import Interrupt, Interrupted, exit_code
-from training.ledger import Ledger
 from training.progress import Progress, Silent
 from training.retrain_config import MOTION_CLIP, Resolved, RetrainConfig, resolve
-from training.run import CONFIG, SUMMARY, read_json, settled
+from training.run import CONFIG, SUMMARY, FamilyTrainingRun, RetrainRun, read_json, settled
+from training.run.ledger import Ledger
 from video.layout import find_videos
 
-PREFIX = "retrained"
 LEDGER = "trainings.jsonl"
 DEMO_MACS = 200e6
 """Of a training clip: members above are left out on the built-in data unless they are asked for."""
@@ -151,8 +149,9 @@ class FamilyTraining:
         measured = []
         for name, rows in sorted(found.items()):
             accuracies = tuple(row.accuracy for row in rows if row.accuracy is not None)
-            losses = tuple(loss for row in rows if (loss := final_loss(row.path)) is not None)
-            summary = read_json(rows[0].path / SUMMARY, {"clips": Whole(1), "classes": Whole(1)})
+            runs = [RetrainRun.open(row.path) for row in rows]
+            losses = tuple(loss for run in runs if (loss := run.final_loss) is not None)
+            summary = runs[0].summary
             measured.append(Measured(name, accuracies, losses, summary["clips"], summary["classes"]))
         return measured
 
@@ -303,7 +302,7 @@ def retrain_family(
         shared = planned.trainings[0].resolved.config
         survey(shared.data, shared.videos, shared.group)
     if group is None:
-        group = runs_module.create(found.folder, name, PREFIX, planned.config)
+        group = runs_module.create(found.folder, name, FamilyTrainingRun.made_by, planned.config)
     with group:
         try:
             with group.starting():
@@ -360,24 +359,14 @@ def _compare_data(resolved: Resolved, group: runs_module.RunFolder, progress: Pr
 
 def find_group(folder: Path, name: str | None, given: Mapping[str, Any]) -> runs_module.RunFolder | None:
     """The folder of a family's trainings to go on with, the newest where none is named; None where there is none."""
-    return runs_module.resume(folder, name, PREFIX, given)
+    return runs_module.resume(folder, name, FamilyTrainingRun.made_by, given)
 
 
-def load_trained(group: Path) -> FamilyTraining:
-    """Reads what stands of a family's training, finished or not; raises `ValueError` where it is no such folder."""
-    config = read_json(group / CONFIG, COMMAND)
-    if config.pop("command", None) != PREFIX:
-        raise ValueError(f"{group} does not hold trainings of a family; give a folder that nas retrain FAMILY made")
-    with naming(group / CONFIG):
-        planned = restore(family.load(group.parent), config)
-    return FamilyTraining(group, tuple(_row(training, group, {}) for training in planned.trainings))
-
-
-def final_loss(run: Path) -> float | None:
-    """Mean training loss over the last tenth of a run's steps, in nats; None where it is not recorded."""
-    losses = [row["loss"] for row in read_table(run / "metrics.csv", STEP) if row["loss"] is not None]
-    last = losses[-max(1, len(losses) // 10) :]
-    return sum(last) / len(last) if last else None
+def load_trained(run: FamilyTrainingRun) -> FamilyTraining:
+    """Reads the trainings of a family that there are, finished or not; raises `ValueError` where they are damaged."""
+    with naming(run.folder / CONFIG):
+        planned = restore(family.load(run.folder.parent), run.settings)
+    return FamilyTraining(run.folder, tuple(_row(training, run.folder, {}) for training in planned.trainings))
 
 
 def _task(training: Training, group: Path) -> Task:
@@ -412,10 +401,9 @@ def _train(
     return errors
 
 
-def _finished(run: Path) -> float | None:
-    if not (run / SUMMARY).is_file():
-        return None
-    return float(read_json(run / SUMMARY, {"accuracy": SHARE})["accuracy"])
+def _finished(path: Path) -> float | None:
+    """Accuracy of a training; None where it is not finished."""
+    return RetrainRun.open(path).accuracy if (path / SUMMARY).is_file() else None
 
 
 def _row(training: Training, group: Path, errors: Mapping[str, str]) -> Trained:

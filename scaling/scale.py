@@ -29,9 +29,9 @@ from training import run as runs_module
 from training.data import keep_description, open_source, scan_file, survey
 from training.interrupt import Interrupted, exit_code, signals_raise
 from training.progress import Logged, Progress, Silent
-from training.run import SUMMARY, RunFolder
+from training.run import SUMMARY, FamilyRun, RunFolder
 
-COMMAND = "scale"
+COMMAND = FamilyRun.made_by
 
 
 def scale(

@@ -12,13 +12,13 @@ from searchspace.cost import cost
 from searchspace.cost_tables import CostModel, SpaceCosts, Term, tabulate
 from searchspace.decisions import Choices, Decision, Decisions, Probabilities
 from searchspace.ensemble import Buildable, Ensemble, Member, load_architecture, read_architecture
-from searchspace.find import find, is_published
 from searchspace.form import BASE, STREAM, Form, squeeze_width
 from searchspace.layer_choices import LAYER_CHOICES, LayerChoice
 from searchspace.published import published, published_ensembles, published_names
 from searchspace.quantities import QUANTITIES, Cost, Quantity
 from searchspace.schema import nearest, parse_yaml, read_text
 from searchspace.space import BlockSpace, Nearest, Space, read_space
+from searchspace.targets import find, is_published
 
 __all__ = [
     "BASE",

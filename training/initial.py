@@ -11,15 +11,13 @@ import torch
 import networks
 from networks import MoViNet, Network, TemporalEnsemble
 from searchspace import Architecture
-from searchspace.commands import go_on
 from searchspace.schema import show
 from searchspace.stored import naming
-from searchspace.trained import SEARCHED, made_by
 from training import checkpoint
 from training.problem import build
 from training.recalibration import training_clips
 from training.recipe import Recipe
-from training.run import CONFIG, SPACE, read_json
+from training.run import CONFIG, SPACE, SearchRun, find_run
 from training.search_config import SearchConfig
 from training.seeds import derived, generator
 from training.selection import TRAIN, Selection
@@ -41,7 +39,7 @@ def check(init: str, members: Sequence[Architecture]) -> None:
     Raises:
         ValueError: weights that are not there, are of another network, or of another number of networks.
     """
-    if made_by(init) == SEARCHED:
+    if isinstance(find_run(init), SearchRun):
         return  # what its shared weights lack is known once the path is cut out of them
     trained = networks.load(init)
     for i, architecture in enumerate(members):
@@ -78,8 +76,9 @@ def start(
         network = networks.create(architecture, generator=drawn)
         prepare_scratch(network, recipe)
         return network, "weights: from scratch"
-    if made_by(init) == SEARCHED:
-        return _extracted(architecture, Path(init), source, seed)
+    run = find_run(init)
+    if isinstance(run, SearchRun):
+        return _extracted(architecture, run, source, seed)
     trained = networks.load(init)
     given = _of_member(trained.network, init, member, members)
     network = networks.create(architecture, generator=drawn)
@@ -113,7 +112,7 @@ def solve_again_(
     Returns:
         Whether there was one to solve: not where the weights knew the same classes, or are not there any more.
     """
-    if made_by(init) == SEARCHED or not Path(init).exists():
+    if isinstance(find_run(init), SearchRun) or not Path(init).exists():
         return False
     trained = networks.load(init)
     if _knows(trained, source):
@@ -170,14 +169,12 @@ def _kind(network: MoViNet, other: MoViNet) -> str:
     return ", ".join(f"{key} {show(value)}" for key, value in own.items() if value != theirs[key])
 
 
-def _extracted(architecture: Architecture, folder: Path, source: Selection, seed: int) -> tuple[MoViNet, str]:
+def _extracted(architecture: Architecture, run: SearchRun, source: Selection, seed: int) -> tuple[MoViNet, str]:
     """The path of the architecture in a search's shared weights, its BatchNorm recalibrated on training clips."""
-    config = read_json(folder / CONFIG)
-    del config["command"]
-    if (folder / SPACE).exists():
-        config["space"] = str(folder / SPACE)
-    with naming(folder / CONFIG):
-        settings = SearchConfig.stored({**config, "device": "cpu"})
+    file = run.folder / SPACE
+    space = {"space": str(file)} if file.exists() else {}
+    with naming(run.folder / CONFIG):
+        settings = SearchConfig.stored({**run.settings, **space, "device": "cpu"})
     built: list[SupernetSteps] = []
 
     def restore(found: checkpoint.Checkpoint) -> None:
@@ -185,15 +182,15 @@ def _extracted(architecture: Architecture, folder: Path, source: Selection, seed
         built[:] = [SupernetSteps(build(settings, len(shared["classifier.bias"])))]
         built[0].restore(shared)
 
-    found, _ = checkpoint.load_newest(folder / "checkpoints", restore)
+    found, _ = checkpoint.load_newest(run.checkpoints, restore)
     if found is None:
-        raise ValueError(f"{folder} has no checkpoint yet; go on with: {go_on('search', folder)}")
+        raise ValueError(f"{run.folder} has no checkpoint yet; go on with: {run.resume()}")
     (steps,) = built
     problem = steps.problem
     own = dataclasses.replace(architecture, classes=problem.space.classes)
     network = steps.extracted(own, source, TRAIN, seed)
     result = networks.create(architecture, generator=torch.Generator().manual_seed(derived(seed, "weights")))
     same = problem.space.classes == architecture.classes
-    _copy(result, network, str(folder), classifier=same)
-    text = f"weights: the shared ones of {folder} at step {found.step}, BatchNorm recalibrated"
+    _copy(result, network, str(run.folder), classifier=same)
+    text = f"weights: the shared ones of {run.folder} at step {found.step}, BatchNorm recalibrated"
     return result, text + ("" if same else ", with a new classifier")

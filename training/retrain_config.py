@@ -11,12 +11,12 @@ from searchspace import Architecture, Buildable, Clip, Ensemble, load_architectu
 from searchspace.architecture import MAX_NAME
 from searchspace.naming import absolute, located
 from searchspace.schema import Fields, nearest
-from searchspace.trained import ARCHITECTURE, SEARCHED, made_by
+from searchspace.trained_folder import ARCHITECTURE
 from training import recipe as recipes
 from training.clips import fitting
 from training.footprint import KEPT, check_batch, checkpoint_bytes
 from training.recipe import Recipe, check_recipe
-from training.run import DATA_TEXTS, RunFolder, check_settings, check_texts, settled
+from training.run import DATA_TEXTS, RunFolder, SearchRun, check_settings, check_texts, find_run, settled
 from training.selection import Fold
 from video.recipe import MOTION_CLASSES
 
@@ -176,7 +176,7 @@ def resolve(
         if data is not None:
             settings = {"group": origin.get("group"), "videos": origin.get("videos"), **settings}
     if "init" not in settings and weights is not None:
-        shared = made_by(weights) == SEARCHED
+        shared = isinstance(find_run(weights), SearchRun)
         if not shared or (settings["data"] is not None and settings["data"] == origin.get("data")):
             settings["init"] = absolute(weights)
             which = f"the shared ones of {weights}, trained on this data" if shared else f"those of {weights}"
@@ -302,7 +302,7 @@ def _recipe(origin: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[str
     other = "(--recipe chooses another)"
     if settings.get("data") is None:
         return "demo", f"recipe: demo, for the built-in data {other}"
-    if settings.get("init") is not None and made_by(settings["init"]) != SEARCHED:
+    if settings.get("init") is not None and not isinstance(find_run(settings["init"]), SearchRun):
         return "finetune", f"recipe: finetune, for weights that are trained already {other}"
     named = origin.get("recipe")
     if isinstance(named, str) and named in recipes.names() and named not in ("demo", "finetune"):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments.run_files import Run
 from searchspace import Architecture
 from tests.experiments.conftest import Nas
 from tests.training.networks_of_seconds import architecture
+from training.run import SearchRun
 
 
 @pytest.fixture
@@ -44,4 +44,4 @@ def test_what_draws_searches_says_what_else_a_run_is(nas: Nas, retraining: Path)
 def test_only_a_search_is_opened_as_one(retraining: Path, command: str) -> None:
     (retraining / "config.json").write_text(json.dumps({"command": command}))
     with pytest.raises(ValueError, match=f"not a run of nas search but of '{command}'"):
-        Run.open(retraining)
+        SearchRun.open(retraining)

@@ -22,7 +22,6 @@ from experiments.benchmark_results import Results, curve
 from experiments.cli import main
 from experiments.plots import html
 from experiments.plots.front_data import gather
-from experiments.run_files import Run
 from scaling import engines, jobs
 from scaling.base import find_base
 from scaling.latency import read_latencies
@@ -32,6 +31,7 @@ from tests.experiments.runs import made_up_run
 from tests.scaling import small as small_scale
 from training import data as run_data
 from training.recipe import Recipe
+from training.run import SearchRun
 from video import FolderSource, scan
 from video.measure import VideoInfo
 
@@ -108,7 +108,7 @@ def search(folder: Path) -> Subject:
     reads = (
         lambda folder: nas("show", folder / RUNS / "a"),
         lambda folder: nas("plot", folder / RUNS / "a"),
-        lambda folder: html.content(gather([Run.open(folder / RUNS / "a")])),
+        lambda folder: html.content(gather([SearchRun.open(folder / RUNS / "a")])),
         lambda folder: find_base(str(folder / RUNS / "a"), folder, "600MFLOPs", None, 18),
     )
     lines = [File(f"{RUNS}/a/{name}", "lines") for name in ("ledger.jsonl", "policy.jsonl")]

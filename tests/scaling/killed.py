@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from scaling import family
 from scaling.scale import scale
-from training.ledger import Ledger
+from training.run.ledger import Ledger
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from tests.scaling.small import settings
 from tests.training.test_data import Looks
 from tests.training.test_questions import folder
 from training.interrupt import Interrupt, Interrupted
+from training.run import FamilyTrainingRun
 
 SHORT = {
     "clip": "4x16x16@5",
@@ -131,7 +132,7 @@ def test_a_resume_trains_exactly_what_is_missing(found, monkeypatch) -> None:
     assert json.loads((again.folder / "summary.json").read_text())["accuracy"] == {
         row.name: row.accuracy for row in again.rows
     }
-    assert load_trained(again.folder) == again
+    assert load_trained(FamilyTrainingRun.open(again.folder)) == again
     assert [measured.name for measured in again.measured()] == ["A1", "A2"]
     assert all(len(measured.losses) == 2 for measured in again.measured())
     kept = (again.folder / "trainings.jsonl").read_text().splitlines()

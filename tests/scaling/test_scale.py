@@ -12,6 +12,7 @@ from scaling.base import find_base, newest_search
 from scaling.config import ScaleConfig
 from scaling.scale import check, open_base, scale
 from searchspace import Architecture, Clip, cost
+from searchspace.targets import COEFFICIENTS
 from tests.scaling.small import lines, open_work, pretend, settings
 from tests.training.small import SPACE
 from training import fit
@@ -52,11 +53,11 @@ def test_given_coefficients_make_a_family(given) -> None:
 
 
 def test_a_finished_family_is_only_read(given) -> None:
-    before = (given.folder / family.COEFFICIENTS).stat().st_mtime_ns
+    before = (given.folder / COEFFICIENTS).stat().st_mtime_ns
     again = scale({}, runs=given.folder.parent, name="given", resume=True)
     assert (again.coefficients, again.data) == (given.coefficients, given.data)
     assert [member.macs for member in again.members] == [member.macs for member in given.members]
-    assert (given.folder / family.COEFFICIENTS).stat().st_mtime_ns == before
+    assert (given.folder / COEFFICIENTS).stat().st_mtime_ns == before
 
 
 def test_coefficients_of_another_family(given, tmp_path) -> None:

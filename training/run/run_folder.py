@@ -22,14 +22,15 @@ from searchspace import is_published, stored
 from searchspace.clip import Clip
 from searchspace.naming import absolute, check_run_name, escaped, located
 from searchspace.schema import MAX_FILE_BYTES, Fields, nearest, printable, write_atomically
-from searchspace.trained import versions
+from searchspace.targets import CONFIG
+from searchspace.trained_folder import versions
 from training import openmp
-from training.formats import COMMAND
 from training.resources import cores
+from training.run.formats import COMMAND
 
 Settings = TypeVar("Settings")
 
-CONFIG, SUMMARY = "config.json", "summary.json"
+SUMMARY = "summary.json"
 
 MAX_LOCK = 1000
 """Bytes of a run's lock: a line that says who holds it."""
