@@ -7,8 +7,8 @@ from scaling import family
 from scaling.retraining import FamilyTraining, Trained, find_group, load_trained
 from scaling.steps import Measured, steps
 from searchspace.commands import command, go_on
-from searchspace.targets import Target, at
-from training.run import FamilyRun, FamilyTrainingRun, RetrainRun
+from searchspace.targets import Target
+from training.run import FamilyRun, FamilyTrainingRun
 
 
 def trainings_of(target: Target) -> FamilyTraining | None:
@@ -32,7 +32,7 @@ def trainings_of(target: Target) -> FamilyTraining | None:
 
 def entries_of(found: FamilyTraining) -> dict[Trained, Entry]:
     """Its finished runs; raises `ValueError` where there is none."""
-    finished = {row: read_entry(at(row.path)) for row in found.rows if row.accuracy is not None}
+    finished = {row: read_entry(row.run) for row in found.rows if row.accuracy is not None}
     if not finished:
         again = go_on("retrain", found.folder, found.folder.parent)
         raise ValueError(f"no training in {found.folder} is finished; go on with: {again}")
@@ -55,7 +55,7 @@ def front(found: FamilyTraining) -> Comparison:
             notes.append(f"{member}: {len(rows) - len(done)} of {len(rows)} trainings are not finished.")
         if done:
             group = Group(member, tuple(entries[row] for row in done))
-            losses = tuple(loss for row in done if (loss := RetrainRun.open(row.path).final_loss) is not None)
+            losses = tuple(loss for row in done if (loss := row.run.final_loss) is not None)
             groups.append(group)
             accuracies = tuple(entry.accuracy for entry in group.entries)
             tested = min(entry.videos or 0 for entry in group.entries)

@@ -116,13 +116,12 @@ def run(args: argparse.Namespace, of: FamilyRun, given: dict[str, Any], typed: s
 def _finish(args: argparse.Namespace, folder: Path, result: FamilyTraining, say: Callable[[str], None]) -> int:
     from experiments.retrain import draw
     from scaling.steps import steps
-    from training.run import RetrainRun
 
     measured = result.measured()
     with finishing(result.folder, go_on("retrain", result.folder, folder)):
         for row in result.rows:
             if row.accuracy is not None:
-                draw(RetrainRun.open(row.path))
+                draw(row.run)
     if args.json:
         rows = [
             {"run": str(row.path), "member": row.member, "accuracy": row.accuracy, "error": row.error or None}

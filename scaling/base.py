@@ -117,7 +117,7 @@ def find_base(word: str, runs: Path, budget: str, clip: ClipLike | None, classes
     if word in searchspace.names() or word.endswith((".yaml", ".yml")):
         space = searchspace.load(word).with_classes(classes)
         return _of_space(space if wanted is None else space.at(wanted), budget)
-    target = accept("scale", word, runs)
+    target = accept("scale", word, runs, searchspace.names())
     if isinstance(target, SearchRun):
         return _of_search(target, wanted)
     found = target.architecture()

@@ -109,18 +109,26 @@ class Trained:
     """What became of a training.
 
     Attributes:
-        name: of its run.
         member: of the family.
-        path: of the run's folder.
+        run: its folder.
         accuracy: on the test clips, in [0, 1]; None where it is not finished.
         error: why it failed, or empty.
     """
 
-    name: str
     member: str
-    path: Path
+    run: RetrainRun
     accuracy: float | None
     error: str = ""
+
+    @property
+    def name(self) -> str:
+        """Of its run."""
+        return self.run.folder.name
+
+    @property
+    def path(self) -> Path:
+        """Of the run's folder."""
+        return self.run.folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,9 +157,8 @@ class FamilyTraining:
         measured = []
         for name, rows in sorted(found.items()):
             accuracies = tuple(row.accuracy for row in rows if row.accuracy is not None)
-            runs = [RetrainRun.open(row.path) for row in rows]
-            losses = tuple(loss for run in runs if (loss := run.final_loss) is not None)
-            summary = runs[0].summary
+            losses = tuple(loss for row in rows if (loss := row.run.final_loss) is not None)
+            summary = rows[0].run.summary
             measured.append(Measured(name, accuracies, losses, summary["clips"], summary["classes"]))
         return measured
 
@@ -322,14 +329,14 @@ def _run(
     ledger.rewind(ledger.lines, group.path / "discarded.txt")
     tasks = [_task(training, group.path) for training in planned.trainings]
     for task in tasks:
-        if _finished(group.path / task.name) is not None:
+        if _run_of(group.path, task.name).finished:
             progress.line(f"{task.name} is finished")
-    missing = [task for task in tasks if _finished(group.path / task.name) is None]
+    missing = [task for task in tasks if not _run_of(group.path, task.name).finished]
     if missing and planned.config["data"] is not None:
         _compare_data(planned.trainings[0].resolved, group, progress)
     errors = _train(missing, ledger, workers, ray, int(planned.config["threads"]), progress)
     for task in tasks:
-        if _finished(group.path / task.name) is not None:  # one may have been stopped between its end and this
+        if _run_of(group.path, task.name).finished:  # one may have been stopped between its end and this
             judge_retraining(group.path / task.name, progress)
     rows = tuple(_row(training, group.path, errors) for training in planned.trainings)
     result = FamilyTraining(group.path, rows)
@@ -401,13 +408,13 @@ def _train(
     return errors
 
 
-def _finished(path: Path) -> float | None:
-    """Accuracy of a training; None where it is not finished."""
-    return RetrainRun.open(path).accuracy if (path / SUMMARY).is_file() else None
-
-
 def _row(training: Training, group: Path, errors: Mapping[str, str]) -> Trained:
-    path = group / training.name
-    accuracy = _finished(path)
+    run = _run_of(group, training.name)
+    accuracy = run.accuracy if run.finished else None
     error = "" if accuracy is not None else errors.get(training.name, "not finished")
-    return Trained(training.name, training.member.name, path, accuracy, error)
+    return Trained(training.member.name, run, accuracy, error)
+
+
+def _run_of(group: Path, name: str) -> RetrainRun:
+    """The run of a training, which may not have begun yet."""
+    return RetrainRun(group / name, RetrainRun.made_by)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -131,6 +132,15 @@ class _Place(Target):
     def __str__(self) -> str:
         return str(self.path)
 
+    @property
+    def file(self) -> Path:
+        """Where the architecture is: a file of its own, or one of weights that carries it in its header."""
+        return self.path
+
+    def architecture(self, stream: bool = False) -> Buildable:
+        """The architecture in the file; raises `ValueError` where there is none, or it is damaged."""
+        return _formed(load_architecture(self.file), stream)
+
 
 @dataclasses.dataclass(frozen=True)
 class ArchitectureFile(_Place):
@@ -144,12 +154,8 @@ class ArchitectureFile(_Place):
 
     @property
     def file(self) -> Path:
-        """The file."""
+        """The arch.json, in the folder or by itself."""
         return self.path / ARCHITECTURE if self.path.is_dir() else self.path
-
-    def architecture(self, stream: bool = False) -> Buildable:
-        """The architecture in the file."""
-        return _formed(load_architecture(self.file), stream)
 
     def instead(self) -> str:
         """How weights come of it."""
@@ -169,20 +175,12 @@ class WeightsFile(_Place):
         """The file."""
         return self.path
 
-    def architecture(self, stream: bool = False) -> Buildable:
-        """The architecture in its header; raises `ValueError` where there is none."""
-        return _formed(load_architecture(self.path), stream)
-
 
 @dataclasses.dataclass(frozen=True)
 class ExportedFile(_Place):
-    """A TensorFlow Lite file, which `networks.load` can read, and nothing without torch."""
+    """A TensorFlow Lite file, which `networks.load` can read, and nothing without torch; it has to be imported."""
 
     what = "is a TensorFlow Lite file"
-
-    def architecture(self, stream: bool = False) -> Buildable:
-        """Raises `ValueError`, which says how to import the file."""
-        return load_architecture(self.path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,9 +205,10 @@ class TrainedFolder(_Place):
         """The folder, as it was given."""
         return self.path
 
-    def architecture(self, stream: bool = False) -> Buildable:
-        """The architecture of the network."""
-        return _formed(load_architecture(self.folder / ARCHITECTURE), stream)
+    @property
+    def file(self) -> Path:
+        """The arch.json in the folder."""
+        return self.folder / ARCHITECTURE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -290,12 +289,13 @@ def is_published(word: str | os.PathLike[str]) -> bool:
     return isinstance(word, str) and word.lower() in _known()
 
 
-def resolve(word: str | os.PathLike[str], runs: Path | None = None) -> Target:
+def resolve(word: str | os.PathLike[str], runs: Path | None = None, others: Sequence[str] = ()) -> Target:
     """What a word means: a published name first, whatever lies in the working directory.
 
     Args:
         word: a published name ("a2"), or a path, as of `at`.
         runs: a folder of runs, in which a run is found by its name; None for none.
+        others: names that would have meant something else, for the error.
 
     Raises:
         ValueError: nothing of that name; names the nearest one.
@@ -309,7 +309,7 @@ def resolve(word: str | os.PathLike[str], runs: Path | None = None) -> Target:
         names = [item.name for item in runs.glob("[!.]*") if item.is_dir()]
         raise ValueError(
             f"{str(word)!r} is no file, no run in {runs}/, and no published network ({', '.join(_known())})"
-            f"{nearest(str(word), [*_known(), *names])}"
+            f"{nearest(str(word), [*_known(), *others, *names])}"
         )
     path = Path(word)
     if path.suffix or len(path.parts) > 1:

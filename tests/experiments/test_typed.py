@@ -187,7 +187,7 @@ SHOWN_BY = {
     "training/recipe.py": [],
     "training/retrain_config.py": ["retrain"],
     "training/retrain_loop.py": ["retrain"],
-    "training/run.py": ["search", "scale", "retrain"],
+    "training/run/run_folder.py": ["search", "scale", "retrain"],
     "training/trainer.py": ["retrain"],
     "scaling/engines.py": ["scale"],
     "scaling/family.py": ["scale"],

@@ -37,12 +37,15 @@ def test_arrows_point_down_only() -> None:
         ("scaling", "import supernet"),
         ("searchspace", "import torch"),
         ("controller", "import torch"),
+        ("training.run", "import torch"),
+        ("training.run", "import networks"),
     ],
 )
 def test_a_wrong_arrow_is_found(tmp_path: Path, importer: str, statement: str) -> None:
-    for room in ROOMS:
-        (tmp_path / room).mkdir()
-        (tmp_path / room / "__init__.py").write_text(f"{statement}\n" if room == importer else "")
+    for room in (*ROOMS, "training.run"):
+        folder = tmp_path / room.replace(".", "/")
+        folder.mkdir()
+        (folder / "__init__.py").write_text(f"{statement}\n" if room == importer else "")
     for module in (ROOT / "searchspace").glob("[a-z]*.py"):
         (tmp_path / "searchspace" / module.name).touch()
     (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())

@@ -79,7 +79,7 @@ def test_coefficients_of_another_family(given, tmp_path) -> None:
         ({"budget": "1M"}, "budget 1M is below the cheapest network of space 'movinet'"),
         ({"budget": "3Mparams"}, "multiply-accumulates"),
         ({"base": "a6"}, "ensemble"),
-        ({"base": "movinett"}, "not known"),
+        ({"base": "movinett"}, "is no file, no run in .* did you mean 'movinet'"),
         ({"search_resolution": 256}, "search resolution 256 is above the 128 pixels"),
         ({"data": "/no/such/folder"}, "/no/such/folder"),
         ({"trails": 3}, "did you mean 'trials'"),

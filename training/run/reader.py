@@ -20,12 +20,12 @@ from typing import Any, TypeAlias
 from searchspace import Buildable
 from searchspace.commands import go_on
 from searchspace.schema import show
-from searchspace.stored import read_table
+from searchspace.stored import SHARE, read_table
 from searchspace.targets import COEFFICIENTS, CONFIG, FAMILY, FAMILY_TRAINING, FOLDS, RETRAIN, RunPlace, at
 from training.run.base_run import Run
 from training.run.evaluation_folders import of_retraining, protocols_of
 from training.run.formats import COMMAND, CROSS_VALIDATION, RETRAIN_CONFIG, RETRAIN_SUMMARY, STEP
-from training.run.run_folder import read_json
+from training.run.run_folder import SUMMARY, read_json
 from training.run.search_run import SearchRun
 
 
@@ -41,7 +41,9 @@ class RetrainRun(Run):
     @property
     def accuracy(self) -> float:
         """Of the best network on the test clips, in [0, 1]; raises `ValueError` while the run is not finished."""
-        return float(self.summary["accuracy"])
+        if not self.finished:
+            raise self.unfinished()
+        return float(read_json(self.folder / SUMMARY, {"accuracy": SHARE})["accuracy"])
 
     @property
     def protocols(self) -> list[dict[str, Any]]:

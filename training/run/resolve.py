@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from searchspace import targets
@@ -58,18 +59,18 @@ def resolve(word: str | os.PathLike[str], runs: Path | None = None) -> Target:
     return _opened(targets.resolve(word, runs))
 
 
-def accept(command: str, word: str | os.PathLike[str], runs: Path | None = None) -> Target:
+def accept(command: str, word: str | os.PathLike[str], runs: Path | None = None, others: Sequence[str] = ()) -> Target:
     """What a word means to a command.
 
     Args:
         command: a key of `TAKES`.
-        word, runs: as of `resolve`.
+        word, runs, others: as of `searchspace.targets.resolve`.
 
     Raises:
         ValueError: nothing of that name, or something that the command does not take; says what to give, or to do.
     """
     takes = TAKES[command]
-    found = _opened((targets.resolve if takes.names else targets.at)(word, runs))
+    found = _opened(targets.resolve(word, runs, others) if takes.names else targets.at(word, runs))
     if takes.kinds is not None and not isinstance(found, takes.kinds):
         if takes.remedy:
             raise ValueError(f"{found} {found.what}; {takes.remedy}")
