@@ -2,7 +2,7 @@
 
 Every command and public call that takes a network, weights or a run asks here. `networks.load` and `searchspace.find`
 take runs, too, so this file knows how a run is told from other folders, and where its network lies. Whatever else a run
-holds is read by `training.run`, whose `resolve` opens the runs that `resolve` finds here.
+holds is read by `training.run`, whose `accept` opens the runs that `resolve` finds here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from searchspace.commands import command, go_on
 from searchspace.ensemble import Buildable, load_architecture
@@ -68,9 +68,6 @@ _RUNS = {
 class Target(abc.ABC):
     """What a word means. As text it is the word; a run that was found in a folder of runs is its path."""
 
-    what: ClassVar[str]
-    """It is, as the end of a sentence that begins with it."""
-
     @property
     def trained(self) -> Path | None:
         """The folder of the trained network (`searchspace.trained_folder`); None where there is none."""
@@ -109,7 +106,6 @@ class PublishedName(Target):
     """
 
     name: str
-    what = "is the name of a published architecture"
 
     def __str__(self) -> str:
         return self.name
@@ -150,8 +146,6 @@ class ArchitectureFile(_Place):
         path: as it was given: the file, or the folder of an arch.json.
     """
 
-    what = "is an architecture"
-
     @property
     def file(self) -> Path:
         """The arch.json, in the folder or by itself."""
@@ -168,8 +162,6 @@ class ArchitectureFile(_Place):
 class WeightsFile(_Place):
     """A safetensors file, which may carry its architecture."""
 
-    what = "is a file of weights"
-
     @property
     def weights(self) -> Path:
         """The file."""
@@ -179,8 +171,6 @@ class WeightsFile(_Place):
 @dataclasses.dataclass(frozen=True)
 class ExportedFile(_Place):
     """A TensorFlow Lite file, which `networks.load` can read, and nothing without torch; it has to be imported."""
-
-    what = "is a TensorFlow Lite file"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,7 +183,6 @@ class TrainedFolder(_Place):
     """
 
     folder: Path
-    what = "is a trained network"
 
     @property
     def trained(self) -> Path:
@@ -215,11 +204,9 @@ class TrainedFolder(_Place):
 class OtherFolder(_Place):
     """A folder that holds neither a run nor a network."""
 
-    what = f"holds neither a run nor an {ARCHITECTURE}"
-
     def architecture(self, stream: bool = False) -> Buildable:
         """Raises `ValueError`: it has none."""
-        raise ValueError(f"{self.path} {self.what}; give another folder or a file")
+        raise ValueError(f"{self.path} holds neither a run nor an {ARCHITECTURE}; give another folder or a file")
 
     def instead(self) -> str:
         """What to give in its place."""
@@ -239,7 +226,6 @@ class RunPlace(Target):
 
     folder: Path
     command: str | None
-    what = "is a run"
 
     def __str__(self) -> str:
         return str(self.folder)

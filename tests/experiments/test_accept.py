@@ -47,26 +47,25 @@ def test_only_a_search_is_opened_as_one(retraining: Path, command: str) -> None:
         SearchRun.open(retraining)
 
 
-KINDS = {
-    "search": ("is a run of nas search", "it is not finished; go on with: nas search --resume --name early"),
-    "folds": ("holds a training for each fold", "it holds a training for each fold; name one of the runs in it"),
-    "scale": ("is a family", "name one of its members"),
-    "retrained": ("holds the trainings of a family", "it holds the trainings of a family; name one of the runs in it"),
+REMEDIES = {
+    "search": "it is not finished; go on with: nas search --resume --name early",
+    "folds": "it holds a training for each fold; name one of the runs in it",
+    "scale": "name one of its members",
+    "retrained": "it holds the trainings of a family; name one of the runs in it",
 }
 
 
-@pytest.mark.parametrize("command", KINDS)
+@pytest.mark.parametrize("command", REMEDIES)
 def test_a_wrong_kind_is_answered_in_one_line_with_the_remedy(nas: Nas, retraining: Path, command: str) -> None:
     (retraining / "config.json").write_text(json.dumps({"command": command}))
     (retraining / "arch.json").unlink()
-    what, remedy = KINDS[command]
     for words in (("evaluate", retraining), ("predict", retraining, "."), ("probe", retraining, "--data", ".")):
         answer = nas(*words)
         assert answer.code == 2 and len(answer.err.splitlines()) == 1, answer.err
-        assert f"{retraining} holds no trained weights; " in answer.err and remedy in answer.err
+        assert f"{retraining} holds no trained weights; " in answer.err and REMEDIES[command] in answer.err
     if command != "search":
         answer = nas("plot", "early")
-        assert answer.code == 2 and f"early {what}; nas plot draws runs of nas search" in answer.err
+        assert answer.code == 2 and "early: nas plot draws runs of nas search" in answer.err
 
 
 def test_words_mean_the_same_to_python_and_to_commands(nas: Nas, retraining: Path) -> None:

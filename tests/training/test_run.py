@@ -82,7 +82,7 @@ def test_a_kill_while_a_folder_is_filled_leaves_no_run(tmp_path, files, name):
     assert again.path.name == (name or "retrain-1")
     assert {"config.json", "environment.json", "arch.json"} == {file.name for file in again.path.iterdir()}
     with pytest.raises(ValueError, match=r"'starting' is no file, no run in"):
-        run.resolve("starting", tmp_path)
+        run.accept("show", "starting", tmp_path)
 
 
 def test_two_that_start_at_once_get_folders_of_their_own(tmp_path, monkeypatch):

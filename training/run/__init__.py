@@ -1,6 +1,7 @@
 """Folders of runs: made, locked and resumed, written line by line, and read back by the kind of run that they are."""
 
 from searchspace.targets import CONFIG
+from training.run.accepted import accept
 from training.run.base_run import Run
 from training.run.reader import (
     AnyRun,
@@ -10,7 +11,6 @@ from training.run.reader import (
     RetrainRun,
     find_run,
 )
-from training.run.resolve import accept, resolve
 from training.run.run_folder import (
     DATA_PATHS,
     DATA_TEXTS,
@@ -50,7 +50,6 @@ __all__ = [
     "create",
     "find_run",
     "read_json",
-    "resolve",
     "resume",
     "settled",
 ]

@@ -17,7 +17,6 @@ import os
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from searchspace import Buildable
 from searchspace.commands import go_on
 from searchspace.schema import show
 from searchspace.stored import SHARE, read_table
@@ -34,7 +33,6 @@ class RetrainRun(Run):
     """A run of `nas retrain`; it stands for the network that it trained, or that it trains."""
 
     made_by = nas = RETRAIN
-    what = "is a run of nas retrain"
     config_pattern = RETRAIN_CONFIG
     summary_pattern = RETRAIN_SUMMARY
 
@@ -63,7 +61,6 @@ class FoldsRun(Run):
     """A run of `nas retrain --folds`; it stands for the network that each fold trains."""
 
     made_by, nas = FOLDS, RETRAIN
-    what = "holds a training for each fold"
     summary_pattern = CROSS_VALIDATION
 
     @property
@@ -82,18 +79,11 @@ class FamilyRun(Run):
     """A run of `nas scale`; it stands for no single network."""
 
     made_by = nas = FAMILY
-    what = "is a family"
 
     @property
     def finished(self) -> bool:
         """Whether the family is whole."""
         return (self.folder / COEFFICIENTS).is_file()
-
-    def architecture(self, stream: bool = False) -> Buildable:
-        """Raises `ValueError`: it has several."""
-        if not self.finished:
-            raise self.unfinished()
-        return super().architecture(stream)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +91,6 @@ class FamilyTrainingRun(Run):
     """A run of `nas retrain` of a family, in the folder of that; it stands for no single network."""
 
     made_by, nas = FAMILY_TRAINING, RETRAIN
-    what = "holds the trainings of a family"
 
     def resume(self) -> str:
         """The command that goes on with it, which names the family."""

@@ -90,7 +90,6 @@ class SearchRun(Run):
     """A run of `nas search`; it stands for its winner."""
 
     made_by = nas = SEARCH
-    what = "is a run of nas search"
     config_pattern = SEARCH_CONFIG
     summary_pattern = SEARCH_SUMMARY
 
