@@ -138,7 +138,6 @@ class _Place(Target):
         return _formed(load_architecture(self.file), stream)
 
 
-@dataclasses.dataclass(frozen=True)
 class ArchitectureFile(_Place):
     """An arch.json, or any other file, which is read as one.
 
@@ -158,7 +157,6 @@ class ArchitectureFile(_Place):
         return f"train it with: {command('retrain', self.path)}" if _is_architecture(self.file) else _GIVE
 
 
-@dataclasses.dataclass(frozen=True)
 class WeightsFile(_Place):
     """A safetensors file, which may carry its architecture."""
 
@@ -168,7 +166,6 @@ class WeightsFile(_Place):
         return self.path
 
 
-@dataclasses.dataclass(frozen=True)
 class ExportedFile(_Place):
     """A TensorFlow Lite file, which `networks.load` can read, and nothing without torch; it has to be imported."""
 
@@ -200,7 +197,6 @@ class TrainedFolder(_Place):
         return self.folder / ARCHITECTURE
 
 
-@dataclasses.dataclass(frozen=True)
 class OtherFolder(_Place):
     """A folder that holds neither a run nor a network."""
 

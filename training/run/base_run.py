@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -13,7 +12,6 @@ from training.run.formats import COMMAND
 from training.run.run_folder import SUMMARY, read_json
 
 
-@dataclasses.dataclass(frozen=True)
 class Run(RunPlace):
     """The folder of a run, finished or not; its files are read when they are asked for.
 

@@ -12,7 +12,6 @@ The words on the left are those of config.json. Files are read when they are ask
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -28,7 +27,6 @@ from training.run.run_folder import SUMMARY, read_json
 from training.run.search_run import SearchRun
 
 
-@dataclasses.dataclass(frozen=True)
 class RetrainRun(Run):
     """A run of `nas retrain`; it stands for the network that it trained, or that it trains."""
 
@@ -56,7 +54,6 @@ class RetrainRun(Run):
         return sum(last) / len(last) if last else None
 
 
-@dataclasses.dataclass(frozen=True)
 class FoldsRun(Run):
     """A run of `nas retrain --folds`; it stands for the network that each fold trains."""
 
@@ -74,7 +71,6 @@ class FoldsRun(Run):
         return [RetrainRun.open(self.folder / row["run"]) for row in self.summary["trainings"]]
 
 
-@dataclasses.dataclass(frozen=True)
 class FamilyRun(Run):
     """A run of `nas scale`; it stands for no single network."""
 
@@ -86,7 +82,6 @@ class FamilyRun(Run):
         return (self.folder / COEFFICIENTS).is_file()
 
 
-@dataclasses.dataclass(frozen=True)
 class FamilyTrainingRun(Run):
     """A run of `nas retrain` of a family, in the folder of that; it stands for no single network."""
 

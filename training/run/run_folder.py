@@ -126,10 +126,6 @@ class RunFolder:
         """Writes a JSON file of the run atomically."""
         write_atomically(self.path / name, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
-    def read_json(self, name: str, pattern: Any = dict) -> dict[str, Any]:
-        """Reads a JSON file of the run; raises `ValueError` where it is missing or damaged."""
-        return read_json(self.path / name, pattern)
-
     def settings(self, read: Callable[[Mapping[str, Any]], Settings]) -> Settings:
         """Its configuration by the `stored` of a class; raises `ValueError` that names the file where it is damaged."""
         with stored.naming(self.path / CONFIG):

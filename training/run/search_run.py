@@ -85,7 +85,6 @@ class PolicyMoment:
     probabilities: dict[str, list[float]]
 
 
-@dataclasses.dataclass(frozen=True)
 class SearchRun(Run):
     """A run of `nas search`; it stands for its winner."""
 
