@@ -23,8 +23,8 @@ import searchspace
 from controller.repair import repair_to
 from searchspace import BASE, STREAM, Architecture, Choices, Clip, Form, Kernel, tabulate
 from searchspace.stored import read_records
-from training.ledger import Ledger
 from training.progress import Progress
+from training.run.ledger import Ledger
 from training.workers import Lost, in_order, open_workers
 
 RESULTS = Path(__file__).parent / "results" / "alone.jsonl"

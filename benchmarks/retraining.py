@@ -21,8 +21,8 @@ from typing import Any
 import searchspace
 from searchspace import Architecture, Clip, Kernel
 from searchspace.stored import read_records
-from training.ledger import Ledger
 from training.recipe import Recipe
+from training.run.ledger import Ledger
 
 RESULTS = Path(__file__).parent / "results" / "retraining.jsonl"
 SEARCHED = RESULTS.with_name("searched.json")

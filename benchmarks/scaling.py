@@ -28,7 +28,7 @@ from scaling.trial import TrialJob
 from scaling.trial_ledger import proxy_clip
 from searchspace import cost
 from searchspace.stored import read_records
-from training.ledger import Ledger
+from training.run.ledger import Ledger
 from training.workers import in_order, open_workers
 
 RESULTS = Path(__file__).parent / "results" / "scaling.jsonl"

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from searchspace.stored import read_records
-from training.ledger import Ledger
+from training.run.ledger import Ledger
 
 RESULTS = Path(__file__).parent / "results"
 RANKING_CLIPS = 512

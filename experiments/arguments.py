@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from searchspace.settings import Settings
 
+STREAM_HELP = "in its causal form, which runs frame by frame; published names as released"
+
 
 class UsageError(ValueError):
     """A command line that cannot be understood."""

@@ -12,7 +12,7 @@ from typing import Any
 from controller.benchmark import Choice, Outcome, Setting
 from controller.table import Table
 from searchspace.stored import AMOUNT, COUNT, read_records
-from training.ledger import Ledger
+from training.run.ledger import Ledger
 
 _CHOICE = {"architecture": str, "cost": AMOUNT, "regret": float}
 RESULT = {

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from experiments import tables
-from experiments.arguments import read_by
+from experiments.arguments import STREAM_HELP, read_by
 from experiments.describe import member_lines, more_lines, state_text
-from experiments.targets import STREAM_HELP, resolve_architecture
 from searchspace import Clip, Cost, cost, published, published_names
-from searchspace.commands import command
+from searchspace.commands import RUNS, command
 from searchspace.quantities import QUANTITIES, counted_names
+from training.run import accept
 
 EXAMPLE = """  nas cost a2 --clip 8x128x128@5
   nas cost a0 --stream         frame by frame, with its state
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the cost."""
-    architecture = resolve_architecture(args.architecture, stream=args.stream)
+    architecture = accept("cost", args.architecture, Path(RUNS)).architecture(args.stream)
     counted = cost(architecture, args.clip)
     if args.json:
         data = {"name": architecture.name, "key": architecture.key(), **_data(counted)}

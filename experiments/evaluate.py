@@ -11,6 +11,7 @@ from experiments import tables
 from experiments.arguments import add_flag, add_flags, one_of, read_by, whole
 from searchspace.commands import command
 from training.resources import cores
+from training.run import accept
 from training.search_config import SearchConfig
 
 if TYPE_CHECKING:
@@ -69,8 +70,7 @@ def run(args: argparse.Namespace) -> int:
     """Loads, judges, writes and prints."""
     if args.out is not None and args.out.exists():
         raise ValueError(f"{args.out} exists, and nothing is overwritten; give another --out")
-    if not Path(args.checkpoint).exists():
-        raise ValueError(f"{args.checkpoint}: no such file or folder; give a run, a checkpoint folder or a file in it")
+    accept("evaluate", args.checkpoint)
     import networks
     from experiments import evaluation_pictures
     from experiments.plots.live import Live

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from searchspace.stored import read_table
-from training.evaluation_folders import RECORD, home, of_retraining
-from training.formats import EVALUATION, JUDGED
 from training.run import read_json
+from training.run.evaluation_folders import RECORD, home, of_retraining
+from training.run.formats import EVALUATION, JUDGED
 
 if TYPE_CHECKING:
     from networks import Trained

@@ -11,12 +11,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.arguments import one_of, whole
-from experiments.targets import STREAM_HELP, resolve_architecture
+from experiments.arguments import STREAM_HELP, one_of, whole
 from searchspace import is_published
-from searchspace.commands import command
+from searchspace.commands import RUNS, command
 from searchspace.form import WORDS
 from searchspace.labels import read_labels
+from training.run import accept
 
 if TYPE_CHECKING:
     from networks import Imported
@@ -67,7 +67,9 @@ def run(args: argparse.Namespace) -> int:
     """Reads, translates, writes, and says what came of it."""
     if args.stream and args.arch is None:
         raise ValueError("--stream goes with --arch: without it the file's own architecture counts")
-    architecture = resolve_architecture(args.arch, stream=args.stream) if args.arch is not None else None
+    architecture = None
+    if args.arch is not None:
+        architecture = accept("import", args.arch, Path(RUNS)).architecture(args.stream)
     output = args.output or Path(f"{architecture.name if architecture else args.weights.stem}.safetensors")
     if output.exists():
         raise ValueError(f"{output} exists; give another name with -o, or remove it")

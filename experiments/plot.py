@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from experiments.run_files import Run
-from experiments.targets import resolve
+from training.run import SearchRun, accept
 
 EXAMPLE = """  nas plot search-1
   nas plot runs/search-1 runs/search-2 -o both"""
@@ -25,14 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draws one run into its folder, or several into two new files."""
-    found = []
-    for word in args.found:
-        thing = resolve(word, args.runs)
-        if not isinstance(thing, Run):
-            raise ValueError(
-                f"{word!r} is an architecture; nas plot draws runs of nas search (nas show --png draws networks)"
-            )
-        found.append(thing)
+    accepted = [accept("plot", word, args.runs) for word in args.found]
+    found = [run for run in accepted if isinstance(run, SearchRun)]
     if len(found) == 1 and args.output is None:
         files = draw_run(found[0])
     else:
@@ -43,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def draw_fronts(found: list[Run], name: Path) -> list[Path]:
+def draw_fronts(found: list[SearchRun], name: Path) -> list[Path]:
     """Writes `name`.png and `name`.html; returns their paths."""
     from experiments.plots import front, html
     from experiments.plots.front_data import gather
@@ -55,12 +48,12 @@ def draw_fronts(found: list[Run], name: Path) -> list[Path]:
     return files
 
 
-def draw_run(found: Run) -> list[Path]:
+def draw_run(found: SearchRun) -> list[Path]:
     """Writes every picture of a finished run into its folder: pareto.png, pareto.html, policy.png."""
     return draw_fronts([found], found.folder / FRONT) + _draw_policy(found)
 
 
-def draw_missing(found: Run) -> None:
+def draw_missing(found: SearchRun) -> None:
     """Writes those pictures of a finished run that its folder lacks."""
     if not all((found.folder / f"{FRONT}{ending}").exists() for ending in ENDINGS):
         draw_fronts([found], found.folder / FRONT)
@@ -68,7 +61,7 @@ def draw_missing(found: Run) -> None:
         _draw_policy(found)
 
 
-def _draw_policy(found: Run) -> list[Path]:
+def _draw_policy(found: SearchRun) -> list[Path]:
     if not found.policy:
         return []
     from experiments.plots import policy

@@ -13,6 +13,7 @@ from experiments.arguments import add_flags, number, one_of, whole
 from experiments.errors import USERS_MISTAKE
 from searchspace.commands import command
 from searchspace.naming import located
+from training.run import accept
 from training.search_config import SearchConfig
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints an answer for each video; the exit code is 2 where one could not be read."""
-    for path in (args.checkpoint, *args.videos):
+    accept("predict", args.checkpoint)
+    for path in args.videos:
         if not located(path).exists():
             raise ValueError(f"{path}: no such file or folder; give a checkpoint, then videos")
     import networks

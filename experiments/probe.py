@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from experiments import tables
 from experiments.arguments import add_flag, add_flags, whole
@@ -11,6 +10,7 @@ from searchspace.commands import command
 from searchspace.naming import located
 from training.folds import FOLDS
 from training.resources import cores
+from training.run import accept
 from training.run_settings import MachineSettings, RunSettings
 
 EXAMPLE = """  nas probe k600.safetensors --data my-videos
@@ -38,10 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Looks, computes, prints."""
-    if args.weights is not None and not Path(args.weights).exists():
-        raise ValueError(
-            f"{args.weights}: no such file or folder; give a run, a checkpoint folder or a file of weights"
-        )
+    if args.weights is not None:
+        accept("probe", args.weights)
     if not located(args.data).exists():
         raise ValueError(f"data {args.data!r} does not exist: give a folder with one sub-folder for each class")
     import networks

@@ -39,17 +39,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Reads, compares, draws and prints."""
     from experiments.report_data import Entry, compare, read_entry
-    from experiments.report_family import entries_of, find_trained_family, front
+    from experiments.report_family import entries_of, front, trainings_of
     from scaling.latency import read_latencies
+    from training.run import accept
 
-    families = {word: find_trained_family(word, args.runs) for word in args.trained}
-    alone = families[args.trained[0]] if len(args.trained) == 1 else None
+    targets = [accept("report", word, args.runs) for word in dict.fromkeys(args.trained)]
+    families = [trainings_of(target) for target in targets]
+    alone = families[0] if len(args.trained) == 1 else None
     if alone is not None:
         comparison = front(alone)
     else:
         entries: list[Entry] = []
-        for word, family in families.items():
-            entries += [read_entry(word, args.runs)] if family is None else entries_of(family).values()
+        for target, family in zip(targets, families, strict=True):
+            entries += [read_entry(target)] if family is None else entries_of(family).values()
         comparison = compare(entries)
     if args.latency is not None:
         found = read_latencies(args.latency, [group.name for group in comparison.groups])

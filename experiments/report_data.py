@@ -15,11 +15,12 @@ from scaling.member_gains import MemberGain
 from searchspace import Cost, NetworkSpec, cost, published
 from searchspace.commands import command
 from searchspace.published_accuracy import KINETICS_600, published_accuracy
-from searchspace.trained import Record, find_trained, instead_of, load_trained_architecture
+from searchspace.targets import Target
+from searchspace.trained_folder import Record
 from training.data import PLACE
-from training.evaluation_folders import RECORD, evaluations
-from training.formats import EVALUATION
 from training.run import read_json
+from training.run.evaluation_folders import RECORD, evaluations, home
+from training.run.formats import EVALUATION
 from training.selection import FILES, JUDGED
 
 _SEED = "seed"
@@ -155,27 +156,22 @@ class Comparison:
     latencies: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
-def read_entry(word: str, runs: Path) -> Entry:
+def read_entry(target: Target) -> Entry:
     """Reads a trained network and its newest evaluation.
 
     Args:
-        word: a run, by path or by its name in `runs`, the folder of a trained network, or a file in it.
-        runs: where runs are looked for.
+        target: a run, the folder of a trained network, or a file in it.
 
     Raises:
         ValueError: there is none, it is damaged, or nothing says how accurate it is.
     """
-    path = Path(word) if Path(word).exists() else runs / word
-    if not path.exists():
-        raise ValueError(f"{word!r} is no file and no run in {runs}/; give a run or a checkpoint folder")
-    folder = find_trained(path)
+    folder = target.trained
     if folder is None:
-        raise ValueError(f"{path} holds no trained network; {instead_of(path)}")
-    record, architecture = Record.read(folder), load_trained_architecture(folder)
-    in_run = folder.parent.name == "checkpoints"
-    home = folder.parent.parent if in_run else folder.parent
-    name = (home if in_run else folder).resolve().name
-    found, judged = _evaluation(home, folder), None
+        raise ValueError(f"{target} holds no trained network; {target.instead()}")
+    record, architecture = Record.read(folder), target.architecture()
+    place = home(folder)
+    name = (folder if place == folder.parent else place).resolve().name
+    found, judged = _evaluation(place, folder), None
     if found is not None:
         accuracy, measured = float(found["accuracy"]), "nas evaluate"
         videos: int | None = int(found["videos"])
@@ -184,13 +180,15 @@ def read_entry(word: str, runs: Path) -> Entry:
         accuracy, measured = record.metrics["accuracy"], "end of training"
         videos = int(record.metrics["clips"]) if "clips" in record.metrics else None
     else:
-        raise ValueError(f"{folder} does not say how accurate it is; measure it with: {command('evaluate', path)}")
+        raise ValueError(
+            f"{folder} does not say how accurate it is; measure it with: {command('evaluate', str(target))}"
+        )
     return Entry(name, folder, architecture, record, accuracy, videos, measured, judged)
 
 
-def _evaluation(home: Path, folder: Path) -> dict[str, Any] | None:
+def _evaluation(run: Path, folder: Path) -> dict[str, Any] | None:
     """The newest single-clip result of that very network; wherever the run lay when it was judged."""
-    for evaluation in reversed(evaluations(home)):
+    for evaluation in reversed(evaluations(run)):
         content = read_json(evaluation / RECORD, EVALUATION)
         if Path(content["checkpoint"]).parts[-2:] != folder.resolve().parts[-2:]:
             continue

@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from experiments.report_data import Comparison, Entry, Group, compare, read_entry
-from experiments.retrain_family import find
 from scaling import family_folder
-from scaling.family_training import PREFIX, FamilyTraining, TrainedMember, final_loss, find_group, load_trained
+from scaling.family_training import FamilyTraining, TrainedMember, find_group, load_trained
 from scaling.member_gains import MeasuredMember, member_gains
 from searchspace.commands import command, go_on
-from training.formats import COMMAND
-from training.run import CONFIG, read_json
+from searchspace.targets import Target
+from training.run import FamilyRun, FamilyTrainingRun
 
 
-def find_trained_family(word: str, runs: Path) -> FamilyTraining | None:
-    """The trainings of a family that a word means: the family (its newest), or the folder of its trainings.
-
-    Args:
-        word: a path, or a name in `runs`.
-        runs: folder of all runs.
+def trainings_of(target: Target) -> FamilyTraining | None:
+    """The trainings of a family, its newest, or of the folder of some; None for what is no family.
 
     Raises:
-        ValueError: a family without trainings.
+        ValueError: a family that is not finished, or without trainings.
     """
-    path = Path(word)
-    if (path / CONFIG).is_file() and read_json(path / CONFIG, COMMAND).get("command") == PREFIX:
-        return load_trained(path)
-    folder = find(word, runs)
-    if folder is None:
+    if isinstance(target, FamilyTrainingRun):
+        return load_trained(target)
+    if not isinstance(target, FamilyRun):
         return None
+    if not target.finished:
+        raise target.unfinished()
+    folder = target.folder
     group = find_group(folder, None, {})
     if group is None:
         raise ValueError(f"no member of {folder} is trained; train them with: {command('retrain', folder, seeds=3)}")
-    return load_trained(group.path)
+    return load_trained(FamilyTrainingRun.open(group.path))
 
 
 def entries_of(found: FamilyTraining) -> dict[TrainedMember, Entry]:
     """Its finished runs; raises `ValueError` where there is none."""
-    finished = {row: read_entry(str(row.path), found.folder) for row in found.rows if row.accuracy is not None}
+    finished = {row: read_entry(row.run) for row in found.rows if row.accuracy is not None}
     if not finished:
         again = go_on("retrain", found.folder, found.folder.parent)
         raise ValueError(f"no training in {found.folder} is finished; go on with: {again}")
@@ -61,7 +55,7 @@ def front(found: FamilyTraining) -> Comparison:
             notes.append(f"{member}: {len(rows) - len(done)} of {len(rows)} trainings are not finished.")
         if done:
             group = Group(member, tuple(entries[row] for row in done))
-            losses = tuple(loss for row in done if (loss := final_loss(row.path)) is not None)
+            losses = tuple(loss for row in done if (loss := row.run.final_loss) is not None)
             groups.append(group)
             accuracies = tuple(entry.accuracy for entry in group.entries)
             tested = min(entry.videos or 0 for entry in group.entries)

@@ -7,7 +7,7 @@ curves (curves.png, curves.html), and everything needed to go on after an interr
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import contextlib
 from typing import Any
 
 from experiments import evaluation_pictures, retrain_family, retrain_folds, retrain_text, tables
@@ -26,17 +26,13 @@ from experiments.arguments import (
 from experiments.errors import finishing
 from experiments.evaluate import comparison
 from experiments.machine import best_device, machine_defaults
-from experiments.targets import resolve_architecture, typed
 from searchspace.commands import go_on
-from searchspace.find import weights_of
 from searchspace.stored import read_counts
 from training import recipe_files
 from training.data import survey
-from training.evaluation_folders import of_retraining, protocols_of
-from training.formats import RETRAIN_SUMMARY
 from training.recipe import KIND, SECTIONS
 from training.retrain_config import RetrainConfig, comparable, resolve, restored
-from training.run import SUMMARY, check_new, read_json, resume
+from training.run import FamilyRun, RetrainRun, accept, check_new, resume
 
 EXAMPLE = """  nas retrain runs/search-1
   nas retrain a0 --stream --clip 8x64x64 --set optimizer.lr=0.02
@@ -90,9 +86,12 @@ def run(args: argparse.Namespace) -> int:
     """Checks everything that can be checked without torch, then trains and draws."""
     say = speaker(args)
     given = settings(args)
-    family = None if args.arch is None else retrain_family.find(args.arch, args.runs)
-    if family is not None:
-        return retrain_family.run(args, family, given, again("retrain", add_arguments, args), say)
+    target = None
+    if args.arch is not None:
+        with contextlib.suppress(*[ValueError] if args.resume else ()):  # it may be gone from a run that goes on
+            target = accept("retrain", args.arch, args.runs)
+    if isinstance(target, FamilyRun):
+        return retrain_family.run(args, target, given, again("retrain", add_arguments, args), say)
     retrain_family.refuse_flags(args)
     if args.folds is not None or (args.resume and retrain_folds.named(args.runs, args.name)):
         return retrain_folds.run(args, given, again("retrain", add_arguments, args), say)
@@ -104,9 +103,9 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("no architecture given; name one, such as runs/search-1, best/arch.json or a0")
     else:
         check_new(args.runs, args.name)
-        architecture = resolve_architecture(args.arch, args.runs)
+        target = target or accept("retrain", args.arch, args.runs)
+        architecture, weights = target.architecture(), target.weights
         given = machine_defaults(given)
-        weights = weights_of(typed(args.arch, args.runs))
         resolved = resolve(architecture, given, weights)
     config = resolved.config
     if found is None or not found.finished:
@@ -126,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
         result = retrain(
             architecture, given, weights=weights, runs=args.runs, name=args.name, resume=args.resume, progress=progress
         )
-    return _finish(args, result.folder, say)
+    return _finish(args, result, say)
 
 
 def settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -144,12 +143,12 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
     return given
 
 
-def draw(folder: Path) -> dict[str, Any]:
-    """Draws what a finished run lacks: curves, confusion matrix, its evaluation's pictures; returns its summary."""
+def draw(found: RetrainRun) -> None:
+    """Draws what a finished run lacks: curves, confusion matrix, its evaluation's pictures."""
     from experiments.plots import confusion, curves
     from training.retrain import CONFUSION
 
-    summary = read_json(folder / SUMMARY, RETRAIN_SUMMARY)
+    folder, summary = found.folder, found.summary
     if not all((folder / name).exists() for name in (curves.PNG, curves.HTML)):
         curves.draw(folder)
     if not (folder / PICTURE).exists():
@@ -157,12 +156,13 @@ def draw(folder: Path) -> dict[str, Any]:
         title = f"{folder.name}: {summary['accuracy']:.1%} of {summary['clips']:,} test clips"
         confusion.draw(counts, classes, folder / PICTURE, title)
     evaluation_pictures.draw_missing(folder)
-    return summary
 
 
-def _finish(args: argparse.Namespace, folder: Path, say: Any) -> int:
+def _finish(args: argparse.Namespace, found: RetrainRun, say: Any) -> int:
+    folder = found.folder
     with finishing(folder, go_on("retrain", folder)):
-        summary, protocols = draw(folder), protocols_of(of_retraining(folder))
+        draw(found)
+        summary, protocols = found.summary, found.protocols
     if args.json:
         tables.print_json({"run": str(folder), **summary, "protocols": protocols})
     elif protocols:

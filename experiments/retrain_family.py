@@ -18,6 +18,7 @@ from searchspace.commands import command, go_on
 if TYPE_CHECKING:
     from scaling.family_plan import FamilyPlan
     from scaling.family_training import FamilyTraining
+    from training.run import FamilyRun
 
 FAILED = 2
 FLAGS = ("members", "seeds", "parallel", "ray")
@@ -33,24 +34,6 @@ def add_arguments(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def find(word: str, runs: Path) -> Path | None:
-    """The family's folder that a word means, by path or by its name in `runs`; None where it means none.
-
-    Raises:
-        ValueError: a family that is not finished.
-    """
-    from scaling.family_folder import COEFFICIENTS
-    from training.formats import COMMAND
-    from training.run import CONFIG, read_json
-
-    for folder in (Path(word), runs / word):
-        if (folder / COEFFICIENTS).is_file():
-            return folder
-        if (folder / CONFIG).is_file() and read_json(folder / CONFIG, COMMAND).get("command") == "scale":
-            raise ValueError(f"{folder} is not finished; go on with: {go_on('scale', folder)}")
-    return None
-
-
 def refuse_flags(args: argparse.Namespace) -> None:
     """Refuses flags of families for what is none (raises `ValueError`)."""
     for name in FLAGS:
@@ -61,12 +44,12 @@ def refuse_flags(args: argparse.Namespace) -> None:
             )
 
 
-def run(args: argparse.Namespace, folder: Path, given: dict[str, Any], typed: str, say: Callable[[str], None]) -> int:
+def run(args: argparse.Namespace, of: FamilyRun, given: dict[str, Any], typed: str, say: Callable[[str], None]) -> int:
     """Checks everything that can be checked without torch, then trains, draws and compares.
 
     Args:
         args: of `nas retrain`.
-        folder: of the family.
+        of: the family.
         given: the settings that were given.
         typed: the command, without what makes it a rehearsal.
         say: prints remarks.
@@ -77,6 +60,9 @@ def run(args: argparse.Namespace, folder: Path, given: dict[str, Any], typed: st
     from training.data import survey
     from training.run import check_new
 
+    if not of.finished:
+        raise of.unfinished()
+    folder = of.folder
     del given["arch"]
     group = find_group(folder, args.name, comparable_plan(given, args.members, args.seeds)) if args.resume else None
     found = family_folder.load(folder)
@@ -133,7 +119,7 @@ def _finish(args: argparse.Namespace, folder: Path, result: FamilyTraining, say:
     with finishing(result.folder, go_on("retrain", result.folder, folder)):
         for row in result.rows:
             if row.accuracy is not None:
-                draw(row.path)
+                draw(row.run)
     if args.json:
         rows = [
             {"run": str(row.path), "member": row.member, "accuracy": row.accuracy, "error": row.error or None}

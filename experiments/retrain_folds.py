@@ -5,32 +5,24 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from experiments import retrain_text, tables
 from experiments.errors import finishing
 from experiments.machine import best_device, machine_defaults
-from experiments.targets import resolve_architecture, typed
 from searchspace.commands import command, go_on
-from searchspace.find import weights_of
 from searchspace.stored import read_counts
 from training.data import survey
 from training.expectation import gained
-from training.formats import COMMAND
 from training.retrain_config import resolve
-from training.run import CONFIG, check_new, read_json
+from training.run import FoldsRun, accept, check_new, find_run
 
-if TYPE_CHECKING:
-    from training.cross_validation import CrossValidation
-
-PREFIX, PICTURE = "folds", "confusion.png"
+PICTURE = "confusion.png"
 
 
 def named(runs: Path, name: str | None) -> bool:
     """Whether a name is that of a cross-validation."""
-    if name is None or not (runs / name / CONFIG).is_file():
-        return False
-    return read_json(runs / name / CONFIG, COMMAND).get("command") == PREFIX
+    return name is not None and isinstance(find_run(runs / name), FoldsRun)
 
 
 def run(args: argparse.Namespace, given: dict[str, Any], again: str, say: Callable[[str], None]) -> int:
@@ -49,7 +41,8 @@ def run(args: argparse.Namespace, given: dict[str, Any], again: str, say: Callab
         if not args.resume:
             check_new(args.runs, args.name)
             given = machine_defaults(given)
-        architecture, weights = resolve_architecture(args.arch, args.runs), weights_of(typed(args.arch, args.runs))
+        target = accept("retrain", args.arch, args.runs)
+        architecture, weights = target.architecture(), target.weights
         resolved = resolve(architecture, {**given, "fold": f"1/{args.folds or 2}"}, weights)
         survey(resolved.config.data, resolved.config.videos, resolved.config.group, args.folds)
         if args.dry_run:
@@ -80,15 +73,14 @@ def run(args: argparse.Namespace, given: dict[str, Any], again: str, say: Callab
     return _finish(args, result, say)
 
 
-def _finish(args: argparse.Namespace, result: CrossValidation, say: Callable[[str], None]) -> int:
+def _finish(args: argparse.Namespace, result: FoldsRun, say: Callable[[str], None]) -> int:
     from experiments.plots import confusion
     from experiments.retrain import draw
-    from training.cross_validation import runs_of
     from training.retrain import CONFUSION
 
     summary, folder = result.summary, result.folder
     with finishing(folder, go_on("retrain", folder)):
-        for trained in runs_of(folder):
+        for trained in result.runs:
             draw(trained)
         if not (folder / PICTURE).exists():
             classes, counts = read_counts(folder / CONFUSION)

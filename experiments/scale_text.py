@@ -11,12 +11,13 @@ from rich.table import Table
 from experiments import tables
 from scaling.coefficients import DIMENSIONS, Coefficients
 from scaling.family_base import Base
-from scaling.family_folder import COEFFICIENTS, Family
+from scaling.family_folder import Family
 from scaling.members import name_of, targets
 from scaling.scale_config import ScaleConfig
 from searchspace import cost
 from searchspace.budget import budget_text
 from searchspace.commands import command
+from searchspace.targets import COEFFICIENTS
 from training.run import read_json
 
 if TYPE_CHECKING:

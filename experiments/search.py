@@ -25,11 +25,10 @@ from experiments.arguments import (
 )
 from experiments.errors import finishing
 from experiments.machine import best_device, machine_defaults
-from experiments.run_files import Run
 from searchspace.commands import command
 from training.data import survey
 from training.problem import Problem, build
-from training.run import check_new, resume
+from training.run import SearchRun, check_new, resume
 from training.search_config import SearchConfig, clip_of
 
 EXAMPLE = """  nas search --budget 600MFLOPs
@@ -120,7 +119,7 @@ def _finish(args: argparse.Namespace, folder: Path, say: Any) -> int:
     with finishing(folder, command("plot", folder)):
         from experiments.plot import draw_missing  # which loads for a second
 
-        found = Run.open(folder)
+        found = SearchRun.open(folder)
         draw_missing(found)
     if args.json:
         tables.print_json({"run": str(folder), "architecture": str(folder / "best" / "arch.json"), **found.summary})

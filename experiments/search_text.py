@@ -8,12 +8,12 @@ import numpy as np
 
 from controller.front import wilson
 from experiments import tables
-from experiments.run_files import Run
 from searchspace import Budget, Clip, Space, cost, format_quantity, published, published_names
 from searchspace.commands import command
 from searchspace.cost import halve
 from training.expectation import gained
 from training.problem import Problem
+from training.run import SearchRun
 
 if TYPE_CHECKING:
     from training.estimate import Estimate
@@ -118,7 +118,7 @@ def with_interval(accuracy: float, clips: int) -> str:
     return f"{accuracy:.1%} ({float(low):.1%} to {float(high):.1%}) on {clips:,} clips"
 
 
-def result(found: Run) -> list[str]:
+def result(found: SearchRun) -> list[str]:
     """What came out of a finished run, and what to type next."""
     summary = found.summary
     winner, argmax, controls = summary["winner"], summary["argmax"], summary["controls"]

@@ -10,13 +10,13 @@ from typing import Any, Literal
 from rich.text import Text
 
 from experiments import tables
-from experiments.arguments import read_by
+from experiments.arguments import STREAM_HELP, read_by
 from experiments.describe import Row, member_lines, more_lines, origin_text, rows, state_text
-from experiments.run_files import Run
-from experiments.targets import STREAM_HELP, resolve, typed
 from searchspace import Clip, NetworkSpec, cost
-from searchspace.commands import command, go_on
+from searchspace.commands import command
 from searchspace.quantities import FRAME_MACS, QUANTITIES, counted_names
+from searchspace.targets import Target
+from training.run import SearchRun, accept
 
 EXAMPLE = """  nas show a2
   nas show search-1            a run in runs/, by name or path
@@ -64,16 +64,16 @@ def run(args: argparse.Namespace) -> int:
     """Prints one thing, or two side by side, and draws them if asked."""
     if len(args.things) > 2:
         raise ValueError(f"{len(args.things)} things to show; give one, or two to compare")
-    found = [resolve(word, args.runs, args.stream) for word in args.things]
+    found = [accept("show", word, args.runs) for word in args.things]
     architectures = [_architecture(thing, args.stream) for thing in found]
     known = [architecture for architecture in architectures if architecture is not None]
     picture = _draw(known, args.png, args.clip) if args.png is not None else None
     if args.json:
-        data = [_data(thing, args.clip) for thing in found]
+        data = [_data(*pair, args.clip) for pair in zip(found, architectures, strict=True)]
         tables.print_json(data[0] if len(data) == 1 else data)
         return 0
     for thing in found:
-        if isinstance(thing, Run):
+        if isinstance(thing, SearchRun):
             tables.show(tables.facts(run_facts(thing)), f"run {thing.name}")
             print()
     if len(known) == 2:
@@ -98,7 +98,7 @@ def _draw(architectures: list[NetworkSpec], file: Path | Literal[True], clip: Cl
     return path
 
 
-def run_facts(found: Run) -> list[tuple[str, Any]]:
+def run_facts(found: SearchRun) -> list[tuple[str, Any]]:
     """What there is to know about a run, finished or not, in short lines."""
     config = found.config
     facts: list[tuple[str, Any]] = [
@@ -136,33 +136,31 @@ def run_facts(found: Run) -> list[tuple[str, Any]]:
     return [*facts, ("took", f"{minutes:.1f} minutes")]
 
 
-def _data(thing: NetworkSpec | Run, clip: Clip | None) -> dict[str, Any]:
-    if isinstance(thing, Run):
+def _data(thing: Target, architecture: NetworkSpec | None, clip: Clip | None) -> dict[str, Any]:
+    if isinstance(thing, SearchRun):
         return {
             "run": str(thing.folder),
             "finished": thing.finished,
             "config": thing.config,
             "summary": thing.summary if thing.finished else None,
         }
-    counted = cost(thing, clip)
+    assert architecture is not None
+    counted = cost(architecture, clip)
     return {
-        "architecture": thing.to_dict(),
-        "key": thing.key(),
+        "architecture": architecture.to_dict(),
+        "key": architecture.key(),
         "cost": {
             "clip": str(counted.clip),
             **{name: QUANTITIES[name].amount(counted) for name in counted_names() if name != FRAME_MACS.name},
             "macs_per_frame": counted.macs_per_frame,
         },
-        "receptive_frames": thing.receptive_frames,
+        "receptive_frames": architecture.receptive_frames,
     }
 
 
-def _architecture(thing: NetworkSpec | Run, stream: bool) -> NetworkSpec | None:
-    if not isinstance(thing, Run):
-        return thing
-    if not thing.finished:
-        return None
-    return thing.best.streaming() if stream else thing.best
+def _architecture(thing: Target, stream: bool) -> NetworkSpec | None:
+    """What it stands for; None for a search without a winner yet."""
+    return None if isinstance(thing, SearchRun) and not thing.finished else thing.architecture(stream)
 
 
 def _print_one(architecture: NetworkSpec, clip: Clip) -> None:
@@ -239,8 +237,8 @@ def _order(part: str) -> tuple[int, int, int]:
     return int(member or 0), int(block), int(layer)
 
 
-def _next(found: list[NetworkSpec | Run], args: argparse.Namespace) -> str:
+def _next(found: list[Target], args: argparse.Namespace) -> str:
     for thing in found:
-        if isinstance(thing, Run):
-            return command("plot", thing.folder) if thing.finished else go_on("search", thing.folder)
-    return command("cost", typed(args.things[0], args.runs), stream=args.stream)
+        if isinstance(thing, SearchRun):
+            return command("plot", thing.folder) if thing.finished else thing.resume()
+    return command("cost", str(found[0]), stream=args.stream)

@@ -27,12 +27,9 @@ from searchspace import (
     format_quantity,
     tabulate,
 )
-from searchspace.commands import go_on
 from searchspace.layer_specs import MAX_NAME
-from searchspace.stored import read_records
 from training.feasible import check_budgets
-from training.formats import COMMAND, MOMENT, policy_of
-from training.run import CONFIG, SUMMARY, read_json
+from training.run import SUMMARY, SearchRun, accept, find_run
 from training.seeds import generator
 
 PROXY_MACS = 45e6
@@ -97,12 +94,9 @@ class Base:
 
 def newest_search(runs: Path) -> Path | None:
     """The newest finished search run in a folder of runs, if there is one."""
-    found = [
-        path.parent
-        for path in runs.glob(f"*/{SUMMARY}")
-        if (path.parent / CONFIG).is_file() and read_json(path.parent / CONFIG, COMMAND).get("command") == "search"
-    ]
-    return max(found, key=lambda path: ((path / SUMMARY).stat().st_mtime_ns, path.name), default=None)
+    found = [run for path in runs.glob(f"*/{SUMMARY}") if isinstance(run := find_run(path.parent), SearchRun)]
+    newest = max(found, key=lambda run: ((run.folder / SUMMARY).stat().st_mtime_ns, run.name), default=None)
+    return None if newest is None else newest.folder
 
 
 def find_base(word: str, runs: Path, budget: str, clip: ClipLike | None, classes: int) -> Base:
@@ -110,7 +104,7 @@ def find_base(word: str, runs: Path, budget: str, clip: ClipLike | None, classes
 
     Args:
         word: a built-in space or its YAML file; a search run, by path or by name in `runs`; or an architecture: a
-            published name or the path of an arch.json.
+            published name, or the path of an arch.json or of what has one.
         runs: folder of all runs.
         budget: cost of the base that is made of a space; not for runs and architectures, which have their own.
         clip: shape at which costs are counted, in any form that `Clip.of` takes; None for the base's own.
@@ -123,30 +117,24 @@ def find_base(word: str, runs: Path, budget: str, clip: ClipLike | None, classes
     if word in searchspace.names() or word.endswith((".yaml", ".yml")):
         space = searchspace.load(word).with_classes(classes)
         return _of_space(space if wanted is None else space.at(wanted), budget)
-    for folder in (Path(word), runs / word):
-        if (folder / CONFIG).is_file():
-            return _of_run(folder, wanted)
-    found = searchspace.find(word)
+    target = accept("scale", word, runs, searchspace.names())
+    if isinstance(target, SearchRun):
+        return _of_search(target, wanted)
+    found = target.architecture()
     if not isinstance(found, Architecture):
         raise ValueError(f"{word!r} is an ensemble; give one of its members, or a run, a space or an architecture")
     return _of_architecture(found, wanted)
 
 
-def _of_run(folder: Path, clip: Clip | None) -> Base:
-    command = read_json(folder / CONFIG, COMMAND).get("command")
-    if command != "search":
-        raise ValueError(f"{folder} is a run of nas {command}, and only searches have a winner; give one of those")
-    if not (folder / SUMMARY).is_file():
-        raise ValueError(f"{folder} is not finished; go on with: {go_on('search', folder)}")
-    architecture = Architecture.load(folder / "best" / "arch.json")
-    space = searchspace.load(folder / "space.yaml").with_classes(architecture.classes)
-    file = folder / "policy.jsonl"
-    moments = read_records(file, MOMENT)
+def _of_search(run: SearchRun, clip: Clip | None) -> Base:
+    if not run.finished:
+        raise run.unfinished()
+    architecture = run.best
+    space = run.space.with_classes(architecture.classes)
     policy = None
-    if moments:
-        vectors = policy_of(moments[-1], space.decisions, str(file)).values()
-        policy = [np.array(vector, dtype=np.float64) for vector in vectors]
-    note = f"base: the winner of {folder}"
+    if run.policy:
+        policy = [np.array(vector, dtype=np.float64) for vector in run.policy[-1].probabilities.values()]
+    note = f"base: the winner of {run.folder}"
     return _point(space.at(clip or architecture.clip), architecture, note, policy)
 
 

@@ -30,6 +30,7 @@ from searchspace.stored import (
     naming,
     read_json,
 )
+from searchspace.targets import COEFFICIENTS
 
 SCHEMA = "movinas/family/1"
 MAX_BYTES = 50_000_000
@@ -74,7 +75,7 @@ FAMILY: dict[str, Any] = {
 }
 """What is read from coefficients.json; what a search adds to it is there where it has a verdict."""
 
-COEFFICIENTS, SPACE, BASE = "coefficients.json", "space.yaml", "base.json"
+SPACE, BASE = "space.yaml", "base.json"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,17 +29,15 @@ from scaling.member_gains import MeasuredMember
 from searchspace import NetworkSpec
 from searchspace.commands import go_on
 from searchspace.schema import Fields
-from searchspace.stored import SHARE, Whole, naming, read_table
+from searchspace.stored import naming
 from training import run as runs_module
 from training.data import compare_data, survey
-from training.formats import COMMAND, STEP
 from training.interrupt import Interrupted, exit_code, signals_raise
-from training.ledger import Ledger
 from training.progress import Progress, Silent
-from training.run import CONFIG, DATA_PATHS, SUMMARY, read_json
+from training.run import CONFIG, DATA_PATHS, SUMMARY, FamilyTrainingRun, RetrainRun
+from training.run.ledger import Ledger
 from training.workers import Lost, in_order, open_workers
 
-PREFIX = "retrained"
 LEDGER = "trainings.jsonl"
 
 
@@ -65,18 +63,26 @@ class TrainedMember:
     """What became of a training.
 
     Attributes:
-        name: of its run.
         member: of the family.
-        path: of the run's folder.
+        run: its folder.
         accuracy: on the test clips, in [0, 1]; None where it is not finished.
         error: why it failed, or empty.
     """
 
-    name: str
     member: str
-    path: Path
+    run: RetrainRun
     accuracy: float | None
     error: str = ""
+
+    @property
+    def name(self) -> str:
+        """Of its run."""
+        return self.run.folder.name
+
+    @property
+    def path(self) -> Path:
+        """Of the run's folder."""
+        return self.run.folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,8 +111,8 @@ class FamilyTraining:
         measured = []
         for name, rows in sorted(found.items()):
             accuracies = tuple(row.accuracy for row in rows if row.accuracy is not None)
-            losses = tuple(loss for row in rows if (loss := final_loss(row.path)) is not None)
-            summary = read_json(rows[0].path / SUMMARY, {"clips": Whole(1), "classes": Whole(1)})
+            losses = tuple(loss for row in rows if (loss := row.run.final_loss) is not None)
+            summary = rows[0].run.summary
             measured.append(MeasuredMember(name, accuracies, losses, summary["clips"], summary["classes"]))
         return measured
 
@@ -148,7 +154,7 @@ def retrain_family(
         shared = planned.trainings[0].resolved.config
         survey(shared.data, shared.videos, shared.group)
     if group is None:
-        group = runs_module.create(found.folder, name, PREFIX, planned.config)
+        group = runs_module.create(found.folder, name, FamilyTrainingRun.made_by, planned.config)
     raised: list[KeyboardInterrupt] = []  # Ray ends in a plain KeyboardInterrupt after any signal
     with group:
         try:
@@ -169,7 +175,7 @@ def _run(
     ledger.rewind(ledger.lines, group.path / "discarded.txt")
     missing = []
     for training in planned.trainings:
-        if _finished(group.path / training.name) is None:
+        if not _run_of(group.path, training.name).finished:
             missing.append(training)
         else:
             progress.line(f"{training.name} is finished")
@@ -180,7 +186,7 @@ def _run(
             compare_data(group, planned.trainings[0].resolved.config.clip, progress)
         errors = _train(missing, group.path, ledger, workers, ray, progress)
     for training in planned.trainings:
-        if _finished(group.path / training.name) is not None:  # one may have been stopped between its end and this
+        if _run_of(group.path, training.name).finished:  # one may have been stopped between its end and this
             judge_retraining(group.path / training.name, progress)
     rows = tuple(_row(one.member.name, one.seed, group.path, errors) for one in planned.trainings)
     result = FamilyTraining(group.path, rows)
@@ -191,32 +197,22 @@ def _run(
 
 def find_group(folder: Path, name: str | None, given: Mapping[str, Any]) -> runs_module.RunFolder | None:
     """The folder of a family's trainings to go on with, the newest where none is named; None where there is none."""
-    return runs_module.resume(folder, name, PREFIX, given)
+    return runs_module.resume(folder, name, FamilyTrainingRun.made_by, given)
 
 
-def load_trained(group: Path) -> FamilyTraining:
+def load_trained(run: FamilyTrainingRun) -> FamilyTraining:
     """Reads the results of a family's training, finished or not, made by any version: its settings are not read.
 
     Raises:
-        ValueError: no such folder, or a configuration that does not name members and seeds.
+        ValueError: a configuration that does not name members and seeds.
     """
-    config = read_json(group / CONFIG, COMMAND)
-    if config.get("command") != PREFIX:
-        raise ValueError(f"{group} does not hold trainings of a family; give a folder that nas retrain FAMILY made")
-    with naming(group / CONFIG):
-        fields = Fields(config, CONFIGURATION)
+    with naming(run.folder / CONFIG):
+        fields = Fields(run.settings, CONFIGURATION)
         members, seeds = members_and_seeds(fields)
         first = fields.integer("seed", 0, 2**31 - 1)
-        names = [member.name for member in chosen_members(family_folder.load(group.parent), members)]
-    rows = (_row(name, seed, group, {}) for name in names for seed in range(first, first + seeds))
-    return FamilyTraining(group, tuple(rows))
-
-
-def final_loss(run: Path) -> float | None:
-    """Mean training loss over the last tenth of a run's steps, in nats; None where it is not recorded."""
-    losses = [row["loss"] for row in read_table(run / "metrics.csv", STEP) if row["loss"] is not None]
-    last = losses[-max(1, len(losses) // 10) :]
-    return sum(last) / len(last) if last else None
+        names = [member.name for member in chosen_members(family_folder.load(run.folder.parent), members)]
+    rows = (_row(name, seed, run.folder, {}) for name in names for seed in range(first, first + seeds))
+    return FamilyTraining(run.folder, tuple(rows))
 
 
 def train(job: RunJob, progress: Progress) -> dict[str, Any]:
@@ -279,14 +275,13 @@ def _train(
     return errors
 
 
-def _finished(run: Path) -> float | None:
-    if not (run / SUMMARY).is_file():
-        return None
-    return float(read_json(run / SUMMARY, {"accuracy": SHARE})["accuracy"])
-
-
 def _row(member: str, seed: int, group: Path, errors: Mapping[str, str]) -> TrainedMember:
-    name = run_name(member, seed)
-    accuracy = _finished(group / name)
-    error = "" if accuracy is not None else errors.get(name, "not finished")
-    return TrainedMember(name, member, group / name, accuracy, error)
+    run = _run_of(group, run_name(member, seed))
+    accuracy = run.accuracy if run.finished else None
+    error = "" if accuracy is not None else errors.get(run.folder.name, "not finished")
+    return TrainedMember(member, run, accuracy, error)
+
+
+def _run_of(group: Path, name: str) -> RetrainRun:
+    """The run of a training, which may not have begun yet."""
+    return RetrainRun(group / name, RetrainRun.made_by)

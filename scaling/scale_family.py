@@ -30,10 +30,10 @@ from training import run as runs_module
 from training.data import compare_data, scan_file, survey
 from training.interrupt import Interrupted, exit_code, signals_raise
 from training.progress import Logged, Progress, Silent
-from training.run import SUMMARY, RunFolder
+from training.run import SUMMARY, FamilyRun, RunFolder
 from training.workers import Lost, open_workers
 
-COMMAND = "scale"
+COMMAND = FamilyRun.made_by
 
 
 def scale(

@@ -22,8 +22,8 @@ from scaling.trial_schedule import RERUN, TrialOutcome, TrialSchedule, TrialTask
 from searchspace import Choices, Clip, cost
 from searchspace.schema import Fields
 from searchspace.stored import read_records
-from training.ledger import Ledger
 from training.progress import Progress
+from training.run.ledger import Ledger
 
 LEDGER, DISCARDED = "trials.jsonl", "discarded.txt"
 COSTS = ("macs", "params", "state_bytes")

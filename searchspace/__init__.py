@@ -11,7 +11,6 @@ from searchspace.clip import Clip, ClipLike, Kernel
 from searchspace.cost_tables import CostModel, SpaceCosts, Term, tabulate
 from searchspace.decisions import Choices, Decision, Decisions, Probabilities
 from searchspace.ensemble import Ensemble
-from searchspace.find import find, is_published
 from searchspace.form import BASE, STREAM, Form, squeeze_width
 from searchspace.layer_choices import LAYER_CHOICES, LayerChoice
 from searchspace.layer_specs import Block, Head, Layer, Position, Stem
@@ -20,6 +19,7 @@ from searchspace.quantities import QUANTITIES, Cost, Quantity
 from searchspace.schema import nearest, parse_yaml, read_text
 from searchspace.space import BlockSpace, Nearest, Space, read_space
 from searchspace.spec import Member, NetworkSpec, cost, load_spec, read_spec
+from searchspace.targets import find, is_published
 
 __all__ = [
     "BASE",

@@ -9,7 +9,6 @@ confusion.csv        answers of all trainings
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,40 +21,18 @@ from searchspace import NetworkSpec, load_spec
 from searchspace.commands import go_on
 from searchspace.naming import absolute
 from searchspace.stored import read_counts
-from searchspace.trained import ARCHITECTURE
+from searchspace.trained_folder import ARCHITECTURE
 from training import run as runs_module
 from training.data import survey
 from training.folds import FOLDS
-from training.formats import CROSS_VALIDATION
 from training.interrupt import Interrupted
 from training.progress import Progress, Silent
-from training.retrain import CONFUSION, RetrainResult, named, retrain, write_confusion
+from training.retrain import CONFUSION, named, retrain, write_confusion
 from training.retrain_config import comparable, resolve
-from training.run import RunFolder
+from training.run import FoldsRun, RetrainRun, RunFolder
 from training.selection import Fold
 
-COMMAND = "folds"
-"""Of config.json, and the first part of the name of such a folder."""
-
 OWN = ("folds", "seeds")
-
-
-@dataclasses.dataclass(frozen=True)
-class CrossValidation:
-    """What a cross-validation ends with.
-
-    Attributes:
-        folder: with a run for each fold and seed.
-        summary: the content of its summary.json.
-    """
-
-    folder: Path
-    summary: dict[str, Any]
-
-    @property
-    def accuracy(self) -> float:
-        """Mean over the seeds of the share of all videos that are right, in [0, 1]."""
-        return float(self.summary["accuracy"])
 
 
 def cross_validate(
@@ -69,7 +46,7 @@ def cross_validate(
     name: str | None = None,
     resume: bool = False,
     progress: Progress | None = None,
-) -> CrossValidation:
+) -> FoldsRun:
     """Trains a network for each fold, and counts what they answer on the videos that they did not see.
 
     Args:
@@ -92,7 +69,7 @@ def cross_validate(
         raise ValueError("a single fold was given among the settings of a cross-validation, which trains all; leave it")
     own = {key: value for key, value in zip(OWN, (folds, seeds), strict=True) if value is not None}
     asked = comparable(given)
-    found = runs_module.resume(Path(runs), name, COMMAND, {**asked, **own}) if resume else None
+    found = runs_module.resume(Path(runs), name, FoldsRun.made_by, {**asked, **own}) if resume else None
     if found is None:
         if architecture is None:
             raise ValueError("no architecture given; name one, such as runs/search-1 or a0")
@@ -108,24 +85,14 @@ def cross_validate(
             raise ValueError("folds are for videos: give a folder of them with --data")
         survey(config.data, config.videos, config.group, count)
         stored = {**comparable(given), "folds": count, "seeds": trainings}
-        folder = runs_module.create(Path(runs), name, COMMAND, stored, {ARCHITECTURE: buildable.to_json()})
+        folder = runs_module.create(Path(runs), name, FoldsRun.made_by, stored, {ARCHITECTURE: buildable.to_json()})
     else:
         folder, buildable = found, load_spec(found.path / ARCHITECTURE)
     with folder:
         if not folder.finished:
             with folder.starting():
                 _run(folder, buildable, progress)
-        return load(folder.path)
-
-
-def load(folder: Path) -> CrossValidation:
-    """Reads a finished one; raises `ValueError` where it is not one."""
-    return CrossValidation(folder, runs_module.read_json(folder / runs_module.SUMMARY, CROSS_VALIDATION))
-
-
-def runs_of(folder: Path) -> list[Path]:
-    """The runs of a finished one, in order of seed and fold."""
-    return [folder / row["run"] for row in load(folder).summary["trainings"]]
+        return FoldsRun.open(folder.path)
 
 
 def _run(folder: RunFolder, buildable: NetworkSpec, progress: Progress) -> None:
@@ -133,7 +100,7 @@ def _run(folder: RunFolder, buildable: NetworkSpec, progress: Progress) -> None:
     if "recipe_name" in settings:
         settings["recipe"] = settings.pop("recipe_name")
     first, count, seeds = settings.pop("seed", 0), folder.config["folds"], folder.config["seeds"]
-    rows: list[tuple[int, int, RetrainResult]] = []
+    rows: list[tuple[int, int, RetrainRun]] = []
     for seed in range(first, first + seeds):
         for number in range(1, count + 1):
             progress.line(f"fold {number} of {count}" + (f", seed {seed}" if seeds > 1 else ""))
@@ -145,14 +112,14 @@ def _run(folder: RunFolder, buildable: NetworkSpec, progress: Progress) -> None:
                 again = go_on("retrain", folder.path)
                 raise Interrupted(stop.exit_code, f"stopped in fold {number} of {count}; go on with: {again}") from None
             rows.append((seed, number, result))
-            if runs_module.read_json(result.folder / runs_module.CONFIG)["data"] == folder.config["data"]:
+            if result.config["data"] == folder.config["data"]:
                 folder.keep_moved()  # that training compared what lies there
     read = [read_counts(result.folder / CONFUSION) for _, _, result in rows]
     write_confusion(folder.path, read[0][0], np.sum([np.asarray(counts) for _, counts in read], axis=0))
     folder.write_json(runs_module.SUMMARY, _summary(rows, count, seeds))
 
 
-def _summary(rows: list[tuple[int, int, RetrainResult]], folds: int, seeds: int) -> dict[str, Any]:
+def _summary(rows: list[tuple[int, int, RetrainRun]], folds: int, seeds: int) -> dict[str, Any]:
     trainings: list[dict[str, Any]] = []
     protocols: dict[str, list[tuple[int, int, int]]] = {}
     for seed, number, result in rows:

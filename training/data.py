@@ -21,7 +21,7 @@ from searchspace import ClipLike
 from searchspace.naming import located
 from searchspace.schema import write_atomically
 from searchspace.stored import read_table
-from searchspace.trained import MAX_RECORD_BYTES
+from searchspace.trained_folder import MAX_RECORD_BYTES
 from training.folds import folds
 from training.progress import Progress
 from training.run import RunFolder, read_json

@@ -49,7 +49,7 @@ def probed(found: Sequence[Mapping[str, Any]], weights: str | None) -> list[str]
     """What linear classifiers make of the videos before anything is trained, a line each.
 
     Args:
-        found: entries of probes.json (`training.formats.PROBED`).
+        found: entries of probes.json (`training.run.formats.PROBED`).
         weights: whose features are judged; None for plain ones.
     """
     lines = []
@@ -65,7 +65,7 @@ def gained(
     """Whether training gained over linear classifiers, on the same clips, a line each.
 
     Args:
-        found: entries of probes.json (`training.formats.PROBED`).
+        found: entries of probes.json (`training.run.formats.PROBED`).
         correct: clips that are right after training, of `clips`.
         clips: how many; entries of other clips are left out.
         who: gained, or did not.

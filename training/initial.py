@@ -10,15 +10,13 @@ import torch
 import networks
 from networks import Network
 from searchspace import Architecture, NetworkSpec
-from searchspace.commands import go_on
 from searchspace.schema import show
 from searchspace.stored import naming
-from searchspace.trained import SEARCHED, made_by
 from training import checkpoint
 from training.problem import build
 from training.recalibration import training_clips
 from training.recipe import Recipe
-from training.run import CONFIG, SPACE, read_json
+from training.run import CONFIG, SPACE, SearchRun, find_run
 from training.search_config import SearchConfig
 from training.seeds import derived, generator
 from training.selection import TRAIN, Selection
@@ -40,7 +38,7 @@ def check(init: str, members: Sequence[NetworkSpec]) -> None:
     Raises:
         ValueError: weights that are not there, are of another network, or of another number of networks.
     """
-    if made_by(init) == SEARCHED:
+    if isinstance(find_run(init), SearchRun):
         return  # what its shared weights lack is known once the path is cut out of them
     trained = networks.load(init)
     for i, architecture in enumerate(members):
@@ -77,8 +75,9 @@ def start(
         network = networks.create(architecture, generator=drawn)
         prepare_scratch(network, recipe)
         return network, "weights: from scratch"
-    if made_by(init) == SEARCHED:
-        return _extracted(architecture, Path(init), source, seed)
+    run = find_run(init)
+    if isinstance(run, SearchRun):
+        return _extracted(architecture, run, source, seed)
     trained = networks.load(init)
     given = _of_member(trained.network, init, member, members)
     network = networks.create(architecture, generator=drawn)
@@ -114,7 +113,7 @@ def solve_again_(
     Returns:
         Whether there was one to solve: not where the weights knew the same classes, or are not there any more.
     """
-    if made_by(init) == SEARCHED or not Path(init).exists():
+    if isinstance(find_run(init), SearchRun) or not Path(init).exists():
         return False
     trained = networks.load(init)
     if _knows(trained, source) or network.last_linear() is None:
@@ -171,14 +170,12 @@ def _kind(network: Network, other: Network) -> str:
     return ", ".join(f"{key} {show(value)}" for key, value in own.items() if value != theirs.get(key))
 
 
-def _extracted(architecture: NetworkSpec, folder: Path, source: Selection, seed: int) -> tuple[Network, str]:
+def _extracted(architecture: NetworkSpec, run: SearchRun, source: Selection, seed: int) -> tuple[Network, str]:
     """The path of the architecture in a search's shared weights, its BatchNorm recalibrated on training clips."""
-    config = read_json(folder / CONFIG)
-    del config["command"]
-    if (folder / SPACE).exists():
-        config["space"] = str(folder / SPACE)
-    with naming(folder / CONFIG):  # settings that came after the search do not change its weights: the default is taken
-        settings = SearchConfig.resolve(**{**config, "device": "cpu"})
+    file = run.folder / SPACE
+    space = {"space": str(file)} if file.exists() else {}
+    with naming(run.folder / CONFIG):  # settings that came after the search do not change its weights
+        settings = SearchConfig.resolve(**{**run.settings, **space, "device": "cpu"})
     built: list[SupernetSteps] = []
 
     def restore(found: checkpoint.Checkpoint) -> None:
@@ -186,17 +183,17 @@ def _extracted(architecture: NetworkSpec, folder: Path, source: Selection, seed:
         built[:] = [SupernetSteps(build(settings, len(shared["classifier.bias"])))]
         built[0].restore(shared)
 
-    found, _ = checkpoint.load_newest(folder / "checkpoints", restore)
+    found, _ = checkpoint.load_newest(run.checkpoints, restore)
     if found is None:
-        raise ValueError(f"{folder} has no checkpoint yet; go on with: {go_on('search', folder)}")
+        raise ValueError(f"{run.folder} has no checkpoint yet; go on with: {run.resume()}")
     (steps,) = built
     problem = steps.problem
     if not isinstance(architecture, Architecture):
-        raise ValueError(f"{folder}: a search has no weights for family {architecture.family}; give --init none")
+        raise ValueError(f"{run.folder}: a search has no weights for family {architecture.family}; give --init none")
     own = architecture.with_classes(problem.space.classes)
     network = steps.extracted(own, source, TRAIN, seed)
     result = networks.create(architecture, generator=torch.Generator().manual_seed(derived(seed, "weights")))
     same = problem.space.classes == architecture.classes
-    _copy(result, network, str(folder), classifier=same)
-    text = f"weights: the shared ones of {folder} at step {found.step}, BatchNorm recalibrated"
+    _copy(result, network, str(run.folder), classifier=same)
+    text = f"weights: the shared ones of {run.folder} at step {found.step}, BatchNorm recalibrated"
     return result, text + ("" if same else ", with a new classifier")

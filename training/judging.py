@@ -1,6 +1,6 @@
 """A trained network judged on labelled videos by the protocols of evaluation; a retraining on real ones ends with it.
 
-The folder that it makes is described in `training.evaluation_folders`.
+The folder that it makes is described in `training.run.evaluation_folders`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,12 @@ from searchspace.commands import command, go_on
 from searchspace.naming import absolute, escaped
 from searchspace.schema import write_atomically
 from training import answers
-from training.evaluation_folders import BY_EVALUATION, BY_RETRAINING, RECORD, home, of_retraining
-from training.formats import RETRAIN_CONFIG, RETRAIN_SUMMARY
 from training.interrupt import Interrupt, Interrupted
 from training.progress import Progress, Silent
 from training.protocols import PROTOCOLS, VIEWS, Result, judge, work
 from training.questions import MOTION, open_videos
-from training.run import CONFIG, SUMMARY, read_json
+from training.run import RetrainRun
+from training.run.evaluation_folders import BY_EVALUATION, BY_RETRAINING, RECORD, home, of_retraining
 from video.asked import Files, Videos
 from video.augmentation import Augmentation
 
@@ -162,7 +161,8 @@ def judge_retraining(run: Path, progress: Progress | None = None, moved: Mapping
     Raises:
         Interrupted: what was asked so far is written; judging the run again begins anew.
     """
-    config = {**read_json(run / CONFIG, RETRAIN_CONFIG), **(moved or {})}
+    made = RetrainRun.open(run)
+    config = {**made.config, **(moved or {})}
     told = progress or Silent()
     if config["data"] is None or of_retraining(run) is not None:
         return
@@ -172,7 +172,7 @@ def judge_retraining(run: Path, progress: Progress | None = None, moved: Mapping
     trained.network.to(device)
     own = config["evaluation.views"]
     views = (own, 1) if own > 1 else VIEWS
-    trained_on = read_json(run / SUMMARY, RETRAIN_SUMMARY)["members"][0]["clips"]
+    trained_on = made.summary["members"][0]["clips"]
     seen = Augmentation(frames=config.get("augmentation.frames")).clip_of(architecture.clip)
     most = CHEAP * 3 * searchspace.cost(architecture, seen).macs * trained_on
 

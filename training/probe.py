@@ -162,7 +162,7 @@ def probe_selection(
 
 
 def recorded(found: Sequence[Before]) -> list[dict[str, Any]]:
-    """Plain data of `probe_selection`, for the files of a run (`training.formats.PROBED`)."""
+    """Plain data of `probe_selection`, for the files of a run (`training.run.formats.PROBED`)."""
     return [
         {"features": one.features, "how": one.how, **_counted(one.scores), "tested": _counted(one.tested)}
         for one in found

@@ -42,7 +42,7 @@ def write_results(
         points: of the front.
         controls: the comparison with uniform samples.
         held_out: the winner on the user's validation set with recalibrated BatchNorm, or None without one.
-        probes: what linear classifiers have without any network (`training.formats.PROBED`), of real videos.
+        probes: what linear classifiers have without any network (`training.run.formats.PROBED`), of real videos.
         seconds: of each phase.
     """
     winner, evaluation = selection.choices, selection.evaluation

@@ -22,58 +22,33 @@ import torch
 
 import networks
 from networks import Network, TemporalEnsemble
-from searchspace import Clip, Ensemble, NetworkSpec, find, load_spec
+from searchspace import Clip, Ensemble, NetworkSpec, load_spec
 from searchspace.commands import go_on
-from searchspace.find import weights_of
 from searchspace.schema import write_atomically
-from searchspace.trained import ARCHITECTURE, SEARCHED, made_by
+from searchspace.targets import BEST, CHECKPOINTS, LAST
+from searchspace.trained_folder import ARCHITECTURE
 from training import initial
 from training import run as runs_module
 from training.data import keep_description, open_source, scan_file, survey
 from training.evaluation import evaluate, for_inference
-from training.evaluation_folders import of_retraining, protocols_of
 from training.expectation import expected, probed
-from training.formats import MEMBER, PROBES, RETRAIN_SUMMARY
 from training.interrupt import Interrupt, Interrupted, exit_code
 from training.judging import judge_retraining
 from training.probe import MOST_PROBED, probe_selection, recorded
 from training.progress import Logged, Progress, Silent
 from training.retrain_config import RetrainConfig, comparable, networks_of, resolve, restored
-from training.retrain_loop import BEST, CHECKPOINTS, EVALUATION_BATCH, LAST, RetrainLoop, metrics_of
-from training.run import RunFolder
+from training.retrain_loop import EVALUATION_BATCH, RetrainLoop, metrics_of
+from training.run import RetrainRun, RunFolder, SearchRun, accept, find_run
+from training.run.formats import MEMBER, PROBES
 from training.scores import Scores
 from training.seeds import derived
 from training.selection import TEST, Fold, Selection, select
 from training.trainer import check
 
-COMMAND = "retrain"
 CONFUSION, PROBES_FILE = "confusion.csv", "probes.json"
 
 WALL_CLOCK = ("data_ms", "step_ms", "seconds")
 """Fields of metrics and summary that hold times, and so differ between two runs of one configuration."""
-
-
-@dataclasses.dataclass(frozen=True)
-class RetrainResult:
-    """What a retraining ends with.
-
-    Attributes:
-        folder: the run; `networks.load(folder)` gives its best network.
-        summary: the content of `summary.json`.
-    """
-
-    folder: Path
-    summary: dict[str, Any]
-
-    @property
-    def accuracy(self) -> float:
-        """Of the best network on the test clips, in [0, 1]."""
-        return float(self.summary["accuracy"])
-
-    @property
-    def protocols(self) -> list[dict[str, Any]]:
-        """What the best network was judged by on real videos (`training.judging`); empty for the built-in data."""
-        return protocols_of(of_retraining(self.folder))
 
 
 def retrain(
@@ -85,7 +60,7 @@ def retrain(
     name: str | None = None,
     resume: bool = False,
     progress: Progress | None = None,
-) -> RetrainResult:
+) -> RetrainRun:
     """Trains a network and keeps its best and its last weights.
 
     Args:
@@ -102,7 +77,8 @@ def retrain(
         progress: where to report.
 
     Returns:
-        The run's folder and summary; a finished run is only read, or judged where that is missing.
+        The finished run, of which `networks.load(run.folder)` gives the best network. One that was finished before is
+        only read, or judged where that is missing.
 
     Raises:
         ValueError: a mistake in the settings, the data or the weights, or a training that came apart.
@@ -110,7 +86,7 @@ def retrain(
         OSError: the disk is full or the folder cannot be written; the last checkpoint is intact.
     """
     progress, given = progress or Silent(), dict(settings or {})
-    found = runs_module.resume(Path(runs), name, COMMAND, comparable(given)) if resume else None
+    found = runs_module.resume(Path(runs), name, RetrainRun.made_by, comparable(given)) if resume else None
     if found is None:
         if architecture is None:
             raise ValueError("no architecture given; name one, such as runs/search-1 or a0")
@@ -127,7 +103,7 @@ def retrain(
             check(member, resolved.config.recipe, resolved.config.device)
         progress.line(runs_module.check_disk(Path(runs), resolved.checkpoint_bytes))
         files = {ARCHITECTURE: buildable.to_json()}
-        folder = runs_module.create(Path(runs), name, COMMAND, resolved.config.to_dict(), files)
+        folder = runs_module.create(Path(runs), name, RetrainRun.made_by, resolved.config.to_dict(), files)
     else:
         folder = found
         buildable, resolved = load_spec(folder.path / ARCHITECTURE), restored(folder)
@@ -135,7 +111,7 @@ def retrain(
         if folder.finished:
             progress.line(f"{folder.path} is finished")
             judge_retraining(folder.path, progress, folder.moved)
-            return load_result(folder.path)
+            return RetrainRun.open(folder.path)
         if found is not None:
             held = sum(file.stat().st_size for file in folder.path.rglob(f"{CHECKPOINTS}/*/*.safetensors"))
             progress.line(runs_module.check_disk(folder.path, resolved.checkpoint_bytes, held))
@@ -149,7 +125,7 @@ def retrain(
         except KeyboardInterrupt as stop:
             message = f"stopped; go on with: {go_on('retrain', folder.path)}"
             raise Interrupted(exit_code(stop), message) from None
-        return load_result(folder.path)
+        return RetrainRun.open(folder.path)
 
 
 def named(
@@ -157,7 +133,8 @@ def named(
 ) -> tuple[NetworkSpec, str | os.PathLike[str] | None]:
     """The architecture that is meant, and the weights that come with it; raises `ValueError` where there is none."""
     if isinstance(architecture, str | os.PathLike):
-        return find(architecture), weights if weights is not None else weights_of(architecture)
+        found = accept("retrain", architecture)
+        return found.architecture(), weights if weights is not None else found.weights
     return architecture, weights
 
 
@@ -168,11 +145,6 @@ def write_confusion(folder: Path, classes: Sequence[str], counts: npt.NDArray[np
     writer.writerow(classes)
     writer.writerows(counts.tolist())
     write_atomically(folder / CONFUSION, text.getvalue())
-
-
-def load_result(folder: Path) -> RetrainResult:
-    """Reads a finished run; raises `ValueError` where it is not one."""
-    return RetrainResult(folder, runs_module.read_json(folder / runs_module.SUMMARY, RETRAIN_SUMMARY))
 
 
 class _Run:
@@ -253,7 +225,7 @@ class _Run:
                 )
             self.progress.phase(what, done, total)
 
-        weights = None if config.init is None or made_by(config.init) == SEARCHED else config.init
+        weights = None if config.init is None or isinstance(find_run(config.init), SearchRun) else config.init
         trained = None if weights is None else networks.load(weights)
         cache = scan_file(config.data, config.videos, otherwise=self.folder.path / "scan.json")
         found = recorded(probe_selection(trained, self.source, cache, told, plain=trained is None))

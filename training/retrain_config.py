@@ -12,12 +12,12 @@ from searchspace.layer_specs import MAX_NAME
 from searchspace.naming import absolute, located
 from searchspace.schema import nearest
 from searchspace.settings import setting
-from searchspace.trained import ARCHITECTURE, SEARCHED, made_by
+from searchspace.trained_folder import ARCHITECTURE
 from training import recipe_files
 from training.clips import fitting
 from training.footprint import KEPT, check_batch, checkpoint_bytes
 from training.recipe import KIND, Recipe, check_recipe
-from training.run import RunFolder, check_settings, settled
+from training.run import RunFolder, SearchRun, check_settings, find_run, settled
 from training.run_settings import MachineSettings, RunSettings, clip_text
 from training.selection import Fold
 from video.motion_classes import MOTION_CLASSES
@@ -148,7 +148,7 @@ def resolve(
         if data is not None:
             settings = {"group": origin.get("group"), "videos": origin.get("videos"), **settings}
     if "init" not in settings and weights is not None:
-        shared = made_by(weights) == SEARCHED
+        shared = isinstance(find_run(weights), SearchRun)
         if not shared or (settings["data"] is not None and settings["data"] == origin.get("data")):
             settings["init"] = absolute(weights)
             which = f"the shared ones of {weights}, trained on this data" if shared else f"those of {weights}"
@@ -267,7 +267,7 @@ def _recipe(origin: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[str
     other = "(--recipe chooses another)"
     if settings.get("data") is None:
         return "demo", f"recipe: demo, for the built-in data {other}"
-    if settings.get("init") is not None and made_by(settings["init"]) != SEARCHED:
+    if settings.get("init") is not None and not isinstance(find_run(settings["init"]), SearchRun):
         return "finetune", f"recipe: finetune, for weights that are trained already {other}"
     named = origin.get("recipe")
     if isinstance(named, str) and named in recipe_files.names(KIND) and named not in ("demo", "finetune"):

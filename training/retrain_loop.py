@@ -19,15 +19,14 @@ from networks.weights import check_size
 from searchspace import NetworkSpec
 from searchspace.schema import write_atomically
 from searchspace.stored import AMOUNT, COUNT, Each, Maybe, conform, read_records
+from searchspace.targets import BEST, CHECKPOINTS, LAST
 from training import checkpoint
 from training.contention import Contention
 from training.evaluation import evaluate, for_inference
 from training.footprint import check_batch
-from training.formats import EPOCH
 from training.health import NotFinite, Watch
 from training.initial import solve_again_, start
 from training.interrupt import Interrupt, Interrupted
-from training.ledger import Ledger
 from training.losses import class_weights
 from training.metrics import Scalars
 from training.order import Order
@@ -36,12 +35,13 @@ from training.recalibration import recalibrated, training_clips
 from training.recipe import Recipe
 from training.resources import is_out_of_memory
 from training.retrain_config import RetrainConfig
+from training.run.formats import EPOCH
+from training.run.ledger import Ledger
 from training.scores import Scores
 from training.seeds import generator
 from training.selection import TEST, TRAIN, WATCH, Selection
 from training.trainer import Outcome, Trainer
 
-CHECKPOINTS, BEST, LAST = "checkpoints", "best", "last"
 METRICS = "step,epoch,loss,gradient_norm,rate,skipped,data_ms,step_ms"
 SCALARS = {
     "loss": "training/loss",

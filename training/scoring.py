@@ -11,9 +11,9 @@ import torch
 from searchspace import Architecture, Choices
 from searchspace.stored import read_records
 from training.evaluation import vote
-from training.formats import CHUNKS
-from training.ledger import Ledger
 from training.problem import Problem
+from training.run.formats import CHUNKS
+from training.run.ledger import Ledger
 from training.scores import Score
 from video import Source, to_float
 

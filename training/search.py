@@ -18,10 +18,10 @@ from searchspace import Architecture
 from searchspace.commands import go_on
 from training import run as runs_module
 from training.data import survey
-from training.formats import SEARCH_SUMMARY
 from training.interrupt import Interrupted, exit_code
 from training.problem import build
 from training.progress import Progress, Silent
+from training.run import SearchRun
 from training.search_config import SearchConfig
 from training.search_loop import SearchLoop
 
@@ -79,13 +79,13 @@ def search(
     given = SearchConfig.settled(given)
     if "budgets" in given:
         given["budgets"] = list(given["budgets"])
-    folder = runs_module.resume(Path(runs), name, "search", given) if resume else None
+    folder = runs_module.resume(Path(runs), name, SearchRun.made_by, given) if resume else None
     if folder is None:
         resolved = config if isinstance(config, SearchConfig) else SearchConfig.resolve(**given)
         classes = survey(resolved.data, resolved.videos, resolved.group)
         space = build(resolved, classes).space  # a mistake is answered before a folder is made
         files = {runs_module.SPACE: space.to_yaml()}
-        folder = runs_module.create(Path(runs), name, "search", resolved.to_dict(), files)
+        folder = runs_module.create(Path(runs), name, SearchRun.made_by, resolved.to_dict(), files)
     else:
         resolved = folder.settings(SearchConfig.stored)
     with folder:
@@ -117,5 +117,5 @@ def _check_space(folder: Path, config: SearchConfig) -> None:
 
 def load_result(folder: Path) -> SearchResult:
     """Reads a finished run; raises `ValueError` where it is not one."""
-    summary = runs_module.read_json(folder / runs_module.SUMMARY, SEARCH_SUMMARY)
-    return SearchResult(folder, Architecture.load(folder / "best" / "arch.json"), summary)
+    run = SearchRun.open(folder)
+    return SearchResult(folder, run.best, run.summary)

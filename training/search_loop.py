@@ -20,15 +20,15 @@ from training import run as runs_module
 from training.contention import Contention
 from training.data import keep_description, open_source, scan_file
 from training.device import check_device
-from training.formats import LOOK
 from training.interrupt import Interrupt, Interrupted
-from training.ledger import Ledger
 from training.metrics import Scalars
 from training.order import Order
 from training.probe import MOST_PROBED, probe_selection, recorded
 from training.problem import Problem, build
 from training.progress import Logged, Progress, Status
 from training.report import write_results
+from training.run.formats import LOOK
+from training.run.ledger import Ledger
 from training.scoring import DIVERGED, Scorer
 from training.search_config import SearchConfig
 from training.selection import TEST, TRAIN, WATCH

@@ -17,8 +17,8 @@ from experiments.plots.front_data import COLOURS
 from experiments.plots.html import PLACE, embed
 from searchspace.schema import write_atomically
 from searchspace.stored import read_records, read_table
-from training.formats import EPOCH, RETRAIN_SUMMARY, STEP
 from training.run import SUMMARY, read_json
+from training.run.formats import EPOCH, RETRAIN_SUMMARY, STEP
 
 PNG, HTML = "curves.png", "curves.html"
 POINTS = 120

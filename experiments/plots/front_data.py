@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from experiments.run_files import PARETO, FrontPoint, Look, Run
 from searchspace import cost, published, published_names
 from searchspace.quantities import MACS, QUANTITIES
+from training.run.search_run import PARETO, FrontPoint, Look, SearchRun
 
 MAX_LOOKS = 2000
 COLOURS = ("#1668b8", "#c8442f", "#2a8a57", "#b97309", "#7a4fbf", "#0b8494", "#a83a78", "#5d6b1f")
@@ -103,7 +103,7 @@ class FrontPicture:
         return min(1.0, max(values) + 0.03)
 
 
-def gather(runs: Sequence[Run]) -> FrontPicture:
+def gather(runs: Sequence[SearchRun]) -> FrontPicture:
     """Collects the picture of one or several finished runs.
 
     Raises:
@@ -149,13 +149,13 @@ def gather(runs: Sequence[Run]) -> FrontPicture:
     )
 
 
-def _names(runs: Sequence[Run]) -> list[str]:
+def _names(runs: Sequence[SearchRun]) -> list[str]:
     """Folder names, or whole paths where two runs have one name."""
     names = [run.name for run in runs]
     return names if len(set(names)) == len(names) else [str(run.folder) for run in runs]
 
 
-def _series(run: Run, name: str, quantity: str, number: int) -> Series:
+def _series(run: SearchRun, name: str, quantity: str, number: int) -> Series:
     points = []
     for scored, x in zip(run.front, _amounts(run, quantity, run.front), strict=True):
         architecture = run.describe(scored.choices)
@@ -178,7 +178,7 @@ def _series(run: Run, name: str, quantity: str, number: int) -> Series:
     )
 
 
-def _amounts(run: Run, quantity: str, networks: Sequence[FrontPoint | Look]) -> list[int]:
+def _amounts(run: SearchRun, quantity: str, networks: Sequence[FrontPoint | Look]) -> list[int]:
     """The files hold multiply-accumulates; other quantities are counted again."""
     if quantity == MACS.name:
         return [network.macs for network in networks]

@@ -16,9 +16,9 @@ from matplotlib.ticker import MaxNLocator
 from experiments.plots.figure import INK, SOFT, save, tidy
 from experiments.plots.front_data import COLOURS
 from experiments.plots.kernels import kernel_colours
-from experiments.run_files import PolicyMoment, Run
 from searchspace import LAYER_CHOICES, Kernel, LayerChoice, Space, tabulate
 from searchspace.layer_choices import KERNEL
+from training.run.search_run import PolicyMoment, SearchRun
 
 Floats = npt.NDArray[np.float64]
 SHARES = ("narrow", "half", "widest")
@@ -30,7 +30,7 @@ CAPTION = (
 )
 
 
-def draw(run: Run, path: Path) -> None:
+def draw(run: SearchRun, path: Path) -> None:
     """Draws the picture into a PNG file.
 
     Raises:
@@ -59,7 +59,7 @@ def draw(run: Run, path: Path) -> None:
     save(figure, path)
 
 
-def _lines(axes: Axes, run: Run, moments: list[PolicyMoment]) -> None:
+def _lines(axes: Axes, run: SearchRun, moments: list[PolicyMoment]) -> None:
     """Entropy as a share of the start's, and expected cost over its budget where that is a sum."""
     tidy(axes)
     steps = [moment.step for moment in moments]

@@ -13,18 +13,11 @@ from networks.video_network import Network
 from networks.weights.convert_weights import import_weights
 from networks.weights.create_network import create
 from networks.weights.saved_weights import save_weights, stated_architecture
+from searchspace import load_spec
 from searchspace.naming import check_classes
-from searchspace.trained import (
-    ARCHITECTURE,
-    RECORD,
-    WEIGHTS,
-    Record,
-    find_trained,
-    instead_of,
-    load_trained_architecture,
-    versions,
-)
-from searchspace.weights_header import class_names, is_safetensors, is_tflite
+from searchspace.targets import ExportedFile, WeightsFile, at
+from searchspace.trained_folder import ARCHITECTURE, RECORD, WEIGHTS, Record, versions
+from searchspace.weights_header import class_names
 
 _PACKAGES = ("movinas", "torch", "numpy", "safetensors")
 
@@ -111,22 +104,20 @@ def load(path: str | os.PathLike[str]) -> Trained:
     Raises:
         ValueError: there is no such thing, it holds no trained weights, or it is damaged; says which file.
     """
-    place = Path(path)
-    if not place.exists():
-        raise ValueError(f"{place}: no such file or folder; give a run, a checkpoint folder or a file in it")
-    folder = find_trained(place)
-    if folder is None and is_safetensors(place):
-        return _load_file(place)
-    if folder is None and is_tflite(place):
-        found = import_weights(place)
-        return _unrecorded(found.network, place, found.classes)
+    target = at(path)
+    if isinstance(target, WeightsFile):
+        return _load_file(target.path)
+    if isinstance(target, ExportedFile):
+        found = import_weights(target.path)
+        return _unrecorded(found.network, target.path, found.classes)
+    folder = target.trained
     if folder is None:
-        raise ValueError(f"{place} holds no trained weights; {instead_of(place)}")
+        raise ValueError(f"{target} holds no trained weights; {target.instead()}")
     record = Record.read(folder)
     for name in (ARCHITECTURE, WEIGHTS):
         if not (folder / name).is_file():
             raise ValueError(f"{folder / name}: no such file; the checkpoint is not whole, restore it from a copy")
-    architecture = load_trained_architecture(folder)
+    architecture = load_spec(folder / ARCHITECTURE)
     stated = stated_architecture(folder / WEIGHTS)
     if stated is not None and stated.key() != architecture.key():
         raise ValueError(f"{folder}: {WEIGHTS} belongs to another network than {ARCHITECTURE}; restore it from a copy")

@@ -13,11 +13,11 @@ import pytest
 
 from experiments.plots import front, html, policy
 from experiments.plots.front_data import MAX_LOOKS, FrontPicture, gather
-from experiments.run_files import Run
 from searchspace import Architecture, Clip, cost, published, published_names
 from searchspace.stored import read_records
 from tests.experiments.conftest import Nas
 from tests.experiments.runs import made_up_run
+from training.run import SearchRun
 
 
 class Page(HTMLParser):
@@ -45,12 +45,12 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="session")
-def one(runs: Path) -> Run:
-    return Run.open(runs / "one")
+def one(runs: Path) -> SearchRun:
+    return SearchRun.open(runs / "one")
 
 
 @pytest.fixture(scope="session")
-def picture(one: Run) -> FrontPicture:
+def picture(one: SearchRun) -> FrontPicture:
     return gather([one])
 
 
@@ -63,7 +63,7 @@ def has_colour(image: np.ndarray, colour: str) -> bool:
     return bool((np.abs(image - wanted).max(axis=-1) < 0.02).sum() > 20)
 
 
-def test_the_run_is_read_as_other_tools_read_it(one: Run) -> None:
+def test_the_run_is_read_as_other_tools_read_it(one: SearchRun) -> None:
     table = pd.read_csv(one.folder / "pareto.csv", dtype={"choices": str})
     assert [p.macs for p in one.front] == sorted(table["macs"])
     assert sum(p.winner for p in one.front) == 1
@@ -77,15 +77,15 @@ def test_the_run_is_read_as_other_tools_read_it(one: Run) -> None:
     assert one.steps == list(pd.read_csv(one.folder / "metrics.csv")["step"])[-1]
 
 
-def test_a_torn_last_line_is_left_out(one: Run, tmp_path: Path) -> None:
+def test_a_torn_last_line_is_left_out(one: SearchRun, tmp_path: Path) -> None:
     folder = tmp_path / "torn"
     shutil.copytree(one.folder, folder)
     with open(folder / "ledger.jsonl", "a") as file:
         file.write('{"step": 1, "archit')
-    assert len(Run.open(folder).looks) == len(one.looks)
+    assert len(SearchRun.open(folder).looks) == len(one.looks)
 
 
-def test_the_picture_holds_the_run(picture: FrontPicture, one: Run) -> None:
+def test_the_picture_holds_the_run(picture: FrontPicture, one: SearchRun) -> None:
     (series,) = picture.series
     assert len(series.points) == len(one.front)
     assert series.winner is not None and series.winner.copy == str(one.folder / "best" / "arch.json")
@@ -103,7 +103,7 @@ def test_the_picture_holds_the_run(picture: FrontPicture, one: Run) -> None:
         assert max(p.scored.accuracy for p in front_points if p.x <= x) == y
 
 
-def test_many_looks_are_thinned_evenly(one: Run, tmp_path: Path) -> None:
+def test_many_looks_are_thinned_evenly(one: SearchRun, tmp_path: Path) -> None:
     folder = tmp_path / "long"
     shutil.copytree(one.folder, folder)
     line = (folder / "ledger.jsonl").read_text().splitlines()[0]
@@ -111,7 +111,7 @@ def test_many_looks_are_thinned_evenly(one: Run, tmp_path: Path) -> None:
     with open(folder / "ledger.jsonl", "w") as file:
         for step in range(5 * MAX_LOOKS + 1):
             file.write(json.dumps(record | {"step": step, "macs": 1000 + step}) + "\n")
-    (series,) = gather([Run.open(folder)]).series
+    (series,) = gather([SearchRun.open(folder)]).series
     assert series.looks_in_all == 5 * MAX_LOOKS + 1
     assert MAX_LOOKS / 2 < len(series.looks) <= MAX_LOOKS
     assert set(np.diff([x for x, _ in series.looks])) == {6}
@@ -154,7 +154,7 @@ def test_page_needs_nothing_but_itself(picture: FrontPicture, tmp_path: Path) ->
     assert "innerHTML" not in text and "document.write" not in text
 
 
-def test_nothing_in_a_run_becomes_markup(one: Run, tmp_path: Path) -> None:
+def test_nothing_in_a_run_becomes_markup(one: SearchRun, tmp_path: Path) -> None:
     name = "</script><script>alert(1)</script><!--\u2028&amp;"
     picture = gather([one])
     evil = dataclasses.replace(
@@ -179,7 +179,7 @@ def test_several_runs(nas: Nas, runs: Path, tmp_path: Path) -> None:
     assert all(has_colour(image, series["colour"]) for series in page.data["series"])
 
 
-def test_what_cannot_share_a_picture(nas: Nas, runs: Path, one: Run, tmp_path: Path) -> None:
+def test_what_cannot_share_a_picture(nas: Nas, runs: Path, one: SearchRun, tmp_path: Path) -> None:
     assert "twice" in nas("plot", runs / "one", runs / "one").err
     assert "not finished" in nas("plot", runs / "half").err
     other = made_up_run(tmp_path / "other", steps=30, clip="16x64x64@5")
@@ -187,20 +187,23 @@ def test_what_cannot_share_a_picture(nas: Nas, runs: Path, one: Run, tmp_path: P
     assert answer.code == 2 and "8x128x128@5" in answer.err and "16x64x64@5" in answer.err
     same_name = tmp_path / "again" / "one"
     shutil.copytree(one.folder, same_name)
-    assert [series.name for series in gather([one, Run.open(same_name)]).series] == [str(one.folder), str(same_name)]
+    assert [series.name for series in gather([one, SearchRun.open(same_name)]).series] == [
+        str(one.folder),
+        str(same_name),
+    ]
 
 
-def test_a_run_whose_space_is_gone_is_drawn_without_layers(one: Run, tmp_path: Path) -> None:
+def test_a_run_whose_space_is_gone_is_drawn_without_layers(one: SearchRun, tmp_path: Path) -> None:
     folder = tmp_path / "moved"
     shutil.copytree(one.folder, folder)
     config = json.loads((folder / "config.json").read_text()) | {"space": "/gone/my.yaml"}
     (folder / "config.json").write_text(json.dumps(config))
-    picture = gather([Run.open(folder)])
+    picture = gather([SearchRun.open(folder)])
     assert all(point.text == () for point in picture.series[0].points)
     html.draw(picture, tmp_path / "x.html")
 
 
-def test_plot_of_one_run_goes_into_its_folder(nas: Nas, one: Run, tmp_path: Path) -> None:
+def test_plot_of_one_run_goes_into_its_folder(nas: Nas, one: SearchRun, tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     shutil.copytree(one.folder, folder)
     assert nas("plot", folder).code == 0
@@ -209,7 +212,7 @@ def test_plot_of_one_run_goes_into_its_folder(nas: Nas, one: Run, tmp_path: Path
     assert Page((folder / "pareto.html").read_text()).data["series"][0]["name"] == "mine"
 
 
-def test_the_policys_maps_follow_the_probabilities(one: Run) -> None:
+def test_the_policys_maps_follow_the_probabilities(one: SearchRun) -> None:
     space, moments = one.space, one.policy
     active = policy._active(space, moments)
     layers = policy._layers(space)
@@ -230,18 +233,18 @@ def test_the_policys_maps_follow_the_probabilities(one: Run) -> None:
     assert ((image >= 0) & (image <= 1)).all()
 
 
-def test_kernels_have_colours_of_their_own(one: Run) -> None:
+def test_kernels_have_colours_of_their_own(one: SearchRun) -> None:
     colours = list(policy._colours(one.space).values())
     gaps = [np.abs(a - b).sum() for i, a in enumerate(colours) for b in colours[:i]]
     assert min(gaps) > 0.2
 
 
-def test_no_policy_yet(one: Run, tmp_path: Path) -> None:
+def test_no_policy_yet(one: SearchRun, tmp_path: Path) -> None:
     folder = tmp_path / "young"
     shutil.copytree(one.folder, folder)
     (folder / "policy.jsonl").unlink()
     with pytest.raises(ValueError, match="no record of its policy yet"):
-        policy.draw(Run.open(folder), tmp_path / "x.png")
+        policy.draw(SearchRun.open(folder), tmp_path / "x.png")
 
 
 @pytest.mark.parametrize("name", ["$x$", "a $_{ b $", r"$\frac$"])

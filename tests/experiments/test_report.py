@@ -17,6 +17,7 @@ from experiments.report_data import _shared_name, compare, read_entry
 from searchspace.published_accuracy import published_accuracy
 from tests.experiments.conftest import Nas
 from tests.training.tiny import tiny, trained_run
+from training.run import accept
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def runs(tmp_path: Path) -> Path:
 
 def test_seeds_are_grouped_and_spread(runs: Path) -> None:
     names = ["first-0", "first-1", "second", "first-2"]
-    found = compare([read_entry(name, runs) for name in names])
+    found = compare([read_entry(accept("report", name, runs)) for name in names])
     second, first = found.groups
     assert (first.name, len(first.entries)) == ("first", 3) and (second.name, len(second.entries)) == ("second", 1)
     assert first.accuracy == pytest.approx(0.65)
@@ -43,7 +44,7 @@ def test_seeds_are_grouped_and_spread(runs: Path) -> None:
 def test_what_makes_runs_hard_to_compare_is_said(runs: Path) -> None:
     trained_run(runs / "twin", seed=1, accuracy=0.5)
     trained_run(runs / "elsewhere", data={"kind": "folder", "root": "/other"})
-    found = compare([read_entry(name, runs) for name in ("first-1", "twin", "elsewhere")])
+    found = compare([read_entry(accept("report", name, runs)) for name in ("first-1", "twin", "elsewhere")])
     assert any("different data" in note for note in found.notes)
     assert any("same seed" in note for note in found.notes)
 
@@ -61,7 +62,7 @@ def test_the_newest_evaluation_of_that_checkpoint_counts(runs: Path) -> None:
         }
         content["checkpoint"] = str(run / "checkpoints" / checkpoint)  # type: ignore[assignment]
         (folder / "evaluation.json").write_text(json.dumps(content))
-    entry = read_entry("second", runs)
+    entry = read_entry(accept("report", "second", runs))
     assert (entry.accuracy, entry.videos, entry.measured) == (0.4, 50, "nas evaluate")
     low, high = compare([entry]).groups[0].bar
     assert 0.1 < low < 0.15 and 0.1 < high < 0.16
@@ -79,7 +80,7 @@ def test_evaluations_are_in_order_of_their_numbers_and_stay_with_their_run(runs:
         os.utime(folder / "evaluation.json", (0, 1000 - number))  # the older one was touched last
     shutil.copytree(run, tmp_path / "copy")
     for word in (run, tmp_path / "copy"):
-        entry = read_entry(str(word), runs)
+        entry = read_entry(accept("report", word, runs))
         assert (entry.accuracy, entry.judged) == (0.2, "/b")
     other = dataclasses.replace(entry, judged="/a")
     assert "measured on different videos: /a, /b." in " ".join(compare([entry, other]).notes)
@@ -90,13 +91,13 @@ def test_published_numbers_stand_beside_kinetics_600_only(runs: Path) -> None:
     annotated = {"kind": "folder", "annotations": "/k600/train.csv"}
     for stream in (False, True):
         trained_run(runs / f"k{stream}", classes, stream=stream, data=annotated)
-        found = compare([read_entry(f"k{stream}", runs)])
+        found = compare([read_entry(accept("report", f"k{stream}", runs))])
         assert {r.name: r.accuracy for r in found.references} == {
             searchspace.published(name, stream).name: value for name, value in published_accuracy(stream).items()
         }
     assert published_accuracy()["a0"] == 0.7228 and published_accuracy(stream=True)["a5"] == 0.8237
     trained_run(runs / "other", classes, data={"kind": "folder", "annotations": None})
-    assert not compare([read_entry("other", runs)]).references
+    assert not compare([read_entry(accept("report", "other", runs))]).references
 
 
 def test_the_page_needs_nothing_but_itself(nas: Nas, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -187,7 +187,7 @@ SHOWN_BY = {
     "training/recipe.py": [],
     "training/retrain_config.py": ["retrain"],
     "training/retrain_loop.py": ["retrain"],
-    "training/run.py": ["search", "scale", "retrain"],
+    "training/run/run_folder.py": ["search", "scale", "retrain"],
     "training/trainer.py": ["retrain"],
     "training/workers/__init__.py": ["scale"],
     "training/workers/on_ray.py": ["scale", "retrain"],
@@ -443,11 +443,11 @@ def test_memory_and_files_that_ran_out(nas: Nas, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_winner_s_costs_are_those_of_the_typed_clip(nas: Nas, here: Path, elsewhere: Path) -> None:
-    from experiments.run_files import Run
     from experiments.search_text import result
+    from training.run import SearchRun
 
-    printed = typed("\n".join(result(Run.open(elsewhere / AWKWARD))))
+    printed = typed("\n".join(result(SearchRun.open(elsewhere / AWKWARD))))
     check(printed)
     (costs,) = [text for text in printed if text.startswith("nas cost")]
     told = json.loads(nas(*shlex.split(costs)[1:], "--json").out)
-    assert told["macs"] == cost(Run.open(elsewhere / AWKWARD).best, "16x172x172@5").macs
+    assert told["macs"] == cost(SearchRun.open(elsewhere / AWKWARD).best, "16x172x172@5").macs

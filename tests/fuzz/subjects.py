@@ -22,7 +22,6 @@ from experiments.benchmark_results import Results, curve
 from experiments.cli import main
 from experiments.plots import html
 from experiments.plots.front_data import gather
-from experiments.run_files import Run
 from scaling import trial
 from scaling.family_base import find_base
 from scaling.latency import read_latencies
@@ -33,6 +32,7 @@ from tests.experiments.runs import made_up_run
 from tests.scaling import small_family
 from training import data as run_data
 from training.recipe import Recipe
+from training.run import SearchRun
 from training.search_config import SearchConfig
 from training.search_recipe import SearchRecipe
 from video import FolderSource, scan
@@ -125,7 +125,7 @@ def search(folder: Path) -> Subject:
     reads = (
         lambda folder: nas("show", folder / RUNS / "a"),
         lambda folder: nas("plot", folder / RUNS / "a"),
-        lambda folder: html.content(gather([Run.open(folder / RUNS / "a")])),
+        lambda folder: html.content(gather([SearchRun.open(folder / RUNS / "a")])),
         lambda folder: find_base(str(folder / RUNS / "a"), folder, "600MFLOPs", None, 18),
     )
     lines = [File(f"{RUNS}/a/{name}", "lines") for name in ("ledger.jsonl", "policy.jsonl")]

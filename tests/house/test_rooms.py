@@ -46,6 +46,8 @@ def test_arrows_point_down_only() -> None:
         ("networks.layers", "import networks.inference.folding"),
         ("networks.weights", "import networks.inference"),
         ("networks.weights.tflite", "import networks.movinet"),
+        ("training.run", "import torch"),
+        ("training.run", "import networks"),
     ],
 )
 def test_a_wrong_arrow_is_found(tmp_path: Path, importer: str, statement: str) -> None:

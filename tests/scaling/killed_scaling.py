@@ -17,7 +17,7 @@ from scaling import family_folder
 from scaling.members import Member
 from scaling.scale_family import scale
 from searchspace import Architecture
-from training.ledger import Ledger
+from training.run.ledger import Ledger
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ from tests.scaling.small_family import SHORT, settings
 from tests.training.video_folders import Looks, folder
 from training.interrupt import Interrupted
 from training.progress import Progress, Silent
+from training.run import FamilyTrainingRun
 from video import motion
 
 
@@ -134,7 +135,7 @@ def test_a_resume_trains_exactly_what_is_missing(found: Family, monkeypatch: pyt
     assert json.loads((again.folder / "summary.json").read_text())["accuracy"] == {
         row.name: row.accuracy for row in again.rows
     }
-    assert load_trained(again.folder) == again
+    assert load_trained(FamilyTrainingRun.open(again.folder)) == again
     assert [measured.name for measured in again.measured()] == ["A1", "A2"]
     assert all(len(measured.losses) == 2 for measured in again.measured())
     kept = (again.folder / "trainings.jsonl").read_text().splitlines()

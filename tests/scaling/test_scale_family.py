@@ -17,6 +17,7 @@ from scaling.family_folder import Family
 from scaling.scale_config import ScaleConfig
 from scaling.scale_family import check, open_base, scale
 from searchspace import Architecture, Clip, cost
+from searchspace.targets import COEFFICIENTS
 from tests.scaling.small_family import lines, open_trials, pretend, settings
 from tests.training.small import SPACE
 from training import fit
@@ -59,11 +60,11 @@ def test_given_coefficients_make_a_family(given: Family) -> None:
 
 
 def test_a_finished_family_is_only_read(given: Family) -> None:
-    before = (given.folder / family_folder.COEFFICIENTS).stat().st_mtime_ns
+    before = (given.folder / COEFFICIENTS).stat().st_mtime_ns
     again = scale({}, runs=given.folder.parent, name="given", resume=True)
     assert (again.coefficients, again.data) == (given.coefficients, given.data)
     assert [member.macs for member in again.members] == [member.macs for member in given.members]
-    assert (given.folder / family_folder.COEFFICIENTS).stat().st_mtime_ns == before
+    assert (given.folder / COEFFICIENTS).stat().st_mtime_ns == before
 
 
 def test_coefficients_of_another_family(given: Family, tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_coefficients_of_another_family(given: Family, tmp_path: Path) -> None:
         ({"budget": "1M"}, "budget 1M is below the cheapest network of space 'movinet'"),
         ({"budget": "3Mparams"}, "multiply-accumulates"),
         ({"base": "a6"}, "ensemble"),
-        ({"base": "movinett"}, "not known"),
+        ({"base": "movinett"}, "is no file, no run in .* did you mean 'movinet'"),
         ({"search_resolution": 256}, "search resolution 256 is above the 128 pixels"),
         ({"data": "/no/such/folder"}, "/no/such/folder"),
         ({"trails": 3}, "did you mean 'trials'"),

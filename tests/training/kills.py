@@ -103,10 +103,10 @@ class Fuse:
         whose folder has not its name yet.
         """
         from training import checkpoint
-        from training import run as runs_module
-        from training.ledger import Ledger
+        from training.run import run_folder
+        from training.run.ledger import Ledger
 
-        write = runs_module.write_atomically
+        write = run_folder.write_atomically
         replace, append, save = os.replace, Ledger.append, checkpoint.save
 
         def replace_or_die(source, target):
@@ -131,7 +131,7 @@ class Fuse:
             self.die()
 
         if self.moment == "starting":
-            runs_module.write_atomically = write_and_die
+            run_folder.write_atomically = write_and_die
         elif self.moment == "checkpoint":
             checkpoint.os.replace = replace_or_die
         elif self.moment == "after":

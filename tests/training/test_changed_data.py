@@ -266,7 +266,7 @@ def test_moved_data_is_the_same_data_in_a_report(tmp_path: Path, data: Path) -> 
         if name == "z":
             (place / "a" / "s1.mkv").unlink()
         result = retrain(architecture(), {**SHORT, "data": str(place), **changes}, runs=tmp_path / "runs", name=name)
-        entries.append(read_entry(str(result.folder), tmp_path))
+        entries.append(read_entry(result))
     assert entries[0].data == entries[1].data != entries[2].data
 
 

@@ -11,9 +11,10 @@ import networks
 from controller.front import wilson
 from tests.training.networks_of_seconds import architecture, network
 from tests.video.conftest import write
-from training.cross_validation import cross_validate, load, runs_of
+from training.cross_validation import cross_validate
 from training.progress import Silent
 from training.retrain import PROBES_FILE
+from training.run import FoldsRun
 
 SETTINGS = {
     "clip": "2x16x16@5",
@@ -69,7 +70,7 @@ def test_every_video_is_tested_once_and_what_a_linear_classifier_has_stands_besi
     settings = {**SETTINGS, "data": str(people), "seed": 3}
     result = cross_validate(weights, settings, folds=3, seeds=2, runs=tmp_path, progress=heard)
     summary = result.summary
-    assert result.folder.name == "folds-1" and [run.name for run in runs_of(result.folder)] == [
+    assert result.folder.name == "folds-1" and [run.name for run in result.runs] == [
         f"fold-{fold}-seed-{seed}" for seed in (3, 4) for fold in (1, 2, 3)
     ]
     assert summary["clips"] == 12 and summary["folds"] == 3 and summary["seeds"] == 2
@@ -88,7 +89,7 @@ def test_every_video_is_tested_once_and_what_a_linear_classifier_has_stands_besi
     names = sorted(path.relative_to(people).as_posix() for path in people.rglob("*.mp4"))
     assert sorted(tested[3]) == sorted(tested[4]) == names
     assert {protocol["videos"] for protocol in summary["protocols"].values()} == {12}
-    probes = [json.loads((run / PROBES_FILE).read_text())["probes"][0] for run in runs_of(result.folder)[:3]]
+    probes = [json.loads((run.folder / PROBES_FILE).read_text())["probes"][0] for run in result.runs[:3]]
     assert summary["probes"][0]["tested"] == {
         "correct": sum(one["tested"]["correct"] for one in probes), "clips": 12,
     }  # fmt: skip
@@ -96,7 +97,7 @@ def test_every_video_is_tested_once_and_what_a_linear_classifier_has_stands_besi
     assert confusion[0] == ["bright", "dark"]
     assert sum(int(cell) for row in confusion[1:] for cell in row) == 24
     assert any(line.startswith("a linear classifier on weights") for line in heard.lines)
-    assert load(result.folder).summary == summary
+    assert FoldsRun.open(result.folder).summary == summary
 
 
 def test_what_is_finished_stays_after_a_crash(people, tmp_path):

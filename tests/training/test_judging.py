@@ -14,9 +14,9 @@ from tests.training.networks_of_seconds import architecture
 from tests.training.test_retrain import Heard
 from tests.training.tiny import trained_run
 from tests.training.video_folders import folder
-from training.evaluation_folders import RECORD, evaluations, of_retraining, protocols_of
 from training.judging import evaluate_videos, judge_retraining
 from training.retrain import retrain
+from training.run.evaluation_folders import RECORD, evaluations, of_retraining, protocols_of
 from video.asked import Videos
 
 SETTINGS = {"clip": (4, 16, 16), "recipe": "demo", "schedule.epochs": 1, "optimizer.batch": 4, "threads": 1}

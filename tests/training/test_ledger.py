@@ -6,7 +6,7 @@ import math
 import pytest
 
 from searchspace.stored import complete_lines, read_records
-from training.ledger import Ledger
+from training.run.ledger import Ledger
 
 
 def test_lines_survive_and_floats_keep_every_bit(tmp_path):

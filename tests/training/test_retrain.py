@@ -15,7 +15,6 @@ from safetensors.numpy import load_file
 
 import networks
 from searchspace import Clip, Ensemble, load_spec, published
-from searchspace.find import weights_of
 from tests.training.networks_of_seconds import architecture
 from tests.training.small import settings as search_settings
 from tests.training.small import without_clock
@@ -27,6 +26,7 @@ from training.recipe import Recipe
 from training.retrain import retrain
 from training.retrain_config import RetrainConfig, resolve
 from training.retrain_loop import Length
+from training.run import accept
 from training.search import search
 from training.trainer import Trainer
 
@@ -334,16 +334,19 @@ def test_the_recipe_follows_data_and_weights(named, given, recipe):
 
 def test_weights_that_come_with_the_architecture_are_the_start_unless_none_are_asked_for(finished, tmp_path):
     folder = finished[0].folder
-    assert weights_of(folder) == folder and weights_of(folder / "checkpoints" / "last" / "arch.json") is not None
-    assert weights_of("a0") is None and weights_of(tmp_path) is None
+    assert (
+        accept("retrain", folder).weights == folder
+        and accept("retrain", folder / "checkpoints" / "last" / "arch.json").weights is not None
+    )
+    assert accept("retrain", "a0").weights is None and accept("retrain", tmp_path).weights is None
     for given, init in (({}, str(folder)), ({"init": "none"}, None), ({"init": "other"}, "other")):
-        found = resolve(architecture(), given, weights_of(folder))
+        found = resolve(architecture(), given, accept("retrain", folder).weights)
         assert found.config.init == init
         assert any(line.startswith("weights: those of") for line in found.remarks) == (given == {})
     (tmp_path / "s" / "checkpoints").mkdir(parents=True)
     shared = tmp_path / "s"
     (shared / "config.json").write_text('{"command": "search"}')
-    assert weights_of(shared) == shared
+    assert accept("retrain", shared).weights == shared
     for named, given, init in (
         (".", {}, str(shared)),  # found on this data
         (".", {"init": "none"}, None),

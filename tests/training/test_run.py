@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.targets import resolve
 from training import run
+from training.run import run_folder
 
 
 def _hold(path, entered, leave):
@@ -56,14 +56,15 @@ DIES = """
 import os, signal, sys
 from pathlib import Path
 from training import run
-left, write = int(sys.argv[2]), run.write_atomically
+from training.run import run_folder
+left, write = int(sys.argv[2]), run_folder.write_atomically
 def write_and_die(*args):
     global left
     write(*args)
     left -= 1
     if not left:
         os.kill(os.getpid(), signal.SIGKILL)
-run.write_atomically = write_and_die
+run_folder.write_atomically = write_and_die
 run.create(Path(sys.argv[1]), sys.argv[3] or None, "retrain", {"seed": 1}, {"arch.json": "{}"})
 """
 
@@ -75,13 +76,13 @@ def test_a_kill_while_a_folder_is_filled_leaves_no_run(tmp_path, files, name):
     killed = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     (left,) = tmp_path.iterdir()
-    assert (left / "config.json").exists() and left.name.startswith(run.STARTING)
+    assert (left / "config.json").exists() and left.name.startswith(run_folder.STARTING)
     assert run.resume(tmp_path, name or None, "retrain", {}) is None
     again = run.create(tmp_path, name or None, "retrain", {"seed": 1}, {"arch.json": "{}"})
     assert again.path.name == (name or "retrain-1")
     assert {"config.json", "environment.json", "arch.json"} == {file.name for file in again.path.iterdir()}
     with pytest.raises(ValueError, match=r"'starting' is no file, no run in"):
-        resolve("starting", tmp_path)
+        run.accept("show", "starting", tmp_path)
 
 
 def test_two_that_start_at_once_get_folders_of_their_own(tmp_path, monkeypatch):

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.run_files import Run
 from experiments.search_text import result
 from tests.training.small import settings
 from tests.video.conftest import write
 from training.expectation import gained
+from training.run import SearchRun
 from training.search import search
 
 
@@ -29,7 +29,9 @@ def test_a_search_on_videos_that_one_frame_tells_apart(tmp_path: Path) -> None:
     judged = json.loads((found.folder / "data.json").read_text())["parts"]["rescoring"]
     assert probes["one frame"] == {"correct": judged, "clips": judged}
     assert summary["winner"]["clips"] == judged and set(probes) == {"one frame", "motion", "picture shape"}
-    (line,) = [text for text in result(Run.open(found.folder)) if text.startswith("a linear classifier on one frame")]
+    (line,) = [
+        text for text in result(SearchRun.open(found.folder)) if text.startswith("a linear classifier on one frame")
+    ]
     assert f"has {judged} of {judged} " in line and line.endswith("the winner gained nothing over it")
 
 

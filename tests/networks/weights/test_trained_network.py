@@ -11,7 +11,7 @@ import networks
 from networks import load, save_trained
 from networks.weights import trained_network
 from searchspace import published
-from searchspace.trained import find_trained
+from searchspace.targets import at
 from tests.networks.live_networks import clips, randomise_
 
 CLASSES = ("jump", "run", "walk")
@@ -46,9 +46,9 @@ def test_a_run_its_folders_and_their_files_all_lead_to_it(tmp_path: Path) -> Non
     assert load(run).path == last  # no best yet
     best = save(run / "checkpoints" / "best")
     for path in (run, best, *(best / name for name in ("arch.json", "model.safetensors", "checkpoint.json"))):
-        assert find_trained(path) == best and load(str(path)).path == best
-    assert find_trained(last / "arch.json") == last
-    assert find_trained(tmp_path) is None and find_trained(tmp_path / "nothing") is None
+        assert at(path).trained == best and load(str(path)).path == best
+    assert at(last / "arch.json").trained == last
+    assert at(tmp_path).trained is None
 
 
 def test_an_ensemble_is_one_network(tmp_path: Path) -> None:

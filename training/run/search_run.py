@@ -1,28 +1,22 @@
-"""Reads a run folder, finished or not, without changing it."""
+"""The run of a search, finished or not: its ledger, the front, how the policy moved, the winner."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import searchspace
-from searchspace import Architecture, Budget, Clip, Space, tabulate
-from searchspace.commands import go_on
+from searchspace import Architecture, Budget, Clip, NetworkSpec, Space, tabulate
 from searchspace.stored import COUNT, naming, read_records, read_table
-from training.formats import COMMAND, LOOK, MOMENT, POINT, SEARCH_CONFIG, SEARCH_SUMMARY, policy_of
-from training.run import CONFIG, SPACE, SUMMARY, read_json
+from searchspace.targets import CONFIG, SEARCH, WINNER
+from training.run.base_run import Run
+from training.run.formats import LOOK, MOMENT, POINT, SEARCH_CONFIG, SEARCH_SUMMARY, policy_of
+from training.run.run_folder import SPACE
 
 PARETO, POLICY = "pareto.csv", "policy.jsonl"
-
-
-def command_of(folder: Path) -> str:
-    """The command that made the run in a folder; raises `ValueError` where its config.json is damaged."""
-    return str(read_json(folder / CONFIG, COMMAND).get("command"))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,41 +85,12 @@ class PolicyMoment:
     probabilities: dict[str, list[float]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """A run folder; its files are read when they are asked for.
+class SearchRun(Run):
+    """A run of `nas search`; it stands for its winner."""
 
-    Attributes:
-        folder: where it is.
-        config: the content of config.json.
-    """
-
-    folder: Path
-    config: dict[str, Any]
-
-    @classmethod
-    def open(cls, folder: Path) -> Run:
-        """Opens the run in a folder; raises `ValueError` where there is none, or one of another command."""
-        if not (folder / CONFIG).is_file():
-            raise ValueError(f"{folder} is not a run (it has no {CONFIG}); give a folder that nas search made")
-        command = command_of(folder)
-        if command == "scale":
-            raise ValueError(f"{folder} is a family; name one of its members, such as {folder / 'A2.json'}")
-        if command == "retrained":
-            raise ValueError(f"{folder} holds the trainings of a family; name one of the runs in it")
-        if command != "search":
-            raise ValueError(f"{folder} is not a run of nas search but of {command!r}; give a folder that it made")
-        return cls(folder, read_json(folder / CONFIG, SEARCH_CONFIG))
-
-    @property
-    def name(self) -> str:
-        """The folder's name."""
-        return self.folder.resolve().name
-
-    @property
-    def finished(self) -> bool:
-        """Whether it has come to its end."""
-        return (self.folder / SUMMARY).is_file()
+    made_by = nas = SEARCH
+    config_pattern = SEARCH_CONFIG
+    summary_pattern = SEARCH_SUMMARY
 
     @property
     def clip(self) -> Clip:
@@ -140,13 +105,6 @@ class Run:
             return Budget.parse(self.config["budgets"][0]).of_form(self.space.form)
 
     @functools.cached_property
-    def summary(self) -> dict[str, Any]:
-        """The content of summary.json; raises `ValueError` while the run is not finished."""
-        if not self.finished:
-            raise self._unfinished()
-        return read_json(self.folder / SUMMARY, SEARCH_SUMMARY)
-
-    @functools.cached_property
     def space(self) -> Space:
         """Its search space, from its own copy or by the name in its configuration.
 
@@ -159,13 +117,14 @@ class Run:
     @functools.cached_property
     def best(self) -> Architecture:
         """The winner; raises `ValueError` where there is none yet."""
-        file = self.folder / "best" / "arch.json"
+        file = self.folder / WINNER
         if not self.finished and not file.exists():
-            raise self._unfinished()
+            raise self.unfinished()
         return Architecture.load(file)
 
-    def _unfinished(self) -> ValueError:
-        return ValueError(f"{self.folder} is not finished; go on with: {go_on('search', self.folder)}")
+    def architecture(self, stream: bool = False) -> NetworkSpec:
+        """The winner's; raises `ValueError` where there is none yet."""
+        return self.best.streaming() if stream else self.best
 
     @functools.cached_property
     def looks(self) -> list[Look]:

@@ -12,8 +12,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from training.formats import PROTOCOLS
-from training.run import read_json
+from training.run.formats import PROTOCOLS
+from training.run.run_folder import read_json
 
 RECORD = "evaluation.json"
 BY_EVALUATION, BY_RETRAINING = "evaluate", "retrain"

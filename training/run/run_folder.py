@@ -22,14 +22,15 @@ from searchspace import is_published, stored
 from searchspace.clip import Clip
 from searchspace.naming import absolute, check_run_name, escaped, located
 from searchspace.schema import MAX_FILE_BYTES, nearest, printable, write_atomically
-from searchspace.trained import versions
+from searchspace.targets import CONFIG
+from searchspace.trained_folder import versions
 from training import openmp
-from training.formats import COMMAND
 from training.resources import cores
+from training.run.formats import COMMAND
 
 Settings = TypeVar("Settings")
 
-CONFIG, SUMMARY = "config.json", "summary.json"
+SUMMARY = "summary.json"
 
 MAX_LOCK = 1000
 """Bytes of a run's lock: a line that says who holds it."""
@@ -117,10 +118,6 @@ class RunFolder:
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Writes a JSON file of the run atomically."""
         write_atomically(self.path / name, json.dumps(content, indent=2, allow_nan=False) + "\n")
-
-    def read_json(self, name: str, pattern: Any = dict) -> dict[str, Any]:
-        """Reads a JSON file of the run; raises `ValueError` where it is missing or damaged."""
-        return read_json(self.path / name, pattern)
 
     def settings(self, read: Callable[[Mapping[str, Any]], Settings]) -> Settings:
         """Its configuration by the `stored` of a class; raises `ValueError` that names the file where it is damaged."""
