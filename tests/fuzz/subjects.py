@@ -25,7 +25,7 @@ from experiments.plots.front_data import gather
 from scaling import trial
 from scaling.family_base import find_base
 from scaling.latency import read_latencies
-from scaling.scale_family import _report, scale
+from scaling.scale_family import report_trials, scale
 from searchspace import Clip
 from searchspace.settings import commented
 from tests.experiments.runs import made_up_run
@@ -165,7 +165,7 @@ def trials(folder: Path) -> Subject:
         work = small_family.open_trials(folder, trials=3)
         while (job := work.take()) is not None:
             work.tell(job, small_family.pretend(job))
-        json.dumps(_report(work), allow_nan=False)
+        json.dumps(report_trials(work), allow_nan=False)
 
     return Subject((File("trials.jsonl", "lines"),), (read,))
 
