@@ -14,6 +14,7 @@ from controller.searchers import SEARCHERS
 from controller.start import STARTS
 from searchspace import Kernel
 from searchspace.layer_specs import MAX_LAYERS
+from searchspace.schema import Fields
 from searchspace.settings import Settings, check_names, given_in, setting
 from supernet.sharing import KERNELS
 from supernet.warmup import FRACTIONS
@@ -84,4 +85,9 @@ def read(name_or_path: str) -> dict[str, Any]:
     Raises:
         ValueError: no such recipe or file, or a setting that is unknown or no setting of a recipe.
     """
-    return given_in(SearchRecipe, recipe_files.read(KIND, name_or_path), name_or_path)
+    given = given_in(SearchRecipe, recipe_files.read(KIND, name_or_path), name_or_path)
+    fields = Fields(given, SearchRecipe.where)
+    try:
+        return {name: SearchRecipe.declared[name].check(fields) for name in given}
+    except ValueError as error:
+        raise ValueError(f"{name_or_path}: {error}") from None

@@ -114,7 +114,8 @@ def search_recipe(folder: Path) -> Subject:
             assert SearchConfig.stored(config.to_dict()) == config
             nas("config", file, "--print")
 
-    return Subject(tuple(File(file.name, "yaml") for file in sorted(folder.glob("*.yaml"))), (read,))
+    files = tuple(File(file.name, "yaml") for file in sorted(folder.glob("*.yaml")))
+    return Subject(files, (read,), instead=("is shorter than warm-up",))
 
 
 def search(folder: Path) -> Subject:
