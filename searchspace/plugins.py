@@ -27,6 +27,11 @@ BROUGHT: list[str] = []
 """What was registered in this process, such as `searcher mine`."""
 
 
+def environment() -> dict[str, str]:
+    """Variables by which other processes load the same files."""
+    return {VARIABLE: os.environ[VARIABLE]} if os.environ.get(VARIABLE) else {}
+
+
 def loaded_files() -> list[str]:
     """Paths of the files that were loaded, which commands that we print name."""
     return [name for name in LOADED if name.endswith(".py")]

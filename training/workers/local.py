@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from searchspace import plugins
 from training import openmp
 from training.progress import Progress, Status
 from training.workers.workers import Died, Lost, Named, Workers, described
@@ -129,6 +130,7 @@ def _received(connection: Connection) -> tuple[Any, Any] | None:
 def _serve(connection: Connection) -> None:
     """A worker process, of a process group of its own: Ctrl-C reaches its parent alone, which asks it once."""
     os.setpgrp()
+    plugins.load()  # jobs may hold what they brought
     reports = _Sent(connection)
     while (message := _received(connection)) is not None:
         function, job = message

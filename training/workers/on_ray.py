@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from searchspace import plugins
 from training import openmp
 from training.progress import Progress, Silent
 from training.resources import cores
@@ -78,10 +79,13 @@ class OnRay(Workers):
             return [(number, Died(type(error).__name__))]
 
     def _connect(self) -> None:
+        environment: dict[str, Any] = {"env_vars": {**openmp.environment(), **plugins.environment()}}
+        if plugins.LOADED:  # jobs may hold what they brought
+            environment["worker_process_setup_hook"] = "searchspace.plugins.load"
         options: dict[str, Any] = {
             "log_to_driver": False,
             "logging_level": logging.ERROR,
-            "runtime_env": {"env_vars": openmp.environment()},  # for the workers of every machine
+            "runtime_env": environment,  # for the workers of every machine
         }
         if self._address == LOCAL:
             options |= {"num_cpus": self.most * self._threads, "include_dashboard": False}
