@@ -78,7 +78,7 @@ def test_a_registered_quantity_is_counted_budgeted_and_tabulated(weights: Quanti
     assert budget.echo("8x128x128@5") == "12.0 MB of weights"
     space = searchspace.load("movinet")
     assert tabulate(space).bounds("weight_bytes") == tuple(2 * bound for bound in tabulate(space).bounds("params"))
-    with pytest.raises(ValueError, match="3.0MBweights"):
+    with pytest.raises(ValueError, match="MBweights"):
         Budget.parse("3pounds")
 
 
