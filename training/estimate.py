@@ -12,6 +12,7 @@ from controller.repair import try_repair
 from searchspace import Architecture
 from searchspace.cost import FLOAT_BYTES, RGB, cost
 from training.footprint import LIBRARIES, OPTIMIZER_SLOTS, saved_bytes
+from training.predictions import to_clips
 from training.problem import Problem
 from training.rescoring import sizes
 from training.search_loop import WARMUP_LOOK_EVERY
@@ -77,7 +78,7 @@ def _seconds(
 
     shape, rng = problem.train_clip, np.random.default_rng(0)
     frames = rng.integers(0, 256, (clips, shape.frames, shape.height, shape.width, RGB), dtype=np.uint8)
-    batch = torch.from_numpy(frames).permute(0, 4, 1, 2, 3)
+    batch = to_clips(frames)
     labels = torch.from_numpy(rng.integers(0, problem.space.classes, clips))
     best = float("inf")
     for architecture in architectures:

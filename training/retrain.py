@@ -30,12 +30,13 @@ from searchspace.trained import ARCHITECTURE, SEARCHED, made_by
 from training import initial
 from training import run as runs_module
 from training.data import keep_description, open_source, scan_file, survey
-from training.evaluation import evaluate, for_inference
+from training.evaluation import evaluate
 from training.evaluation_folders import of_retraining, protocols_of
 from training.expectation import expected, probed
 from training.formats import MEMBER, PROBES, RETRAIN_SUMMARY
 from training.interrupt import Interrupt, Interrupted, exit_code
 from training.judging import judge_retraining
+from training.predictions import for_inference
 from training.probe import MOST_PROBED, probe_selection, recorded
 from training.progress import Logged, Progress, Silent
 from training.retrain_config import RetrainConfig, comparable, networks_of, resolve, restored

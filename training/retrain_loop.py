@@ -22,7 +22,7 @@ from searchspace.schema import write_atomically
 from searchspace.stored import AMOUNT, COUNT, Each, Maybe, conform, read_records
 from training import checkpoint
 from training.contention import Contention
-from training.evaluation import evaluate, for_inference
+from training.evaluation import evaluate
 from training.footprint import check_batch
 from training.formats import EPOCH
 from training.health import NotFinite, Watch
@@ -32,6 +32,7 @@ from training.ledger import Ledger
 from training.losses import class_weights
 from training.metrics import Scalars
 from training.order import Order
+from training.predictions import for_inference
 from training.progress import Progress, Status
 from training.recalibration import recalibrated, training_clips
 from training.recipe import Recipe
