@@ -15,7 +15,7 @@ from training.footprint import LIBRARIES, OPTIMIZER_SLOTS, saved_bytes
 from training.predictions import to_clips
 from training.problem import Problem
 from training.rescoring import sizes
-from training.search_loop import WARMUP_LOOK_EVERY
+from training.search_task import WARMUP_LOOK_EVERY
 from training.seeds import generator
 from training.supernet_steps import SupernetSteps
 

@@ -27,7 +27,7 @@ from searchspace.commands import go_on
 from searchspace.find import weights_of
 from searchspace.schema import write_atomically
 from searchspace.trained import ARCHITECTURE, SEARCHED, made_by
-from training import initial
+from training import initial, loop
 from training import run as runs_module
 from training.data import keep_description, open_source, scan_file, survey
 from training.evaluation import evaluate
@@ -40,8 +40,9 @@ from training.predictions import for_inference
 from training.probe import MOST_PROBED, probe_selection, recorded
 from training.progress import Logged, Progress, Silent
 from training.retrain_config import RetrainConfig, comparable, networks_of, resolve, restored
-from training.retrain_loop import BEST, CHECKPOINTS, EVALUATION_BATCH, LAST, RetrainLoop, metrics_of
+from training.retrain_task import BEST, EVALUATION_BATCH, LAST, RetrainTask
 from training.run import RunFolder
+from training.run_state import CHECKPOINTS
 from training.scores import Scores
 from training.seeds import derived
 from training.selection import TEST, Fold, Selection, select
@@ -206,7 +207,7 @@ class _Run:
                     continue
                 if not alone:
                     self.progress.line(f"member {i + 1} of {len(self.members)}: clips of {architecture.clip}")
-                loop = RetrainLoop(
+                task = RetrainTask(
                     config,
                     path,
                     go_on("retrain", folder.path),
@@ -219,8 +220,9 @@ class _Run:
                     progress=self.progress,
                     interrupt=interrupt,
                 )
-                summaries.append(loop.run())
-                tested = loop.tested
+                loop.run(task, interrupt, config.workers)
+                summaries.append(task.finish())
+                tested = task.tested
                 if not alone:
                     folder.write_json(str(kept.relative_to(folder.path)), summaries[-1])
             together = self._together(interrupt) if self.ensemble is not None else None
@@ -363,13 +365,13 @@ class _Run:
                 classes=self.source.classes,
                 recipe=self.config.recipe.to_dict(),
                 data=self.source.describe(),
-                metrics=metrics_of(score),
+                metrics=score.stored_metrics(),
                 step=max(one.step for one in trained),
             )
         return score
 
     def _summary(self, summaries: list[dict[str, Any]], together: Scores | None) -> dict[str, Any]:
-        final = metrics_of(together) if together is not None else summaries[0][BEST]
+        final = together.stored_metrics() if together is not None else summaries[0][BEST]
         classes = len(self.source.classes)
         return {
             "accuracy": final["accuracy"],

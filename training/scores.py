@@ -149,6 +149,18 @@ class Scores:
         classes = self.log_probabilities.shape[1]
         return np.bincount(self.labels * classes + self.answers, minlength=classes**2).reshape(classes, classes)
 
+    def stored_metrics(self) -> dict[str, float]:
+        """What a checkpoint and a summary store of the figures: those that are finite."""
+        found = {
+            "accuracy": self.accuracy,
+            "top5": self.top(5),
+            "mean_class_accuracy": self.mean_class_accuracy,
+            "calibration_error": self.calibration_error(),
+            "loss": self.loss,
+            "clips": self.clips,
+        }
+        return {name: value for name, value in found.items() if math.isfinite(value)}
+
     def metrics(self) -> dict[str, Any]:
         """All figures, plain data."""
         low, high = self.interval

@@ -60,7 +60,7 @@ class Scorer:
         self.size = source.parts[part]
         pieces = max(1, round(self.size / chunk))
         self._edges = [round(i * self.size / pieces) for i in range(pieces + 1)]
-        self._labels = torch.from_numpy(source.labels(part)).to(device)
+        self._labels = torch.tensor(source.labels(part), device=device)
         self._clips: dict[tuple[int, int], torch.Tensor] = {}
         self._known: dict[str, list[tuple[int, float]]] = {}
         self._said: set[tuple[str, str, int]] = set()
