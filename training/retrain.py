@@ -90,6 +90,10 @@ def retrain(
 ) -> RetrainResult:
     """Trains a network and keeps its best and its last weights.
 
+    `nas retrain` leaves the same folder with pictures in it: curves.png, curves.html, confusion.png, and those of
+    evaluation-1. Where threads, workers and device are not given, the command takes those of the machine, this call
+    the defaults of `training.retrain_config.RetrainConfig`.
+
     Args:
         architecture: what to train, or what names it: a published name, or the path of an arch.json, of a trained
             network (whose weights it starts from unless `init` says otherwise) or of the run of one; None only where a

@@ -70,6 +70,9 @@ def search(
 ) -> SearchResult:
     """Searches an architecture for a budget.
 
+    `nas search` leaves the same folder with pictures in it: pareto.png, pareto.html, policy.png. Where threads, workers
+    and device are not given, the command takes those of the machine, this call the defaults of `SearchConfig`.
+
     Args:
         config: settings, resolved (`SearchConfig`) or those that differ from the defaults (a mapping).
         runs: folder of all runs.
