@@ -129,7 +129,7 @@ def judge(
     architecture = network.architecture
     asked, answering = _views(network, videos, protocol, views), for_inference(network)
     coming = (
-        _streamed(answering, videos, device)
+        (_stream(answering, videos, index, device) for index in range(len(videos.names)))
         if protocol == "stream"
         else _clips(answering, videos, asked, batch, workers, device)
     )
@@ -224,11 +224,6 @@ def _answers(
         log = average([row[None] for row in rows[at : at + len(own)]])[0].numpy()
         at += len(own)
         yield Answer(name, label, "", log, sum(map(len, own)), seconds * len(own))
-
-
-def _streamed(network: Network | Fused, videos: Videos, device: str) -> Iterator[Answer]:
-    for index in range(len(videos.names)):
-        yield _stream(network, videos, index, device)
 
 
 def _stream(network: Network | Fused, videos: Videos, index: int, device: str) -> Answer:

@@ -151,15 +151,9 @@ class Scores:
 
     def stored_metrics(self) -> dict[str, float]:
         """What a checkpoint and a summary store of the figures: those that are finite."""
-        found = {
-            "accuracy": self.accuracy,
-            "top5": self.top(5),
-            "mean_class_accuracy": self.mean_class_accuracy,
-            "calibration_error": self.calibration_error(),
-            "loss": self.loss,
-            "clips": self.clips,
-        }
-        return {name: value for name, value in found.items() if math.isfinite(value)}
+        found = {**self.metrics(), "clips": self.clips}
+        names = ("accuracy", "top5", "mean_class_accuracy", "calibration_error", "loss", "clips")
+        return {name: found[name] for name in names if math.isfinite(found[name])}
 
     def metrics(self) -> dict[str, Any]:
         """All figures, plain data."""
