@@ -102,7 +102,7 @@ def build(work: str, tiny: bool) -> Callable[[], Any]:
     import searchspace
     from benchmarks.supernet_step import CLASSES, architectures, shared
     from supernet import Supernet
-    from training.evaluation import for_inference
+    from training.predictions import for_inference
     from training.recipe import Recipe
     from training.trainer import Trainer, prepare_scratch
 

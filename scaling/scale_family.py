@@ -48,6 +48,8 @@ def scale(
 ) -> Family:
     """Scales a base to a family.
 
+    `nas scale` leaves the same folder with pictures in it: family.png, and one for each further axis.
+
     Args:
         config: settings (`ScaleConfig`), or those that differ from the defaults.
         runs: folder of all runs.

@@ -14,9 +14,10 @@ from searchspace.cost import FLOAT_BYTES, RGB
 from searchspace.spec import cost
 from training.footprint import LIBRARIES
 from training.names import OPTIMIZERS
+from training.predictions import to_clips
 from training.problem import Problem
 from training.rescoring import sizes
-from training.search_loop import WARMUP_LOOK_EVERY
+from training.search_task import WARMUP_LOOK_EVERY
 from training.seeds import generator
 from training.supernet_steps import SupernetSteps
 
@@ -79,7 +80,7 @@ def _seconds(
 
     shape, rng = problem.train_clip, np.random.default_rng(0)
     frames = rng.integers(0, 256, (clips, shape.frames, shape.height, shape.width, RGB), dtype=np.uint8)
-    batch = torch.from_numpy(frames).permute(0, 4, 1, 2, 3)
+    batch = to_clips(frames)
     labels = torch.from_numpy(rng.integers(0, problem.space.classes, clips))
     best = float("inf")
     for architecture in architectures:

@@ -15,12 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 import video
 from networks import Trained
 from training import transfer
-from training.evaluation import for_inference
+from training.predictions import for_inference, logits_of, to_clips
 from training.protocols import Progress
 from training.transfer import says_much
 from video.labelled import Labelled
@@ -54,9 +53,7 @@ def network_features(trained: Trained) -> Callable[[Labelled], Features]:
 
     def features(item: Labelled) -> Features:
         frames = read_middle(item.path, item.info, network.architecture.clip, FRAMES if network.streams else None)
-        clips = video.to_float(torch.from_numpy(frames).permute(0, 4, 1, 2, 3))
-        with torch.no_grad():
-            values: Features = answering.logits(clips).mean(0).float().cpu().numpy()
+        values: Features = logits_of(answering.logits, to_clips(frames)).mean(0).float().cpu().numpy()
         return values
 
     return features

@@ -5,14 +5,16 @@ from __future__ import annotations
 import video
 from networks import Network
 from searchspace.settings import Settings, setting
+from training import loop
 from training.evaluation import evaluate
-from training.health import Watch
+from training.network_task import NetworkTask
 from training.order import Order
-from training.progress import Progress, Silent, Status
+from training.progress import Progress, Silent
 from training.recalibration import recalibrated, training_clips
 from training.recipe import Recipe, check_recipe
 from training.scores import Scores
 from training.seeds import generator
+from training.step_log import StepLog
 from training.trainer import Trainer, prepare_scratch
 
 TRIAL = Recipe.load("trial")
@@ -71,14 +73,7 @@ def fit(
     steps = max(1, config.clips // order.batch)
     prepare_scratch(network, config.recipe)
     trainer = Trainer(network, config.recipe, steps, epoch_steps=steps, seed=config.seed)
-    watch = Watch(trainer)
-    requests = (video.Request(PART, items, epoch, training=True) for epoch, items in map(order.at, range(steps)))
-    mean: float | None = None
-    for clips, labels in video.batches(source, requests):
-        outcome = trainer.step(clips, labels)
-        watch(outcome, clips)
-        mean = outcome.loss if mean is None else mean + 0.05 * (outcome.loss - mean)
-        progress.status(Status(trainer.done, steps, mean))
+    loop.run(NetworkTask(trainer, source, PART, order, StepLog(progress, steps)))
     scored = trainer.evaluated
     if config.recalibrating:
         draw = generator(config.seed, "recalibration")

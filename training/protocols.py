@@ -15,12 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-import networks
 import searchspace
-import video
 from networks import Network
 from searchspace import NetworkSpec
-from training.evaluation import average, for_inference
+from training.predictions import average, for_inference, logits_of, stream, to_clips
 from training.scores import Scores
 from video.asked import Files, Rendered, Videos, load_views
 from video.source import Frames
@@ -116,7 +114,7 @@ def judge(
 
     Args:
         network: in evaluation mode, on the device; a fused copy of it answers where that is faster, see
-            `training.evaluation.for_inference`.
+            `training.predictions.for_inference`.
         videos: what to ask about.
         protocol: of `PROTOCOLS`.
         views: for multiclip, clips over time and over space.
@@ -131,7 +129,7 @@ def judge(
     architecture = network.architecture
     asked, answering = _views(network, videos, protocol, views), for_inference(network)
     coming = (
-        _streamed(answering, videos, device)
+        (_stream(answering, videos, index, device) for index in range(len(videos.names)))
         if protocol == "stream"
         else _clips(answering, videos, asked, batch, workers, device)
     )
@@ -203,23 +201,24 @@ def _answers(
     network: Network,
     videos: Videos,
     group: Sequence[int],
-    clips: dict[int, list[Frames] | str],
+    loaded: dict[int, list[Frames] | str],
     batch: int,
     device: str,
 ) -> Iterator[Answer]:
     """Answers to a few videos, whose clips run together."""
-    found = {index: frames for index in group if not isinstance(frames := clips[index], str)}
+    found = {index: frames for index in group if not isinstance(frames := loaded[index], str)}
     whole = [frames for own in found.values() for frames in own]
     begin = time.perf_counter()
     rows: list[torch.Tensor] = []
     for at in range(0, len(whole), batch):
-        rows += _logits(network, np.stack(whole[at : at + batch]), device)
+        clips = to_clips(np.stack(whole[at : at + batch]))
+        rows += logits_of(network.logits, clips, device).float().cpu()
     seconds = (time.perf_counter() - begin) / max(1, len(whole))
     at = 0
     for index in group:
         name, label = videos.names[index], videos.labels[index]
         if index not in found:
-            yield Answer(name, label, str(clips[index]))
+            yield Answer(name, label, str(loaded[index]))
             continue
         own = found[index]
         log = average([row[None] for row in rows[at : at + len(own)]])[0].numpy()
@@ -227,38 +226,20 @@ def _answers(
         yield Answer(name, label, "", log, sum(map(len, own)), seconds * len(own))
 
 
-@torch.no_grad()
-def _logits(network: Network, frames_NTHWC: Frames, device: str) -> list[torch.Tensor]:
-    clips = video.to_float(torch.from_numpy(frames_NTHWC).permute(0, 4, 1, 2, 3).to(device))
-    return list(network.logits(clips).float().cpu())
-
-
-def _streamed(network: Network, videos: Videos, device: str) -> Iterator[Answer]:
-    for index in range(len(videos.names)):
-        yield _stream(network, videos, index, device)
-
-
-@torch.no_grad()
 def _stream(network: Network, videos: Videos, index: int, device: str) -> Answer:
-    name, label = videos.names[index], videos.labels[index]
-    if videos.errors[index]:
-        return Answer(name, label, videos.errors[index])
-    state: networks.State | None = None
-    logits, frames, seconds = torch.empty(0), 0, 0.0
-    pieces = videos.stream(index)
-    while True:
+    name, label, error = videos.names[index], videos.labels[index], videos.errors[index]
+
+    def pieces() -> Iterator[torch.Tensor]:
+        nonlocal error
         try:
-            piece = next(pieces, None)
-        except ValueError as error:
-            return Answer(name, label, str(error))
-        if piece is None:
-            break
-        clip = video.to_float(torch.from_numpy(piece).permute(3, 0, 1, 2)[None].to(device))
-        begin = time.perf_counter()
-        for frame in range(clip.shape[2]):
-            logits, state = network(clip[:, :, frame : frame + 1], state, donate=True)
-        if clip.is_cuda:
-            torch.cuda.synchronize()
-        seconds += time.perf_counter() - begin
-        frames += clip.shape[2]
-    return Answer(name, label, "", average([logits])[0].cpu().numpy(), frames, seconds)
+            for piece in videos.stream(index):
+                yield to_clips(piece[None])
+        except ValueError as broken:
+            error = str(broken)
+
+    if error:
+        return Answer(name, label, error)
+    found = stream(network, pieces(), device)
+    if error:
+        return Answer(name, label, error)
+    return Answer(name, label, "", average([found.logits])[0].cpu().numpy(), found.frames, found.seconds)

@@ -27,17 +27,18 @@ from searchspace.commands import go_on
 from searchspace.schema import write_atomically
 from searchspace.targets import BEST, CHECKPOINTS, LAST
 from searchspace.trained_folder import ARCHITECTURE
-from training import initial
+from training import initial, loop
 from training import run as runs_module
 from training.data import keep_description, open_source, scan_file, survey
-from training.evaluation import evaluate, for_inference
+from training.evaluation import evaluate
 from training.expectation import expected, probed
 from training.interrupt import Interrupt, Interrupted, exit_code
 from training.judging import judge_retraining
+from training.predictions import for_inference
 from training.probe import MOST_PROBED, probe_selection, recorded
 from training.progress import Logged, Progress, Silent
 from training.retrain_config import RetrainConfig, comparable, networks_of, resolve, restored
-from training.retrain_loop import EVALUATION_BATCH, RetrainLoop, metrics_of
+from training.retrain_task import EVALUATION_BATCH, RetrainTask
 from training.run import RetrainRun, RunFolder, SearchRun, accept, find_run
 from training.run.formats import MEMBER, PROBES
 from training.scores import Scores
@@ -62,6 +63,10 @@ def retrain(
     progress: Progress | None = None,
 ) -> RetrainRun:
     """Trains a network and keeps its best and its last weights.
+
+    `nas retrain` leaves the same folder with pictures in it: curves.png, curves.html, confusion.png, and those of
+    evaluation-1. Where threads, workers and device are not given, the command takes those of the machine, this call
+    the defaults of `training.retrain_config.RetrainConfig`.
 
     Args:
         architecture: what to train, or what names it: a published name, or the path of an arch.json, of a trained
@@ -177,7 +182,7 @@ class _Run:
                     continue
                 if not alone:
                     self.progress.line(f"member {i + 1} of {len(self.members)}: clips of {architecture.clip}")
-                loop = RetrainLoop(
+                task = RetrainTask(
                     config,
                     path,
                     go_on("retrain", folder.path),
@@ -190,8 +195,9 @@ class _Run:
                     progress=self.progress,
                     interrupt=interrupt,
                 )
-                summaries.append(loop.run())
-                tested = loop.tested
+                loop.run(task, interrupt, config.workers)
+                summaries.append(task.finish())
+                tested = task.tested
                 if not alone:
                     folder.write_json(str(kept.relative_to(folder.path)), summaries[-1])
             together = self._together(interrupt) if self.ensemble is not None else None
@@ -334,13 +340,13 @@ class _Run:
                 classes=self.source.classes,
                 recipe=self.config.recipe.to_dict(),
                 data=self.source.describe(),
-                metrics=metrics_of(score),
+                metrics=score.stored_metrics(),
                 step=max(one.step for one in trained),
             )
         return score
 
     def _summary(self, summaries: list[dict[str, Any]], together: Scores | None) -> dict[str, Any]:
-        final = metrics_of(together) if together is not None else summaries[0][BEST]
+        final = together.stored_metrics() if together is not None else summaries[0][BEST]
         classes = len(self.source.classes)
         return {
             "accuracy": final["accuracy"],

@@ -149,6 +149,12 @@ class Scores:
         classes = self.log_probabilities.shape[1]
         return np.bincount(self.labels * classes + self.answers, minlength=classes**2).reshape(classes, classes)
 
+    def stored_metrics(self) -> dict[str, float]:
+        """What a checkpoint and a summary store of the figures: those that are finite."""
+        found = {**self.metrics(), "clips": self.clips}
+        names = ("accuracy", "top5", "mean_class_accuracy", "calibration_error", "loss", "clips")
+        return {name: found[name] for name in names if math.isfinite(found[name])}
+
     def metrics(self) -> dict[str, Any]:
         """All figures, plain data."""
         low, high = self.interval

@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import numpy as np
 import torch
 
 from searchspace import Architecture, Choices
 from searchspace.stored import read_records
-from training.evaluation import vote
+from training.predictions import count_right, predictions, to_clips
 from training.problem import Problem
 from training.run.formats import CHUNKS
 from training.run.ledger import Ledger
 from training.scores import Score
-from video import Source, to_float
+from video import Source
 
 CACHE_BYTES = 1_500_000_000
 DIVERGED = 1e3
@@ -61,7 +60,8 @@ class Scorer:
         self.size = source.parts[part]
         pieces = max(1, round(self.size / chunk))
         self._edges = [round(i * self.size / pieces) for i in range(pieces + 1)]
-        self._clips: dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor]] = {}
+        self._labels = torch.tensor(source.labels(part), device=device)
+        self._clips: dict[tuple[int, int], torch.Tensor] = {}
         self._known: dict[str, list[tuple[int, float]]] = {}
         self._said: set[tuple[str, str, int]] = set()
         for number, record in enumerate(read_records(ledger.path, CHUNKS), start=1):
@@ -118,22 +118,20 @@ class Scorer:
 
     def _run(self, architecture: Architecture, chunk: int) -> tuple[int, float]:
         """Correct clips and summed loss of one chunk."""
-        logits = []
-        labels = torch.empty(0, dtype=torch.int64)
-        for view in range(self.views):
-            clips, labels = self._load(chunk, view)
-            with torch.no_grad():
-                logits.append(self._forward(to_float(clips.to(self._device)), architecture))
-        correct, loss = vote(logits, labels)
+        views = (self._load(chunk, view) for view in range(self.views))
+        (log,) = predictions(
+            lambda clips: self._forward(clips, architecture), views, views=self.views, device=self._device
+        )
+        labels = self._labels[self._edges[chunk] : self._edges[chunk + 1]]
+        correct, loss = count_right(log, labels)
         return correct, loss if math.isfinite(loss) else DIVERGED * len(labels)
 
-    def _load(self, chunk: int, view: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _load(self, chunk: int, view: int) -> torch.Tensor:
+        """Clips of a chunk, uint8 [N, C, T, H, W]; kept as long as there is room."""
         if (chunk, view) not in self._clips:
             indices = range(self._edges[chunk], self._edges[chunk + 1])
-            frames, labels = self._source.batch(self.part, indices, view=view)
-            clips = torch.from_numpy(frames).permute(0, 4, 1, 2, 3)
-            loaded = (clips, torch.from_numpy(np.asarray(labels)).to(self._device))
+            clips = to_clips(self._source.batch(self.part, indices, view=view)[0])
             if (len(self._clips) + 1) * clips.nbytes > CACHE_BYTES:
-                return loaded
-            self._clips[chunk, view] = loaded
+                return clips
+            self._clips[chunk, view] = clips
         return self._clips[chunk, view]

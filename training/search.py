@@ -9,21 +9,33 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import searchspace
+from controller.looks import Looks
 from searchspace import Architecture
 from searchspace.commands import go_on
+from searchspace.stored import naming, read_records
+from training import loop, rescoring
 from training import run as runs_module
-from training.data import survey
-from training.interrupt import Interrupted, exit_code
+from training.data import scan_file, survey
+from training.interrupt import Interrupt, Interrupted, exit_code
+from training.probe import MOST_PROBED, probe_selection, recorded
 from training.problem import build
 from training.progress import Progress, Silent
+from training.report import write_results
 from training.run import SearchRun
+from training.run.formats import LOOK
+from training.scoring import DIVERGED, Scorer
 from training.search_config import SearchConfig
-from training.search_loop import SearchLoop
+from training.search_task import SearchTask
+from training.selection import TEST, TRAIN, WATCH, Selection
+from video.source import SEARCH_PARTS
 
 WALL_CLOCK = ("data_ms", "step_ms", "seconds")
 """Fields of ledger, metrics and summary that hold times, and so differ between two runs of one configuration."""
@@ -58,6 +70,9 @@ def search(
     progress: Progress | None = None,
 ) -> SearchResult:
     """Searches an architecture for a budget.
+
+    `nas search` leaves the same folder with pictures in it: pareto.png, pareto.html, policy.png. Where threads, workers
+    and device are not given, the command takes those of the machine, this call the defaults of `SearchConfig`.
 
     Args:
         config: settings, resolved (`SearchConfig`) or those that differ from the defaults (a mapping).
@@ -96,7 +111,7 @@ def search(
         _check_space(folder.path, resolved)
         try:
             with folder.starting():
-                SearchLoop(resolved, folder, progress).run()
+                _run(SearchTask(resolved, folder, progress))
         except Interrupted:
             raise
         except KeyboardInterrupt as stop:
@@ -113,6 +128,77 @@ def _check_space(folder: Path, config: SearchConfig) -> None:
             f"space {config.space!r} has changed since {folder} was started; the run keeps its own copy, {kept}: "
             "restore the file from it, or start a new run"
         )
+
+
+def _run(task: SearchTask) -> None:
+    """Trains, re-scores, writes the results."""
+    started = time.perf_counter()
+    with Interrupt() as interrupt:
+        loop.run(task, interrupt, task.config.workers)
+        trained = time.perf_counter()
+        _finish(task, interrupt, started, trained)
+
+
+def _finish(task: SearchTask, interrupt: Interrupt, started: float, trained: float) -> None:
+    """Re-scores on the final weights, and writes the results."""
+    problem, config, size, title = task.problem, task.config, task.sizes, "re-scoring on the final weights, clips"
+
+    def told(what: str, done: int, total: int) -> None:
+        if interrupt.exit_code:
+            raise task.stopped(interrupt.exit_code)
+        task.log.progress.phase(what, done, total)
+
+    scorer = Scorer(
+        problem,
+        task.engine.logits,
+        task.source,
+        task.scores,
+        views=1 if config.data is None else 3,
+        device=config.device,
+        tick=lambda scored: told(title, scored, most),
+    )
+    most = size.clips(scorer.covered)
+    selection, model = rescoring.choose(problem, task.searcher, _looks(task), scorer, size.plan)
+    if selection.evaluation.loss >= DIVERGED:
+        rate = config.learning_rate
+        raise ValueError(f"the shared weights have diverged, no loss is finite: lower learning_rate (it is {rate:g})")
+    selected = time.perf_counter()
+    points = rescoring.front(problem, task.searcher, scorer, selection, model, size)
+    controls = rescoring.controls(problem, task.searcher, scorer, selection.choices, size)
+    task.log.progress.phase(title, scorer.clips, scorer.clips)
+    held_out = task.engine.held_out(problem.space.architecture(selection.choices), task.source)
+    ended = time.perf_counter()
+    seconds = {
+        "training": trained - started,
+        "selection": selected - trained,
+        "front_and_controls": ended - selected,
+    }
+    probes = _probes(task, told)
+    write_results(task.folder, problem, task.source, selection, points, controls, held_out, probes, seconds)
+
+
+def _probes(task: SearchTask, told: Callable[[str, int, int], None]) -> list[dict[str, Any]]:
+    """What linear classifiers make of real videos without any network, on the clips that chose the winner."""
+    config, sizes = task.config, task.source.parts
+    if config.data is None or sum(sizes.values()) > MOST_PROBED:
+        return []
+    parts = zip((TRAIN, WATCH, TEST), SEARCH_PARTS, strict=True)
+    chosen = Selection(task.source, {key: [(part, np.arange(sizes[part]))] for key, part in parts})
+    cache = scan_file(config.data, config.videos, otherwise=task.folder.path / "scan.json")
+    return recorded(probe_selection(None, chosen, cache, told, plain=True))
+
+
+def _looks(task: SearchTask) -> Looks:
+    """Every look after the delay."""
+    records = [record for record in read_records(task.ledger.path, LOOK) if record["learned"]]
+    decisions = task.problem.space.decisions
+    with naming(task.ledger.path):
+        rows = [decisions.decode(record["architecture"]) for record in records]
+    return Looks(
+        np.stack(rows) if rows else np.zeros((0, len(decisions)), dtype=np.int8),
+        np.array([record["quality"] for record in records]),
+        np.array([record["progress"] for record in records]),
+    )
 
 
 def load_result(folder: Path) -> SearchResult:

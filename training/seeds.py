@@ -28,5 +28,10 @@ def torch_seed(seed: int, purpose: str, number: int = 0, device: str = "cpu") ->
     """Inside, torch's global draws (dropout, stochastic depth) start from these arguments; outside nothing changes."""
     import torch
 
-    with torch.random.fork_rng([torch.cuda.current_device()] if device.startswith("cuda") else []):
-        yield torch.manual_seed(derived(seed, purpose, number))
+    start = derived(seed, purpose, number)
+    if device.startswith("cuda"):
+        with torch.random.fork_rng([torch.cuda.current_device()]):
+            yield torch.manual_seed(start)
+    else:  # `torch.manual_seed` would note for a GPU where it was called from, a stack a step
+        with torch.random.fork_rng([]):
+            yield torch.default_generator.manual_seed(start)

@@ -17,8 +17,9 @@ from networks.weights import misfit
 from searchspace import Architecture, Choices, Kernel
 from supernet import Centre, Path, Supernet, Warmup, extract, recalibrate
 from training import optimizers
-from training.evaluation import evaluate, vote
+from training.evaluation import evaluate
 from training.precision import autocast
+from training.predictions import average, count_right, logits_of
 from training.problem import Problem
 from training.schedule import learning_rate
 from training.scores import Score
@@ -107,9 +108,9 @@ class SupernetSteps:
 
     def look(self, architecture: Architecture, clips: torch.Tensor, labels: torch.Tensor) -> Look:
         """Scores a path on held-out clips (uint8 [N, C, T, H, W]) with the current weights."""
-        with torch.no_grad():
-            logits = self.logits(video.to_float(clips.to(self.config.device)), architecture)
-        correct, loss = vote([logits], labels.to(self.config.device))
+        device = self.config.device
+        logits = logits_of(lambda floats: self.logits(floats, architecture), clips, device)
+        correct, loss = count_right(average([logits]), labels.to(device))
         return Look(correct / len(labels), loss / len(labels))
 
     def logits(self, clips: torch.Tensor, architecture: Architecture) -> torch.Tensor:

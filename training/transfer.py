@@ -15,7 +15,7 @@ import torch
 import video
 from networks import Network
 from training import linear
-from training.evaluation import for_inference
+from training.predictions import for_inference, logits_of
 from training.selection import Selection
 
 MANY_CLASSES = 100
@@ -60,7 +60,7 @@ def solve_(
     requests = [
         video.Request(part, some[i : i + BATCH]) for part, some in chosen.items() for i in range(0, len(some), BATCH)
     ]
-    rows = [body.logits(video.to_float(clips)).double() for clips, _ in video.batches(source, requests)]
+    rows = [logits_of(body.logits, clips).double() for clips, _ in video.batches(source, requests)]
     features = torch.cat(rows)
     weight, bias = last.weight.double().cpu(), last.bias.double().cpu()
     if says_much(old):

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from searchspace.clip import MAX_FRAMES, Clip, ClipLike
 from searchspace.settings import Settings, setting
-from video import sampling
+from video import crop
+from video.crop import Window
 from video.policies import POLICIES, autoaugment, blend, randaugment
-from video.sampling import Window, cyclic_times
+from video.sampling import cyclic_times
 
 Range = tuple[float, float]
 
@@ -85,7 +86,7 @@ class Augmentation(Settings, where="augmentation"):
     @property
     def decode_margin(self) -> float:
         """Decoded size over the clip's: a window of the mean area keeps its sharpness, smaller ones are enlarged."""
-        return max(sampling.DECODE_MARGIN, 1 / math.sqrt(sum(self.crop_area) / 2))
+        return max(crop.DECODE_MARGIN, 1 / math.sqrt(sum(self.crop_area) / 2))
 
     def times(self, duration: float, fps: float, clip: ClipLike, rng: np.random.Generator) -> NDArray[np.float64]:
         """Seconds of a clip's frames in a video of that many seconds and frames per second, [T].
@@ -118,7 +119,7 @@ class Augmentation(Settings, where="augmentation"):
         down, across, mirror = (float(value) for value in rng.random(3))
         flip = mirror < self.flip
         if found is None:
-            own = sampling.centre_window(height, width, clip, self.crop_aspect)
+            own = crop.centre_window(height, width, clip, self.crop_aspect)
             return dataclasses.replace(own, flip=flip)
         tall, wide = found
         return Window(down * (1 - tall), across * (1 - wide), tall, wide, flip)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from searchspace.clip import Clip, ClipLike
 from searchspace.naming import escaped, located
-from video import sampling
+from video import crop, sampling
 from video.augmentation import Augmentation
 from video.copies import copy_notes, find_copies
 from video.decode import read_frames
@@ -172,28 +172,26 @@ class FolderSource:
         length = sampling.grid_length(info.duration, clip.fps)
         if not training:
             frames = self._frames(video, sampling.uniform_steps(length, clip, view), length)
-            window = sampling.centre_window(info.height, info.width, clip)
-            return sampling.crop_and_resize(frames, window, clip.height, clip.width), video.label
+            window = crop.centre_window(info.height, info.width, clip)
+            return crop.crop_window(frames, window, clip.height, clip.width), video.label
         rng = np.random.default_rng((self.seed, _PART_CODES[part], epoch, index))
         if self.augmentation is not None:
             return self._augmented(video, self.augmentation, length, rng), video.label
         steps = sampling.random_steps(length, clip, rng)
-        window = sampling.random_window(info.height, info.width, clip, rng)
-        return sampling.crop_and_resize(
-            self._frames(video, steps, length), window, clip.height, clip.width
-        ), video.label
+        window = crop.random_window(info.height, info.width, clip, rng)
+        return crop.crop_window(self._frames(video, steps, length), window, clip.height, clip.width), video.label
 
     def _augmented(self, video: _Video, how: Augmentation, length: int, rng: np.random.Generator) -> Frames:
         """A training clip; all that is drawn for it is drawn once, for all of its frames."""
         info, clip = video.info, how.clip_of(self.clip)
         times = how.times(info.duration, info.fps, clip, rng)
         window = how.window(info.height, info.width, clip, rng)
-        side = sampling.decoded_side(info.height, info.width, clip, how.decode_margin)
+        side = crop.decoded_side(info.height, info.width, clip, how.decode_margin)
         if how.frame_rate_jitter:  # off the grid, so not among the frames that are kept
             frames = self._read(video, times, side)
         else:
             frames = self._frames(video, sampling.grid_steps(times, clip.fps, length), length, side)
-        return how.paint(sampling.crop_and_resize(frames, window, clip.height, clip.width), rng)
+        return how.paint(crop.crop_window(frames, window, clip.height, clip.width), rng)
 
     def batch(
         self, part: str, indices: Sequence[int], epoch: int = 0, training: bool = False, view: int = 0
@@ -267,7 +265,7 @@ class FolderSource:
     def _frames(self, video: _Video, steps: NDArray[np.int64], length: int, side: int | None = None) -> Frames:
         """Decoded frames at grid steps, from memory where the video is, or can be, kept."""
         info, fps = video.info, self.clip.fps
-        side = side or sampling.decoded_side(info.height, info.width, self.clip)
+        side = side or crop.decoded_side(info.height, info.width, self.clip)
         key, kept = (video.path, side, fps), self._kept
         if key in kept.videos:
             return kept.videos[key][steps]

@@ -1,8 +1,7 @@
 """The clips that a video is judged by: one in the middle, several over time and space, or all of its frames.
 
 As the MoViNet reference evaluates: frames by their number in the file, from the start `share * (frames - T * stride)`
-on, cyclically where the video is too short; the shorter side resized a little above the clip's, bilinear without a
-wider kernel and cut down to whole numbers; a crop of the clip's size.
+on, cyclically where the video is too short; cropped by the reference's rule (`video.crop`).
 """
 
 import dataclasses
@@ -14,14 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from searchspace.clip import Clip, ClipLike
-from video import sampling
+from video.crop import crop_like_reference, resized_scale
 from video.decode import pictures_at, read_frames
 from video.measure import VideoInfo, probe
 from video.pictures import picture_size, pictures_in, read_pictures
 from video.source import Frames
-
-RESIZED = {160: 176, 172: 192, 224: 256, 256: 288, 290: 320, 320: 368}
-"""Shorter side before the crop, for the sizes of the published networks; for others 8/7 of theirs, as for A2."""
 
 _READ_AT_MOST = 2.0  # times the resized picture; larger ones are averaged down while they are decoded (our choice)
 _PIECE = 32  # frames of a whole video that are in memory at once
@@ -123,13 +119,6 @@ def read_middle(path: str | Path, info: VideoInfo, clip: ClipLike, most: int | N
     return _cut(_read(path, info, clip, numbers), info, clip, CENTRE.place)[None]
 
 
-def resized_side(clip: ClipLike) -> int:
-    """Shorter side of the picture that clips of that size are cut from."""
-    clip = Clip.of(clip)
-    side = min(clip.height, clip.width)
-    return RESIZED.get(side, round(side * sampling.DECODE_MARGIN))
-
-
 def look(path: str | Path, fps: float | None = None) -> VideoInfo:
     """What is in a video file, or in a folder of pictures; never raises for what is wrong, but says so in `error`.
 
@@ -151,11 +140,6 @@ def look(path: str | Path, fps: float | None = None) -> VideoInfo:
     return VideoInfo(len(found) / fps, len(found), fps, width, height)
 
 
-def _scale(info: VideoInfo, clip: Clip) -> float:
-    """Size of the resized picture over the file's."""
-    return resized_side(clip) / min(clip.height, clip.width) * max(clip.height / info.height, clip.width / info.width)
-
-
 def _read(path: str | Path, info: VideoInfo, clip: Clip, numbers: NDArray[np.float64]) -> Frames:
     """Frames by their numbers, whole."""
     if Path(path).is_dir():
@@ -165,34 +149,9 @@ def _read(path: str | Path, info: VideoInfo, clip: Clip, numbers: NDArray[np.flo
 
 def _read_side(info: VideoInfo, clip: "Clip") -> int:
     """Shorter side at which pictures are decoded."""
-    return max(1, round(min(info.height, info.width) * _scale(info, clip) * _READ_AT_MOST))
+    return max(1, round(min(info.height, info.width) * resized_scale(info.height, info.width, clip) * _READ_AT_MOST))
 
 
 def _cut(frames: Frames, info: VideoInfo, clip: Clip, place: float) -> Frames:
     """Resized, then the crop at a place."""
-    scale = _scale(info, clip)
-    height = max(clip.height, int(info.height * scale + 1e-6))
-    width = max(clip.width, int(info.width * scale + 1e-6))
-    down, across = (place, 0.5) if height - clip.height > width - clip.width else (0.5, place)
-    top, left = int(down * (height - clip.height)), int(across * (width - clip.width))
-    return resize_and_crop(frames, (height, width), (top, left), (clip.height, clip.width))
-
-
-def resize_and_crop(
-    frames_THWC: Frames, size: tuple[int, int], corner: tuple[int, int], crop: tuple[int, int]
-) -> Frames:
-    """Bilinear between the four nearest pixels, without widening the kernel, cut down to whole numbers, then cropped.
-
-    Args:
-        frames_THWC: uint8.
-        size: height and width after the resize.
-        corner: top and left of the crop in the resized picture.
-        crop: its height and width.
-    """
-    from PIL import Image
-
-    down, across = frames_THWC.shape[1] / size[0], frames_THWC.shape[2] / size[1]
-    (top, left), (height, width) = corner, crop
-    extent = (left * across, top * down, (left + width) * across, (top + height) * down)
-    how = Image.Transform.EXTENT, extent, Image.Resampling.BILINEAR
-    return np.stack([np.asarray(Image.fromarray(frame).transform((width, height), *how)) for frame in frames_THWC])
+    return crop_like_reference(frames, (info.height, info.width), clip, place)

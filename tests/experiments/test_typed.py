@@ -186,7 +186,7 @@ SHOWN_BY = {
     "training/questions.py": ["evaluate", "retrain"],
     "training/recipe.py": [],
     "training/retrain_config.py": ["retrain"],
-    "training/retrain_loop.py": ["retrain"],
+    "training/retrain_task.py": ["retrain"],
     "training/run/run_folder.py": ["search", "scale", "retrain"],
     "training/trainer.py": ["retrain"],
     "training/workers/__init__.py": ["scale"],

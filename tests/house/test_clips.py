@@ -29,10 +29,9 @@ from training.retrain_config import RetrainConfig, resolve
 from training.run import RunFolder
 from training.search_config import SearchConfig
 from training.selection import select
-from video import sampling
+from video import crop, sampling
 from video.asked import Files
 from video.scene import frame_times
-from video.views import resized_side
 
 ROOT = Path(__file__).parents[2]
 CLIP = Clip(4, 32, 16)
@@ -44,6 +43,7 @@ SOURCE = video.MotionSource(0, CLIP, sizes={"weights": 4, "controller": 4, "resc
 A0, RNG = published("a0"), np.random.default_rng
 LAYER = next(A0.layers())
 HOW = video.Augmentation(frame_rate_jitter=1)
+BLACK = np.zeros((1, 90, 70, 3), np.uint8)
 
 CALLS: dict[str, Callable[[Any], object]] = {
     "cost": lambda clip: searchspace.cost(A0, clip=clip),
@@ -65,16 +65,20 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "at": lambda clip: (SOURCE.at(clip).clip, select(SOURCE, 1).at(clip).clip, type(SOURCE.at(clip))),
     "uniform_steps": lambda clip: sampling.uniform_steps(9, clip).tolist(),
     "random_steps": lambda clip: sampling.random_steps(99, clip, RNG(0)).tolist(),
-    "centre_window": lambda clip: sampling.centre_window(90, 70, clip),
-    "random_window": lambda clip: sampling.random_window(90, 70, clip, RNG(0)),
-    "decoded_side": lambda clip: sampling.decoded_side(90, 70, clip),
+    "centre_window": lambda clip: crop.centre_window(90, 70, clip),
+    "random_window": lambda clip: crop.random_window(90, 70, clip, RNG(0)),
+    "decoded_side": lambda clip: crop.decoded_side(90, 70, clip),
     "times": lambda clip: HOW.times(9.0, 25.0, clip, RNG(0)).tolist(),
     "clip_of": lambda clip: dataclasses.replace(HOW, frames=3).clip_of(clip),
     "window": lambda clip: HOW.window(90, 70, clip, RNG(0)),
     "frame_times": lambda clip: frame_times(clip).tolist(),
     "render": lambda clip: SOURCE.scenes("val", [0]).render(clip).tolist(),
     "Files": lambda clip: Files([], clip).clip,
-    "resized_side": resized_side,
+    "resized_side": crop.resized_side,
+    "resized_scale": lambda clip: crop.resized_scale(90, 70, clip),
+    "crop_like_reference": lambda clip: crop.crop_like_reference(
+        np.zeros((1, 90, 70, 3), np.uint8), (90, 70), clip
+    ).tolist(),
     "open_source": lambda clip: _opened(clip).clip,
     "saved_bytes": lambda clip: A0.saved_bytes(clip),
     "compare_data": lambda clip: _compared(clip),

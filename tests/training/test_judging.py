@@ -1,4 +1,4 @@
-"""What evaluations keep of themselves, and that a retraining from Python ends as one from the command line."""
+"""What evaluations keep of themselves, and which one is a retraining's own."""
 
 import json
 import os
@@ -9,7 +9,6 @@ import pytest
 
 import networks
 from searchspace.schema import read_text
-from tests.experiments.conftest import Nas, nas  # noqa: F401
 from tests.training.networks_of_seconds import architecture
 from tests.training.test_retrain import Heard
 from tests.training.tiny import trained_run
@@ -37,26 +36,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
 
 def files(run: Path) -> set[str]:
     return {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
-
-
-def test_a_retraining_from_python_leaves_what_the_command_leaves_but_pictures(
-    finished: Path,
-    data: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    nas: Nas,  # noqa: F811
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    architecture().save("arch.json")
-    words = ["--data", data, "--clip", "4x16x16", "--recipe", "demo", "--epochs", 1, "--batch", 4, "--threads", 1]
-    answer = nas("retrain", "arch.json", *words, "--workers", 0, "--device", "cpu", "--name", "a", "--json")
-    assert answer.code == 0, answer.err
-    there = tmp_path / "runs" / "a"
-    drawn = {name for name in files(there) if name.endswith((".png", ".html"))}
-    events = {name for name in files(there) | files(finished) if "tensorboard" in name}  # named by time
-    assert files(there) - drawn - events == files(finished) - events
-    assert {"curves.png", "confusion.png", "evaluation-1/confusion.png"} <= drawn
-    assert protocols_of(of_retraining(there))[0]["accuracy"] == protocols_of(of_retraining(finished))[0]["accuracy"]
 
 
 def test_the_record_says_what_was_asked_and_by_whom(finished: Path, data: Path, tmp_path: Path) -> None:

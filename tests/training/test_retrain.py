@@ -25,7 +25,7 @@ from training.progress import Silent
 from training.recipe import Recipe
 from training.retrain import retrain
 from training.retrain_config import RetrainConfig, resolve
-from training.retrain_loop import Length
+from training.retrain_task import Length
 from training.run import accept
 from training.search import search
 from training.trainer import Trainer

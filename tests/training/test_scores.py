@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from searchspace import Clip
-from training.evaluation import average, evaluate, vote
+from training.evaluation import evaluate
+from training.predictions import average, count_right
 from training.scores import Scores
 from video import MotionSource, to_float
 
@@ -68,7 +69,7 @@ def test_crops_vote_by_the_mean_of_their_probabilities() -> None:
     mean = torch.stack([crop.softmax(1) for crop in logits]).mean(0)
     torch.testing.assert_close(average(logits).exp(), mean)
     labels = torch.arange(6) % 4
-    right, loss = vote(logits, labels)
+    right, loss = count_right(average(logits), labels)
     assert right == int((mean.argmax(1) == labels).sum())
     assert loss == pytest.approx(float(-mean.log()[torch.arange(6), labels].sum()), rel=1e-5)
 

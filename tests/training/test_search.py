@@ -230,7 +230,7 @@ def test_an_interrupt_before_training_says_how_to_go_on(tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("training.search_loop.open_source", interrupted)
+    monkeypatch.setattr("training.search_task.open_source", interrupted)
     with pytest.raises(Interrupted, match="nas search --resume --name a") as error:
         search(settings(tmp_path), runs=tmp_path / "runs", name="a")
     assert error.value.exit_code == 130

@@ -116,7 +116,7 @@ def test_windows_have_the_area_and_the_shape_that_was_asked_for() -> None:
 
 def test_a_window_that_cannot_fit_is_the_largest_in_the_middle() -> None:
     window = Augmentation().window(240, 320, CLIP, np.random.default_rng(0))
-    assert window == video.sampling.centre_window(240, 320, CLIP)
+    assert window == video.crop.centre_window(240, 320, CLIP)
     wide = Augmentation(crop_area=(1.0, 1.0), crop_aspect=(0.5, 1.2)).window(100, 400, CLIP, np.random.default_rng(0))
     assert wide.height == 1 and wide.width * 400 / 100 == pytest.approx(1.2)
 

@@ -8,8 +8,9 @@ from PIL import Image
 
 from searchspace import Clip
 from tests.video.conftest import write
+from video.crop import resized_side
 from video.pictures import pictures_in
-from video.views import View, look, read_stream, read_views, resized_side
+from video.views import View, look, read_stream, read_views
 
 CLIP = Clip(4, 16, 16, 5.0)
 
