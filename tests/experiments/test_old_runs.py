@@ -222,7 +222,9 @@ def test_a_family_is_made_of_old_coefficients(old: Unpack, nas: Nas) -> None:
     made = json.loads(Path("runs/again/coefficients.json").read_text())
     was = json.loads(Path("runs/family/coefficients.json").read_text())
     assert made["coefficients"] == was["coefficients"]
-    assert Path("runs/again/A2.json").read_bytes() == Path("runs/family/A2.json").read_bytes()
+    member = json.loads(Path("runs/again/A2.json").read_text())
+    assert member.pop("family") == "movinet"  # which old files leave out
+    assert member == json.loads(Path("runs/family/A2.json").read_text())
     assert contents("runs/family") == before
 
 
