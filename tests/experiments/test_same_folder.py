@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from safetensors import safe_open
 
-from scaling import jobs
+from scaling import trial
 from scaling.scale_family import scale
 from tests.experiments.conftest import Nas
-from tests.scaling.small import settings as scale_settings
+from tests.scaling.small_family import settings as scale_settings
 from tests.training.networks_of_seconds import architecture
 from tests.training.small import settings as search_settings
 from tests.training.test_questions import folder as videos
@@ -115,7 +115,7 @@ def test_a_retraining(
 
 
 def test_a_family(nas: Nas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "HELD_OUT", 16)
+    monkeypatch.setattr(trial, "HELD_OUT", 16)
     given = scale_settings(tmp_path, trials=2, members="A1:A2", picture_clips=8)
     python = scale(given, runs=tmp_path / "python", name="a").folder
     words = [given["base"]]
