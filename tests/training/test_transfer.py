@@ -46,7 +46,7 @@ def test_logits_are_those_of_the_regression_on_what_the_weights_say(source, clas
     new.load_state_dict({**new.state_dict(), **{n: t for n, t in old.state_dict().items() if n in before}})
     right, clips = transfer.solve_(new, old, source, (TRAIN, WATCH))
     assert clips == 49 and 0 <= right <= clips
-    says = old.logits if classes == 120 else transfer.old.hidden_copy().logits
+    says = old.logits if classes == 120 else old.hidden_copy().logits
     rows, labels = [], []
     with torch.no_grad():
         for part in (TRAIN, WATCH):
@@ -71,7 +71,7 @@ def clips_of(frames: np.ndarray) -> torch.Tensor:
 def test_what_a_classifier_sees_and_its_weights_give_the_logits(source, stream):
     own, clip = network(18, 3, stream), clips_of(source.item(TEST, 0)[0])
     with torch.no_grad():
-        seen = transfer.own.hidden_copy().logits(clip)
+        seen = own.hidden_copy().logits(clip)
         logits = seen @ own.classifier.weight.T + own.classifier.bias
         assert seen.shape == (1, 32) and torch.allclose(logits, own.logits(clip), atol=1e-5)
 
