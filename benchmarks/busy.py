@@ -1,4 +1,4 @@
-"""What other programs on the same cores cost, by how OpenMP's threads wait for one another (`training.openmp`).
+"""What other programs on the same cores cost, by how OpenMP's threads wait for one another (`training.machine.openmp`).
 
     python -m benchmarks.busy                                   # the whole table: about 20 minutes, at most 25
     python -m benchmarks.busy --settings default PASSIVE 10000 --loads 0 1 --turns 1
@@ -31,8 +31,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from training import openmp
-from training.resources import cores
+from training.machine import openmp
+from training.machine.resources import cores
 
 RESULTS = Path(__file__).parent / "results" / "busy.jsonl"
 WORKS = ("search", "retrain", "evaluate", "stream")
@@ -102,9 +102,9 @@ def build(work: str, tiny: bool) -> Callable[[], Any]:
     import searchspace
     from benchmarks.supernet_step import CLASSES, architectures, shared
     from supernet import Supernet
-    from training.predictions import for_inference
+    from training.evaluation.predictions import for_inference
     from training.recipe import Recipe
-    from training.trainer import Trainer, prepare_scratch
+    from training.steps.trainer import Trainer, prepare_scratch
 
     torch.manual_seed(0)
     side, count = (16, 2) if tiny else (32, 16)

@@ -16,8 +16,8 @@ from typing import Any
 from controller import benchmark
 from controller.benchmark import CANDIDATES, Outcome, Setting
 from controller.table import read
-from experiments.benchmark import grid
 from experiments.benchmark_results import Mean, Results, curve
+from experiments.commands.benchmark_command import grid
 from searchspace import Budget
 
 ROOT = Path(__file__).parents[1]

@@ -38,7 +38,7 @@ import searchspace
 from benchmarks.port_network import Port
 from experiments import allocator
 from searchspace import Architecture, Clip
-from training.resources import cores
+from training.machine.resources import cores
 
 SIDES = ("port", "ours")
 SYSTEM, KEPT = ALLOCATORS = ("system", "kept")

@@ -38,7 +38,7 @@ class Row:
 
     Attributes:
         text: of the table.
-        settings: of `training.retrain`.
+        settings: of `training.retrain.run_retrain`.
         architecture: from the searched one.
         extra: what else to measure, from the run's folder.
     """
@@ -72,7 +72,7 @@ def streamed(folder: Path) -> dict[str, float]:
     import torch
 
     import networks
-    from training.evaluation import evaluate
+    from training.evaluation.part_scores import evaluate
     from video import MotionSource
 
     network = networks.load(folder).network
@@ -93,7 +93,7 @@ def streamed(folder: Path) -> dict[str, float]:
 def pair(folder: Path) -> dict[str, float]:
     """Two networks at the full rate: this seed's and the next one's, the mean of their logits."""
     import networks
-    from training.evaluation import evaluate
+    from training.evaluation.part_scores import evaluate
     from video import MotionSource
 
     seed = int(folder.name.rpartition("-")[2])
@@ -134,7 +134,7 @@ ROWS = {
 
 def train(name: str, seed: int, architecture: Architecture, arguments: argparse.Namespace) -> dict[str, Any]:
     """One seed of a row; what is in the ledger is not trained again."""
-    from training.retrain import retrain
+    from training.retrain.run_retrain import retrain
 
     row = ROWS[name]
     settings = {**row.settings, "seed": seed, "threads": arguments.threads, "recipe": "demo", "data": None}

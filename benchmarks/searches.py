@@ -45,7 +45,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def run(variant: str, seed: int, runs: Path) -> dict[str, Any]:
     """One search, gone on with where its folder stands, and its record."""
-    from training.search import search
+    from training.search.run_search import search
 
     settings = {**VARIANTS[variant], "seed": seed, "threads": 1}
     result = search(settings, runs=runs, name=f"{variant}-{seed}", resume=True)
@@ -70,13 +70,14 @@ def run(variant: str, seed: int, runs: Path) -> dict[str, Any]:
 def ranking(folder: Path) -> dict[str, float]:
     """How a run's shared weights see the random networks whose truth is known: mean accuracy, and Kendall's tau."""
     from benchmarks.alone import CLASSES, CLIP, random_choices
-    from training import checkpoint, run
-    from training.data import open_source
-    from training.problem import build
+    from training import run
+    from training.open_data import open_source
     from training.progress import Silent
-    from training.scoring import Scorer
-    from training.search_config import SearchConfig
-    from training.supernet_steps import SupernetSteps
+    from training.search.search_config import SearchConfig
+    from training.search.search_problem import build
+    from training.search.shared_weight_scores import Scorer
+    from training.search.supernet_steps import SupernetSteps
+    from training.steps import checkpoint
 
     stored = run.read_json(folder / "config.json")
     del stored["command"]

@@ -28,7 +28,7 @@ import networks
 import video
 from searchspace import Architecture, Clip, load_spec, published
 from training.recipe import Recipe
-from training.trainer import Trainer, prepare_scratch
+from training.steps.trainer import Trainer, prepare_scratch
 from video import MotionSource
 
 CLASSES = 18

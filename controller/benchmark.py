@@ -45,7 +45,7 @@ _DIGITS = 6
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Setting:
-    """One search on a table; see `training.search_config` for settings of the same name.
+    """One search on a table; see `training.search.search_config` for settings of the same name.
 
     Attributes:
         target: cost to meet, in the table's unit.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import keyword
 import os
 import sys
 from importlib.metadata import entry_points, version
@@ -17,8 +16,8 @@ from importlib.metadata import entry_points, version
 from experiments import allocator, output
 from experiments.arguments import Parser, UsageError, nearest
 from experiments.errors import explain
-from training import openmp
-from training.interrupt import signals_raise
+from training.machine import openmp
+from training.machine.interrupt import signals_raise
 
 COMMANDS = {
     "search": "search for an architecture within a budget",
@@ -105,7 +104,7 @@ def _run(words: list[str]) -> int:
     name, rest = _find(words)
     if not name:
         return 0
-    command = importlib.import_module(f"experiments.{module(name)}")
+    command = importlib.import_module(f"experiments.commands.{module(name)}")
     parser = Parser(f"nas {name}", command.__doc__ or "", command.EXAMPLE)
     command.add_arguments(parser)
     code: int = command.run(parser.parse([_unescaped(word) for word in rest]))
@@ -152,13 +151,13 @@ def _flags(words: list[str]) -> set[str]:
     if not name:
         return set()
     parser = Parser(name, "")
-    importlib.import_module(f"experiments.{module(name)}").add_arguments(parser)
+    importlib.import_module(f"experiments.commands.{module(name)}").add_arguments(parser)
     return {flag for action in parser._actions for flag in action.option_strings}
 
 
 def module(name: str) -> str:
-    """The module of a command in `experiments`; a word that Python keeps for itself has an underscore behind it."""
-    return name.replace(" ", "_") + "_" * keyword.iskeyword(name)
+    """The module of a command in `experiments.commands`."""
+    return f"{name.replace(' ', '_')}_command"
 
 
 def _find(words: list[str]) -> tuple[str, list[str]]:

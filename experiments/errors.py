@@ -8,8 +8,8 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from training.interrupt import Interrupted, Stopped, exit_code
-from training.resources import is_out_of_memory
+from training.machine.interrupt import Interrupted, Stopped, exit_code
+from training.machine.resources import is_out_of_memory
 
 USERS_MISTAKE = 2
 

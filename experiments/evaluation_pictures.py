@@ -76,7 +76,7 @@ def _judged(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 def draw_missing(run: Path) -> None:
     """Draws what the own evaluation of a finished retraining lacks; without the videos, all but the contact sheet."""
     import networks
-    from training.questions import open_videos
+    from training.evaluation.evaluation_data import open_videos
 
     folder = of_retraining(run)
     if folder is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from training.resources import cores
+from training.machine.resources import cores
 
 
 def machine_defaults(given: dict[str, Any]) -> dict[str, Any]:
@@ -14,7 +14,7 @@ def machine_defaults(given: dict[str, Any]) -> dict[str, Any]:
         ValueError: a device that is not there.
     """
     if given.get("device", "cpu") != "cpu":
-        from training.device import check_device  # with torch, only where a GPU is asked for
+        from training.machine.device import check_device  # with torch, only where a GPU is asked for
 
         check_device(given["device"])
     machine: dict[str, Any] = {"threads": min(cores(), 1024)}

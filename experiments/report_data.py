@@ -17,11 +17,11 @@ from searchspace.commands import command
 from searchspace.published_accuracy import KINETICS_600, published_accuracy
 from searchspace.targets import Target
 from searchspace.trained_folder import Record
-from training.data import PLACE
+from training.data_parts import FILES, JUDGED
+from training.open_data import PLACE
 from training.run import read_json
 from training.run.evaluation_folders import RECORD, evaluations, home
 from training.run.formats import EVALUATION
-from training.selection import FILES, JUDGED
 
 _SEED = "seed"
 RETRAINING_SEED = "retraining_seed"

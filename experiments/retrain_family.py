@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments import tables
 from experiments.arguments import add_flag, whole
 from experiments.errors import finishing
 from experiments.machine import best_device, machine_defaults
+from experiments.text import terminal as tables
 from scaling.scale_config import ScaleConfig
 from searchspace.commands import command, go_on
 
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, of: FamilyRun, given: dict[str, Any], typed: s
     from scaling import family_folder
     from scaling.family_plan import comparable_plan, plan, restore
     from scaling.family_training import find_group
-    from training.data import survey
+    from training.open_data import survey
     from training.run import check_new
 
     if not of.finished:
@@ -112,14 +112,14 @@ def run(args: argparse.Namespace, of: FamilyRun, given: dict[str, Any], typed: s
 
 
 def _finish(args: argparse.Namespace, folder: Path, result: FamilyTraining, say: Callable[[str], None]) -> int:
-    from experiments.retrain import draw
+    from experiments.plots.retraining_pictures import plot_retraining
     from scaling.member_gains import member_gains
 
     measured = result.measured()
     with finishing(result.folder, go_on("retrain", result.folder, folder)):
         for row in result.rows:
             if row.accuracy is not None:
-                draw(row.run)
+                plot_retraining(row.run)
     if args.json:
         rows = [
             {"run": str(row.path), "member": row.member, "accuracy": row.accuracy, "error": row.error or None}

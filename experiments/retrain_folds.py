@@ -7,14 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from experiments import retrain_text, tables
 from experiments.errors import finishing
 from experiments.machine import best_device, machine_defaults
+from experiments.text import retrain_text
+from experiments.text import terminal as tables
 from searchspace.commands import command, go_on
 from searchspace.stored import read_counts
-from training.data import survey
-from training.expectation import gained
-from training.retrain_config import resolve
+from training.open_data import survey
+from training.retrain.expectation import gained
+from training.retrain.retrain_config import resolve
 from training.run import FoldsRun, accept, check_new, find_run
 
 PICTURE = "confusion.png"
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace, given: dict[str, Any], again: str, say: Callab
         say(f"next: {again}")
         return 0
     from experiments.plots.live import Live
-    from training.cross_validation import cross_validate
+    from training.retrain.cross_validation import cross_validate
 
     if not args.resume and args.device == "auto":
         given["device"] = best_device()
@@ -75,13 +76,13 @@ def run(args: argparse.Namespace, given: dict[str, Any], again: str, say: Callab
 
 def _finish(args: argparse.Namespace, result: FoldsRun, say: Callable[[str], None]) -> int:
     from experiments.plots import confusion
-    from experiments.retrain import draw
-    from training.retrain import CONFUSION
+    from experiments.plots.retraining_pictures import plot_retraining
+    from training.retrain.run_retrain import CONFUSION
 
     summary, folder = result.summary, result.folder
     with finishing(folder, go_on("retrain", folder)):
         for trained in result.runs:
-            draw(trained)
+            plot_retraining(trained)
         if not (folder / PICTURE).exists():
             classes, counts = read_counts(folder / CONFUSION)
             title = f"{folder.name}: {summary['accuracy']:.1%} of {summary['clips']:,} videos, {summary['folds']} folds"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from training.device import check_device
+from training.machine.device import check_device
 
 
 def set_up(device: str, threads: int | None = None) -> str:

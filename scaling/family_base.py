@@ -28,8 +28,8 @@ from searchspace import (
     tabulate,
 )
 from searchspace.layer_specs import MAX_NAME
-from training.feasible import check_budgets
 from training.run import SUMMARY, SearchRun, accept, find_run
+from training.search.budget_bounds import check_budgets
 from training.seeds import generator
 
 PROXY_MACS = 45e6

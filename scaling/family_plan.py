@@ -12,8 +12,8 @@ from searchspace import Clip, ClipLike, cost
 from searchspace.naming import located
 from searchspace.schema import Fields
 from searchspace.stored import Maybe
-from training import retrain_config
-from training.retrain_config import MOTION_CLIP, Resolved, RetrainConfig, resolve
+from training.retrain import retrain_config
+from training.retrain.retrain_config import MOTION_CLIP, Resolved, RetrainConfig, resolve
 from training.run import CONFIG, read_json, settled
 from video.layout import find_videos
 
@@ -36,7 +36,7 @@ class MemberTraining:
         member: of the family.
         seed: of everything random in it.
         resolved: how it is trained.
-        settings: the same, as `training.retrain.retrain` takes it.
+        settings: the same, as `training.retrain.run_retrain.retrain` takes it.
     """
 
     member: FamilyMember
@@ -98,7 +98,7 @@ def plan(
 
     Args:
         found: the family.
-        settings: of `training.retrain.retrain`; `clip` is the base's, `seed` the first one.
+        settings: of `training.retrain.run_retrain.retrain`; `clip` is the base's, `seed` the first one.
         members: such as `A0:A2`; None for all, or on the built-in data for those of at most 200 MMACs a training clip.
         seeds: how many trainings a member; None for 1.
 

@@ -1,7 +1,7 @@
 """A family trained: each member with each seed is a run of the one trainer, side by side in a folder of the family.
 
-`FAMILY/retrained-1/A0-seed0` is an ordinary run of `training.retrain`, which can be killed and gone on with by itself;
-what is missing follows from which of these runs have a summary.
+`FAMILY/retrained-1/A0-seed0` is an ordinary run of `training.retrain`, which can be killed and resumed by itself; what
+is missing follows from which of these runs have a summary.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from searchspace.commands import go_on
 from searchspace.schema import Fields
 from searchspace.stored import naming
 from training import run as runs_module
-from training.data import compare_data, survey
-from training.interrupt import Interrupted, exit_code, signals_raise
+from training.machine.interrupt import Interrupted, exit_code, signals_raise
+from training.open_data import compare_data, survey
 from training.progress import Progress, Silent
 from training.run import CONFIG, DATA_PATHS, SUMMARY, FamilyTrainingRun, RetrainRun
 from training.run.ledger import Ledger
@@ -43,7 +43,7 @@ LEDGER = "trainings.jsonl"
 
 @dataclasses.dataclass(frozen=True)
 class RunJob:
-    """A run of `training.retrain`, for workers.
+    """A run of `training.retrain.run_retrain`, for workers.
 
     Attributes:
         name: of the run.
@@ -169,7 +169,7 @@ def retrain_family(
 def _run(
     group: runs_module.RunFolder, planned: FamilyPlan, workers: int | None, ray: str | None, progress: Progress
 ) -> FamilyTraining:
-    from training.judging import judge_retraining
+    from training.evaluation.judging import judge_retraining
 
     ledger = Ledger(group.path / LEDGER)
     ledger.rewind(ledger.lines, group.path / "discarded.txt")
@@ -224,7 +224,7 @@ def train(job: RunJob, progress: Progress) -> dict[str, Any]:
     Raises:
         Interrupted: it is saved.
     """
-    from training.retrain import retrain
+    from training.retrain.run_retrain import retrain
 
     begun = (job.runs / job.name / CONFIG).is_file()
     try:

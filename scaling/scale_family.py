@@ -27,8 +27,8 @@ from searchspace import Architecture
 from searchspace.commands import go_on
 from searchspace.schema import write_atomically
 from training import run as runs_module
-from training.data import compare_data, scan_file, survey
-from training.interrupt import Interrupted, exit_code, signals_raise
+from training.machine.interrupt import Interrupted, exit_code, signals_raise
+from training.open_data import compare_data, scan_file, survey
 from training.progress import Logged, Progress, Silent
 from training.run import SUMMARY, FamilyRun, RunFolder
 from training.workers import Lost, open_workers
@@ -95,7 +95,7 @@ def scale(
 
 
 def open_base(config: ScaleConfig, runs: Path) -> Base:
-    """The base of a configuration; raises `ValueError` as `find_base` and `training.data.survey` do."""
+    """The base of a configuration; raises `ValueError` as `find_base` and `training.open_data.survey` do."""
     classes = survey(config.data, config.videos, config.group)
     base = find_base(config.base, runs, config.budget, config.clip, classes)
     base.proxy_side(config.search_resolution)
@@ -178,7 +178,7 @@ def _search(
 
 def _searched(config: ScaleConfig, base: Base, member: Member, folder: Path, progress: Progress) -> Architecture:
     """The winner of a search in the member's space; the search is a run within the family's folder."""
-    from training.search import search
+    from training.search.run_search import search
 
     write_atomically(folder / f"{member.name}.yaml", member.space.to_yaml())
     side = round(base.proxy_side(config.search_resolution) * member.space.clip.height / base.space.clip.height)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by torch and numpy when they are first imported
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -22,6 +23,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOVINAS_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """What a test trains in this process sets the threads of torch, and more of them round otherwise: set back."""
+    yield
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 # A shell that starts the tests in the background leaves Ctrl-C ignored, nohup a hang-up, and children inherit that.

@@ -5,17 +5,17 @@ from __future__ import annotations
 import video
 from networks import Network
 from searchspace.settings import Settings, setting
-from training import loop
-from training.evaluation import evaluate
-from training.network_task import NetworkTask
-from training.order import Order
+from training.batch_order import Order
+from training.evaluation.classification_scores import Scores
+from training.evaluation.part_scores import evaluate
 from training.progress import Progress, Silent
-from training.recalibration import recalibrated, training_clips
 from training.recipe import Recipe, check_recipe
-from training.scores import Scores
+from training.retrain.recalibration import recalibrated, training_clips
 from training.seeds import generator
-from training.step_log import StepLog
-from training.trainer import Trainer, prepare_scratch
+from training.steps import loop
+from training.steps.network_task import NetworkTask
+from training.steps.step_log import StepLog
+from training.steps.trainer import Trainer, prepare_scratch
 
 TRIAL = Recipe.load("trial")
 """Of a short training; an epoch is all of it."""

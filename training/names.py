@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 OPTIMIZERS = {"sgd": 1, "adamw": 2, "rmsprop": 2}
-"""Optimisers of `training.optimizers`, and how many copies of the weights each keeps."""
+"""Optimisers of `training.steps.optimizers`, and how many copies of the weights each keeps."""
 
 FORMULATIONS = ("fast", "reference")
 """Those of `networks.formulation`."""

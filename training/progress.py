@@ -24,7 +24,7 @@ class Status:
         step_ms: everything, a step.
         eta_seconds: until the end of training.
         rate: learning rate.
-        machine: a few words where other programs slow the machine down, see `training.contention`; else empty.
+        machine: a few words where other programs slow the machine down, see `training.machine.contention`; else empty.
     """
 
     step: int

@@ -14,15 +14,15 @@ from typing import Any
 from searchspace.schema import Fields, dump_yaml, nearest, show
 from searchspace.settings import Settings, commented, given_in, setting
 from training import recipe_files
+from training.machine.precision import TRAINING
 from training.names import OPTIMIZERS
-from training.precision import TRAINING
 from video.augmentation import Augmentation
 
 KIND = "retrain"
 """Folder of these recipes, and the command that takes them."""
 
 GROUPS = ("kernels", "classifier", "biases", "norms", "scalars")
-"""Kinds of parameters that weight decay tells apart; see `training.parameters`."""
+"""Kinds of parameters that weight decay tells apart; see `training.steps.parameter_groups`."""
 
 
 class Schedule(Settings, where="schedule"):
@@ -88,7 +88,10 @@ class Loss(Settings, where="loss"):
     )
     temperature: float = setting("of the teacher and the student in distillation", 0.01, 100, default=2.0)
     smoothness: float = setting(
-        "weight of the acceleration of features over time, see training/losses.py; 0 for none", 0, 100, default=0.0
+        "weight of the acceleration of features over time, see training/steps/losses.py; 0 for none",
+        0,
+        100,
+        default=0.0,
     )
 
 

@@ -4,17 +4,17 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from searchspace.clip import Clip, ClipLike
+from video.decoding_workers import Lost, results
 from video.labelled import Labelled
 from video.scan import check_unchanged
 from video.source import Frames, Source
 from video.views import View, read_stream, read_views
-from video.workers import Lost, results
 
 _AHEAD = 2  # videos that each worker decodes ahead
 
 
 class Videos(Protocol):
-    """Labelled videos as `training.protocols` wants them."""
+    """Labelled videos as `training.evaluation.protocols` wants them."""
 
     names: list[str]
     labels: list[int | None]

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from video.decoding_workers import alive
 from video.limits import Limits, limits
-from video.workers import alive
 
 if TYPE_CHECKING:
     from av.container import InputContainer

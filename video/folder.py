@@ -18,6 +18,7 @@ from video import crop, sampling
 from video.augmentation import Augmentation
 from video.copies import copy_notes, find_copies
 from video.decode import read_frames
+from video.decoding_workers import at_item
 from video.kinetics import is_annotations
 from video.labelled import Labelled, listing
 from video.layout import ListedFile, Listing
@@ -25,7 +26,6 @@ from video.measure import DECODER, VideoInfo
 from video.scan import FileStamp, Progress, ScanCache, check_unchanged, scan
 from video.source import Frames, check_request
 from video.split import groups_of, split
-from video.workers import at_item
 
 _PART_CODES = {"weights": 1, "controller": 2, "rescoring": 3, "val": 4}
 _WHOLE_AT_MOST = 1024  # grid steps: a longer video is read piece by piece, and not kept

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from video.decoding_workers import Lost, results
 from video.source import Frames, Source
-from video.workers import Lost, results
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from video.clock import Repairs
+from video.decoding_workers import Lost, results
 from video.measure import VideoInfo, probe
-from video.workers import Lost, results
 
 Progress = Callable[[int, int], None]
 """Called with (files scanned, files in all), first with what the cache knew."""

@@ -7,9 +7,9 @@ import html
 from importlib import resources
 from pathlib import Path
 
-from experiments import tables
 from experiments.plots.front_data import COLOURS
 from experiments.report_data import Comparison, Entry, Group
+from experiments.text import terminal as tables
 from searchspace.schema import write_atomically
 
 BARS = (

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from controller.front import wilson
-from experiments import tables
 from experiments.plots.figure import INK, SOFT, save, tidy
 from experiments.plots.front_data import COLOURS
-from experiments.scale_text import proxy_notes
+from experiments.text import terminal as tables
+from experiments.text.scale_text import proxy_notes
 from scaling.coefficients import DIMENSIONS
 from scaling.family_folder import Family
 from scaling.members import name_of

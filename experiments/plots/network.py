@@ -13,9 +13,9 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from experiments.describe import Row, rows, turns_text
 from experiments.plots.figure import INK, SOFT, save, tidy
 from experiments.plots.kernels import kernel_colours
+from experiments.text.describe import Row, rows, turns_text
 from searchspace import Architecture, Clip, ClipLike, Cost, NetworkSpec, cost
 
 GREY = "#b4bcc4"

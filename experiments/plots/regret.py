@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from experiments import tables
 from experiments.benchmark_results import Point
 from experiments.plots.figure import INK, SOFT, save, tidy
 from experiments.plots.front_data import COLOURS
+from experiments.text import terminal as tables
 
 CAPTION = (
     "Lines are means over seeds with their standard error, dots the seeds. Each point is a search of that length, and "

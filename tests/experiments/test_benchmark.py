@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from controller import benchmark
-from experiments.benchmark import grid, verdict
 from experiments.benchmark_results import Mean, Point, ahead
-from experiments.tables import short
+from experiments.commands.benchmark_command import grid, verdict
+from experiments.text.terminal import short
 from tests.experiments.conftest import Nas
 
 

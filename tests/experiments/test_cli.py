@@ -10,7 +10,7 @@ from experiments import cli
 from experiments.cli import COMMANDS
 from experiments.errors import explain
 from tests.experiments.conftest import Nas
-from training.interrupt import Interrupted
+from training.machine.interrupt import Interrupted
 
 HEAVY = ("torch", "matplotlib", "pandas", "ray", "optuna", "av")
 

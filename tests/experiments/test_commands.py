@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 import searchspace
-from experiments import describe
-from experiments import search as search_command
 from experiments.arguments import Parser
-from experiments.search_text import small_maps
-from experiments.space import SAMPLES, sampled_costs
-from experiments.tables import bar, power_of_ten
+from experiments.commands import search_command
+from experiments.commands.space_command import SAMPLES, sampled_costs
+from experiments.text import describe
+from experiments.text.search_text import small_maps
+from experiments.text.terminal import bar, power_of_ten
 from searchspace import Clip, cost, published, published_names
 from tests.experiments.conftest import Nas
-from training.search_config import SearchConfig
+from training.search.search_config import SearchConfig
 
 TINY = """name: tiny
 clip: 4x32x32@5
@@ -195,7 +195,7 @@ def test_doctor_names_what_is_missing(nas: Nas, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dry run measures a few steps (in earnest in tests/training and test_wheel.py); here it is told the result."""
-    from training import estimate
+    from training.search import search_estimate as estimate
 
     known = estimate.Estimate(2_500_000_000, 300_000_000, 240.0, 60.0)
     monkeypatch.setattr(estimate, "estimate", lambda problem: known)

@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.plots import front, html, policy
+from experiments.plots import front_picture as front
+from experiments.plots import html
+from experiments.plots import policy_picture as policy
 from experiments.plots.front_data import MAX_LOOKS, FrontPicture, gather
 from searchspace import Architecture, Clip, cost, published, published_names
 from searchspace.stored import read_records

@@ -13,9 +13,9 @@ import networks
 from tests.experiments.conftest import Nas
 from tests.training.networks_of_seconds import network
 from tests.video.conftest import write
-from training import transfer
-from training.features import PLAIN, key_of, network_features, plain_features, read_features
-from training.probe import probe
+from training.evaluation.probe_features import probe
+from training.evaluation.video_features import PLAIN, key_of, network_features, plain_features, read_features
+from training.retrain import solved_classifier as transfer
 from video.labelled import both_sides
 
 

@@ -12,7 +12,7 @@ from experiments.cli import main
 from experiments.plots import curves
 from searchspace import Clip, Ensemble
 from tests.training.networks_of_seconds import architecture
-from training.interrupt import signals_raise
+from training.machine.interrupt import signals_raise
 
 SHORT = ["--clip", "4x16x16", "--epochs", "2", "--batch", "8", "--threads", "1", "--device", "cpu"]
 SHORT += ["--set", "schedule.epoch_clips=16", "--set", "evaluation.clips=16"]

@@ -16,8 +16,8 @@ from tests.scaling.small_family import settings as scale_settings
 from tests.training.networks_of_seconds import architecture
 from tests.training.small import settings as search_settings
 from tests.training.test_questions import folder as videos
-from training.retrain import retrain
-from training.search import search
+from training.retrain.run_retrain import retrain
+from training.search.run_search import search
 from video import motion
 
 CLOCK = ("data_ms", "step_ms", "seconds")

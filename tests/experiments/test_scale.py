@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments import scale_text
 from experiments.plots import family as picture
+from experiments.text import scale_text
 from scaling import family_folder
 from scaling.coefficients import Coefficients
 from scaling.scale_config import ScaleConfig

@@ -16,11 +16,12 @@ from experiments.arguments import Parser
 from searchspace.settings import Setting, Settings
 from tests.experiments.conftest import Nas
 from tests.house.settings_tables import TABLES
-from training import recipe, recipe_files, search_recipe
+from training import recipe, recipe_files
 from training.recipe import SECTIONS, Recipe
-from training.retrain_config import RetrainConfig
-from training.search_config import SearchConfig
-from training.search_recipe import SearchRecipe
+from training.retrain.retrain_config import RetrainConfig
+from training.search import search_recipe
+from training.search.search_config import SearchConfig
+from training.search.search_recipe import SearchRecipe
 
 
 def every(kind: type[Settings]) -> Iterator[type[Settings]]:
@@ -103,7 +104,7 @@ def test_just_outside_is_refused_by_set(nas: Nas, command: str, key: str) -> Non
 def flags(command: str) -> Iterator[tuple[argparse.Action, Setting]]:
     """The flags of a command that stand for settings."""
     parser = Parser(f"nas {command}", "")
-    importlib.import_module(f"experiments.{command}").add_arguments(parser)
+    importlib.import_module(f"experiments.commands.{command}_command").add_arguments(parser)
     for action in parser._actions:
         known = [cls.declared[action.dest] for cls in TABLES.values() if action.dest in cls.declared]
         of_it = [found for found in known if (action.help or "").startswith(found.help.replace("%", "%%"))]

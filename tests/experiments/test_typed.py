@@ -34,7 +34,7 @@ NAMES = "|".join(sorted(COMMANDS, key=len, reverse=True))
 
 def parser_of(name: str) -> Parser:
     parser = Parser(f"nas {name}", "")
-    importlib.import_module(f"experiments.{module(name)}").add_arguments(parser)
+    importlib.import_module(f"experiments.commands.{module(name)}").add_arguments(parser)
     return parser
 
 
@@ -175,20 +175,20 @@ SHOWN_BY = {
     "video/kinetics.py": ["search", "scale", "retrain", "evaluate", "data check"],
     "video/motion.py": ["retrain"],
     "video/views.py": ["predict"],
-    "training/clips.py": ["retrain"],
-    "training/cross_validation.py": ["retrain"],
-    "training/data.py": ["search", "scale", "retrain"],
-    "training/device.py": ["search", "retrain", "evaluate", "predict"],
-    "training/footprint.py": ["retrain"],
-    "training/initial.py": ["retrain"],
-    "training/judging.py": ["evaluate"],
-    "training/protocols.py": [],
-    "training/questions.py": ["evaluate", "retrain"],
+    "training/retrain/chosen_clip.py": ["retrain"],
+    "training/retrain/cross_validation.py": ["retrain"],
+    "training/open_data.py": ["search", "scale", "retrain"],
+    "training/machine/device.py": ["search", "retrain", "evaluate", "predict"],
+    "training/retrain/footprint.py": ["retrain"],
+    "training/retrain/initial_weights.py": ["retrain"],
+    "training/evaluation/judging.py": ["evaluate"],
+    "training/evaluation/protocols.py": [],
+    "training/evaluation/evaluation_data.py": ["evaluate", "retrain"],
     "training/recipe.py": [],
-    "training/retrain_config.py": ["retrain"],
-    "training/retrain_task.py": ["retrain"],
+    "training/retrain/retrain_config.py": ["retrain"],
+    "training/retrain/retrain_task.py": ["retrain"],
     "training/run/run_folder.py": ["search", "scale", "retrain"],
-    "training/trainer.py": ["retrain"],
+    "training/steps/trainer.py": ["retrain"],
     "training/workers/__init__.py": ["scale"],
     "training/workers/on_ray.py": ["scale", "retrain"],
     "scaling/coefficient_support.py": ["scale"],
@@ -200,8 +200,8 @@ SHOWN_BY = {
     "scaling/scale_family.py": ["scale"],
     "scaling/trial_ledger.py": ["scale"],
     "experiments/retrain_family.py": ["retrain"],
-    "experiments/search_text.py": ["search"],
-    "experiments/scale_text.py": ["scale"],
+    "experiments/text/search_text.py": ["search"],
+    "experiments/text/scale_text.py": ["scale"],
 }
 """Commands that show the messages of a module, all of which have the flags that these name."""
 
@@ -211,7 +211,7 @@ OTHERS = {"--help", "--version", "--plugin", "--head", "--print", "--parallel"}
 
 def test_remedies_name_flags_that_the_command_has() -> None:
     for path, tree in sources():
-        own = next((name for name in COMMANDS if path == Path(f"experiments/{module(name)}.py")), None)
+        own = next((name for name in COMMANDS if path == Path(f"experiments/commands/{module(name)}.py")), None)
         shown_by = [own] if own is not None else SHOWN_BY.get(str(path))
         for message in messages(tree):
             text = text_of(message)
@@ -221,7 +221,7 @@ def test_remedies_name_flags_that_the_command_has() -> None:
             said_of = {
                 flag for _, flags in re.findall(rf"\bnas ({NAMES})((?: --[a-z-]+)+)", text) for flag in flags.split()
             }
-            if not named - said_of or path == Path("experiments/doctor.py"):
+            if not named - said_of or path == Path("experiments/commands/doctor_command.py"):
                 continue
             assert shown_by is not None, f"{path}:{message.lineno}: say in SHOWN_BY who shows {text!r}"
             for name in shown_by:
@@ -230,7 +230,7 @@ def test_remedies_name_flags_that_the_command_has() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_examples_can_be_typed(name: str) -> None:
-    for line in importlib.import_module(f"experiments.{module(name)}").EXAMPLE.splitlines():
+    for line in importlib.import_module(f"experiments.commands.{module(name)}").EXAMPLE.splitlines():
         text = re.split(r" > |\s{3,}", line.strip())[0]
         read(text)
 
@@ -344,8 +344,8 @@ def test_about_spaces_only_budgets_that_can_be_met(nas: Nas, here: Path, budget:
     (text,) = typed(nas("space", *words, "--", "-my 'space.yaml").out)
     name, args = read(text)
     assert name == "search" and args.clip == "8x32x32@5" and Path(args.space).is_file()
-    from training.problem import build
-    from training.search_config import SearchConfig
+    from training.search.search_config import SearchConfig
+    from training.search.search_problem import build
 
     config = SearchConfig.resolve(space=args.space, budgets=args.budgets, clip=args.clip)
     assert build(config, 18).budgets[0].text == args.budgets[0]
@@ -410,7 +410,7 @@ def test_about_trained_networks(nas: Nas, here: Path, elsewhere: Path) -> None:
 def test_a_rehearsal_ends_with_the_same_command(
     nas: Nas, here: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
-    from training import estimate
+    from training.search import search_estimate as estimate
 
     known = estimate.Estimate(2_500_000_000, 300_000_000, 240.0, 60.0)
     monkeypatch.setattr(estimate, "estimate", lambda problem: known)
@@ -443,7 +443,7 @@ def test_memory_and_files_that_ran_out(nas: Nas, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_winner_s_costs_are_those_of_the_typed_clip(nas: Nas, here: Path, elsewhere: Path) -> None:
-    from experiments.search_text import result
+    from experiments.text.search_text import result
     from training.run import SearchRun
 
     printed = typed("\n".join(result(SearchRun.open(elsewhere / AWKWARD))))

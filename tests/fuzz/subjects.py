@@ -30,11 +30,11 @@ from searchspace import Clip
 from searchspace.settings import commented
 from tests.experiments.runs import made_up_run
 from tests.scaling import small_family
-from training import data as run_data
+from training import open_data as run_data
 from training.recipe import Recipe
 from training.run import SearchRun
-from training.search_config import SearchConfig
-from training.search_recipe import SearchRecipe
+from training.search.search_config import SearchConfig
+from training.search.search_recipe import SearchRecipe
 from video import FolderSource, scan
 from video.measure import VideoInfo
 

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 import networks
-from experiments.retrain import draw
+from experiments.plots.retraining_pictures import plot_retraining
 from scaling import family_folder
 from scaling.family_plan import plan
 from scaling.family_training import retrain_family
@@ -22,12 +22,12 @@ from tests.networks.weights.other_projects import live_port
 from tests.training import small
 from tests.training.networks_of_seconds import architecture
 from tests.training.tiny import trained_run
-from training.judging import evaluate_videos
+from training.evaluation.evaluation_data import open_videos
+from training.evaluation.judging import evaluate_videos
 from training.progress import Silent
-from training.questions import open_videos
-from training.retrain import retrain
+from training.retrain.run_retrain import retrain
 from training.run import CONFIG
-from training.search import search
+from training.search.run_search import search
 from video import motion
 
 RETRAINING = {
@@ -195,7 +195,7 @@ def retraining(folder: Path) -> Subject:
     evaluate_videos(networks.load(found.folder), lambda _: ["clip"], by="retrain")
 
     reads = (
-        lambda folder: draw(folder / RUNS / "r"),
+        lambda folder: plot_retraining(folder / RUNS / "r"),
         lambda folder: nas("report", folder / RUNS / "r", "--json"),
         lambda folder: nas("retrain", "--resume", "--name", "r", "--runs", folder / RUNS),
         lambda folder: nas("retrain", "--resume", "--name", "r", "--runs", folder / RUNS, "--json"),

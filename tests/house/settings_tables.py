@@ -8,10 +8,10 @@ from scaling.scale_config import ScaleConfig
 from searchspace.settings import Settings
 from training.fit import FitConfig
 from training.recipe import SECTIONS
-from training.retrain_config import RetrainConfig
+from training.retrain.retrain_config import RetrainConfig
 from training.run_settings import MachineSettings, RunSettings
-from training.search_config import SearchConfig
-from training.search_recipe import SearchRecipe
+from training.search.search_config import SearchConfig
+from training.search.search_recipe import SearchRecipe
 from video.motion_classes import MotionRanges
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"

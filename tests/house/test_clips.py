@@ -21,14 +21,14 @@ from searchspace import Budget, Clip, Ensemble, published
 from searchspace.cost import clip_bytes, head_cost, layer_cost, stem_cost
 from searchspace.cost_tables import SpaceCosts, tabulate
 from tests.training.networks_of_seconds import architecture
-from training import retrain_config
-from training.data import DATA, compare_data, open_source
-from training.feasible import check_budgets
+from training.data_parts import select
+from training.open_data import DATA, compare_data, open_source
 from training.progress import Silent
-from training.retrain_config import RetrainConfig, resolve
+from training.retrain import retrain_config
+from training.retrain.retrain_config import RetrainConfig, resolve
 from training.run import RunFolder
-from training.search_config import SearchConfig
-from training.selection import select
+from training.search.budget_bounds import check_budgets
+from training.search.search_config import SearchConfig
 from video import crop, sampling
 from video.asked import Files
 from video.scene import frame_times

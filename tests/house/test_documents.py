@@ -32,7 +32,7 @@ def test_readme_names_every_command() -> None:
 
 def test_every_command_has_its_file() -> None:
     for name in COMMANDS:
-        assert (ROOT / "experiments" / f"{module(name)}.py").exists()
+        assert (ROOT / "experiments" / "commands" / f"{module(name)}.py").exists()
 
 
 def test_tables_of_settings_are_as_declared() -> None:

@@ -98,7 +98,15 @@ def test_commands_outside_the_clone(environment: Path, working_directory: Path) 
 
 
 def test_nothing_comes_from_the_clone_or_the_working_directory(environment: Path, working_directory: Path) -> None:
-    rooms = ("searchspace", "controller", "video", "training", "networks", "supernet", "experiments.search")
+    rooms = (
+        "searchspace",
+        "controller",
+        "video",
+        "training",
+        "networks",
+        "supernet",
+        "experiments.commands.search_command",
+    )
     places = json.loads(run(environment, working_directory, "python", "-P", "-c", PRINT_PLACES, *rooms))
     assert all(place.startswith(str(environment)) for place in places.values()), places
 

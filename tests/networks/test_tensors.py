@@ -21,8 +21,8 @@ from tests.networks.live_ensembles import live_ensemble
 from tests.networks.live_networks import live, small
 from tests.training import networks_of_seconds
 from tests.training.tiny import tiny
-from training.recalibration import recalibrated
-from training.trainer import Trainer
+from training.retrain.recalibration import recalibrated
+from training.steps.trainer import Trainer
 
 CAUSAL = live(small().streaming())
 BASE = live(small())

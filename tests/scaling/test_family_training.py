@@ -27,7 +27,7 @@ from scaling.scale_family import scale
 from searchspace import Clip, cost
 from tests.scaling.small_family import SHORT, settings
 from tests.training.video_folders import Looks, folder
-from training.interrupt import Interrupted
+from training.machine.interrupt import Interrupted
 from training.progress import Progress, Silent
 from training.run import FamilyTrainingRun
 from video import motion
@@ -145,7 +145,7 @@ def test_a_resume_trains_exactly_what_is_missing(found: Family, monkeypatch: pyt
         retrain_family(found.folder, seeds=3, resume=True)
     # Each is an ordinary run: the same training alone gives the same network.
     from searchspace import Architecture
-    from training.retrain import retrain
+    from training.retrain.run_retrain import retrain
 
     one = plan(found, SHORT, "A1", 1).trainings[0]
     alone = retrain(Architecture.load(found.folder / "A1.json"), one.settings, runs=found.folder.parent, name="alone")

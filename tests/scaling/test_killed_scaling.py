@@ -13,7 +13,7 @@ import pytest
 from scaling.scale_family import scale
 from scaling.trial import TrialJob
 from tests.scaling.small_family import lines, settings
-from training.interrupt import Interrupted
+from training.machine.interrupt import Interrupted
 from training.workers import Lost, Workers
 
 SCRIPT = Path(__file__).with_name("killed_scaling.py")

@@ -21,7 +21,7 @@ from searchspace.targets import COEFFICIENTS
 from tests.scaling.small_family import lines, open_trials, pretend, settings
 from tests.training.small import SPACE
 from training import fit
-from training.interrupt import Interrupted
+from training.machine.interrupt import Interrupted
 from training.progress import Silent
 from training.recipe import Recipe
 

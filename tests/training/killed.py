@@ -11,8 +11,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from searchspace import schema
 from tests.training.kills import Fuse
-from training import report, scoring
-from training.search import search
+from training.search import search_results as report
+from training.search import shared_weight_scores as scoring
+from training.search.run_search import search
 
 
 def main() -> None:

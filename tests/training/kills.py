@@ -102,9 +102,9 @@ class Fuse:
         half a line of `ledger_file` is written; `starting`: a file of the run is written,
         whose folder has not its name yet.
         """
-        from training import checkpoint
         from training.run import run_folder
         from training.run.ledger import Ledger
+        from training.steps import checkpoint
 
         write = run_folder.write_atomically
         replace, append, save = os.replace, Ledger.append, checkpoint.save

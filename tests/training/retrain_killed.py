@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import networks
 from searchspace import load_spec
 from tests.training.kills import Fuse
-from training.retrain import retrain
+from training.retrain.run_retrain import retrain
 
 
 def main() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from safetensors.numpy import load_file
 
-from training import checkpoint
-from training.search import WALL_CLOCK
+from training.search.run_search import WALL_CLOCK
+from training.steps import checkpoint
 
 SPACE = """
 name: small

@@ -18,11 +18,11 @@ from tests.scaling.small_family import settings as scale_settings
 from tests.training.networks_of_seconds import architecture
 from tests.training.small import settings as search_settings
 from tests.video.conftest import write
-from training.data import DATA, VIDEOS
+from training.evaluation.evaluation_data import open_videos
+from training.open_data import DATA, VIDEOS
 from training.progress import Progress, Silent
-from training.questions import open_videos
-from training.retrain import retrain
-from training.search import search
+from training.retrain.run_retrain import retrain
+from training.search.run_search import search
 from video.measure import DECODER
 
 SHORT = {"clip": "4x16x16@5", "schedule.epochs": 3, "optimizer.batch": 4, "network.recalibrate": 8, "threads": 1}

@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from training import checkpoint, optimizers
 from training.names import OPTIMIZERS
+from training.steps import checkpoint, optimizers
 
 
 def some(seed: int) -> dict[str, dict[str, torch.Tensor]]:

@@ -7,8 +7,8 @@ import pytest
 import searchspace
 from searchspace import Clip
 from tests.video.conftest import write
-from training.clips import fitting
-from training.search_config import SearchConfig, clip_of
+from training.retrain.chosen_clip import fitting
+from training.search.search_config import SearchConfig, clip_of
 from video import probe
 
 
@@ -72,7 +72,7 @@ def test_a_file_is_decoded_once_until_it_changes(tmp_path: Path, monkeypatch: py
     for name in ("a", "b"):
         write(tmp_path / name / "0.mp4", 10, rate=20)
     decoded: list[Path] = []
-    monkeypatch.setattr("training.clips.probe", lambda path: decoded.append(path) or probe(path))
+    monkeypatch.setattr("training.retrain.chosen_clip.probe", lambda path: decoded.append(path) or probe(path))
     first = fitting(Clip(16, 32, 32, 5.0), str(tmp_path))
     assert fitting(Clip(16, 32, 32, 5.0), str(tmp_path)) == first and len(decoded) == 2
     write(tmp_path / "a" / "0.mp4", 20, rate=20)

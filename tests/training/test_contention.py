@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from training.contention import EVERY, WINDOW, Contention, Look
-from training.resources import core_seconds, thread_seconds
+from training.machine.contention import EVERY, WINDOW, Contention, Look
+from training.machine.resources import core_seconds, thread_seconds
 from video.processes import start_process
 
 
@@ -128,7 +128,7 @@ def test_the_systems_counts_are_those_of_its_clocks() -> None:
 
 
 def test_workers_are_this_jobs_own() -> None:
-    from training.contention import look_now
+    from training.machine.contention import look_now
 
     process = start_process(_work)
     try:

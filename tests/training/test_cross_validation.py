@@ -11,9 +11,9 @@ import networks
 from controller.front import wilson
 from tests.training.networks_of_seconds import architecture, network
 from tests.video.conftest import write
-from training.cross_validation import cross_validate
 from training.progress import Silent
-from training.retrain import PROBES_FILE
+from training.retrain.cross_validation import cross_validate
+from training.retrain.run_retrain import PROBES_FILE
 from training.run import FoldsRun
 
 SETTINGS = {

@@ -8,8 +8,8 @@ import pytest
 import networks
 from tests.training.tiny import trained_run
 from tests.training.video_folders import Looks, folder
-from training.data import open_source, scan_file
-from training.questions import open_videos
+from training.evaluation.evaluation_data import open_videos
+from training.open_data import open_source, scan_file
 from video import FolderSource
 
 

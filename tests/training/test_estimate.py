@@ -9,13 +9,13 @@ import searchspace
 from supernet import Path, Supernet
 from tests.training.networks_of_seconds import architecture
 from tests.training.small import settings
-from training.checkpoint import names
-from training.estimate import estimate
-from training.footprint import checkpoint_bytes
-from training.problem import build
 from training.recipe import Recipe
-from training.retrain import retrain
-from training.search_config import SearchConfig
+from training.retrain.footprint import checkpoint_bytes
+from training.retrain.run_retrain import retrain
+from training.search.search_config import SearchConfig
+from training.search.search_estimate import estimate
+from training.search.search_problem import build
+from training.steps.checkpoint import names
 
 
 def test_saved_bytes_are_what_the_backward_pass_keeps():

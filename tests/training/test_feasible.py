@@ -10,10 +10,10 @@ import pytest
 import searchspace
 from searchspace import Architecture, Budget, Clip, cost, format_quantity, parse_yaml, read_space, tabulate
 from tests.training.small import SPACE, settings
-from training.feasible import check_budgets
-from training.problem import build
-from training.search import search
-from training.search_config import SearchConfig
+from training.search.budget_bounds import check_budgets
+from training.search.run_search import search
+from training.search.search_config import SearchConfig
+from training.search.search_problem import build
 
 TINY = """
 name: tiny

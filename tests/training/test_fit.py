@@ -7,9 +7,9 @@ import video
 from networks.kernels import channels_last, spatial_conv
 from searchspace import Clip
 from tests.training.networks_of_seconds import network
-from training.evaluation import evaluate
+from training.evaluation.part_scores import evaluate
 from training.fit import TRIAL, FitConfig, fit
-from training.recalibration import training_clips
+from training.retrain.recalibration import training_clips
 from training.seeds import generator
 
 

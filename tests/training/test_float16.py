@@ -7,11 +7,11 @@ import torch
 
 from tests.training.networks_of_seconds import architecture, batch, network, recipe
 from tests.training.test_retrain import SETTINGS, Crash, Heard, assert_equal_trainings, crash
-from training import checkpoint
-from training import retrain as retrain_module
-from training import trainer as trainer_module
-from training.retrain import retrain
-from training.trainer import Trainer
+from training.retrain import run_retrain as retrain_module
+from training.retrain.run_retrain import retrain
+from training.steps import checkpoint
+from training.steps import trainer as trainer_module
+from training.steps.trainer import Trainer
 
 
 @pytest.fixture(autouse=True)

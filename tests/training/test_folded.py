@@ -6,14 +6,14 @@ import pytest
 import torch
 
 import networks
-import training.initial
+import training.retrain.initial_weights
 import video
 from searchspace import Clip
 from tests.training.networks_of_seconds import architecture, network
+from training.data_parts import select
 from training.progress import Silent
 from training.recipe import Recipe
-from training.retrain import retrain
-from training.selection import select
+from training.retrain.run_retrain import retrain
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 
@@ -37,8 +37,8 @@ def test_a_training_starts_from_unfolded_weights(stream: bool, tmp_path: Path) -
     source = select(video.MotionSource(seed=0, clip=Clip(4, 16, 16, 5.0)), 8)
     own = architecture(stream, dropout=0.0, drop_path=0.0)
     before = networks.load(file).network
-    first, text = training.initial.start(own, Recipe(), str(file), source, seed=5)
-    again, _ = training.initial.start(own, Recipe(), str(file), source, seed=5)
+    first, text = training.retrain.initial_weights.start(own, Recipe(), str(file), source, seed=5)
+    again, _ = training.retrain.initial_weights.start(own, Recipe(), str(file), source, seed=5)
     assert text == f"weights: {file}, BatchNorm unfolded on 48 clips, since it was folded"
     assert networks.is_folded(before) and not networks.is_folded(first)  # type: ignore[arg-type]
     assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in first.state_dict().items())
@@ -48,7 +48,7 @@ def test_a_training_starts_from_unfolded_weights(stream: bool, tmp_path: Path) -
     assert float((expected - found).abs().max() / expected.abs().max()) < 1e-4
     unfolded = tmp_path / "unfolded.safetensors"
     networks.save_weights(first, unfolded)
-    third, text = training.initial.start(own, Recipe(), str(unfolded), source, seed=6)
+    third, text = training.retrain.initial_weights.start(own, Recipe(), str(unfolded), source, seed=6)
     assert text == f"weights: {unfolded}"
     assert torch.equal(third.stem.norm.running_mean, first.stem.norm.running_mean)
 

@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from training.interrupt import SIGNALS, Interrupt, Interrupted, Stopped, exit_code, signals_raise
+from training.machine.interrupt import SIGNALS, Interrupt, Interrupted, Stopped, exit_code, signals_raise
 
 
 @pytest.fixture(autouse=True)

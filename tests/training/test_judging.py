@@ -13,8 +13,8 @@ from tests.training.networks_of_seconds import architecture
 from tests.training.test_retrain import Heard
 from tests.training.tiny import trained_run
 from tests.training.video_folders import folder
-from training.judging import evaluate_videos, judge_retraining
-from training.retrain import retrain
+from training.evaluation.judging import evaluate_videos, judge_retraining
+from training.retrain.run_retrain import retrain
 from training.run.evaluation_folders import RECORD, evaluations, of_retraining, protocols_of
 from video.asked import Videos
 
@@ -116,7 +116,7 @@ def test_a_stranger_in_the_folder_stays(tmp_path: Path, monkeypatch: pytest.Monk
         (run / "evaluation-1" / "mine.txt").touch()
         raise ValueError("none")
 
-    monkeypatch.setattr("training.judging.judge", broken)
+    monkeypatch.setattr("training.evaluation.judging.judge", broken)
     with pytest.raises(ValueError, match="none"):
         evaluate_videos(networks.load(run), lambda _: ["clip"], data=str(data))
     assert (run / "evaluation-1" / "mine.txt").exists()

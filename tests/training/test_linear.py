@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.linear import PENALTIES, LinearClassifier, fit
+from training.evaluation.linear import PENALTIES, LinearClassifier, fit
 
 
 def data(videos: int = 40, dimensions: int = 60, classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -10,13 +10,13 @@ import pytest
 
 import video
 from searchspace import Clip
-from training import checkpoint, loop
-from training.health import NotFinite
-from training.interrupt import Interrupt, Interrupted
+from training.machine.interrupt import Interrupt, Interrupted
 from training.progress import Silent, Status
 from training.run.ledger import Ledger
-from training.run_state import RunState
-from training.step_log import StepLog
+from training.steps import checkpoint, loop
+from training.steps.divergence import NotFinite
+from training.steps.run_state import RunState
+from training.steps.step_log import StepLog
 
 STEPS = 10
 

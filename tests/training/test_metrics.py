@@ -10,8 +10,8 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from networks.weights import crc32c
-from training import metrics
-from training.metrics import Scalars
+from training import tensorboard as metrics
+from training.tensorboard import Scalars
 
 
 def masked(data: bytes) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from training import openmp
+from training.machine import openmp
 from training.workers import open_workers
 
 OURS = {"GOMP_SPINCOUNT": str(openmp.SPINS), "KMP_BLOCKTIME": str(openmp.BLOCKTIME_MS)}
@@ -57,7 +57,7 @@ def test_the_load_at_the_start_decides(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_commands_without_torch_do_not_wait_for_it() -> None:
-    code = "import sys; from experiments.cli import main; from training import openmp; main(); print(openmp.given())"
+    code = "import sys; from experiments.cli import main; from training.machine import openmp; main(); print(openmp.given())"
     for words, chosen in (
         (["cost", "a0"], False),
         (["--version"], False),

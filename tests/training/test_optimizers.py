@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from training.names import OPTIMIZERS
-from training.optimizers import RMSProp, build
-from training.schedule import learning_rate
+from training.steps.optimizers import RMSProp, build
+from training.steps.rate_schedule import learning_rate
 
 
 def two_steps(initial_square: float) -> list[float]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.order import Order
+from training.batch_order import Order
 from training.seeds import generator
 
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from tests.training.small import settings
-from training.precision import has_bfloat16, resolved
-from training.problem import build
-from training.search_config import SearchConfig
-from training.supernet_steps import SupernetSteps
+from training.machine.precision import has_bfloat16, resolved
+from training.search.search_config import SearchConfig
+from training.search.search_problem import build
+from training.search.supernet_steps import SupernetSteps
 
 WITH = "processor : 0\nflags : fpu avx512f avx512_bf16 sse4_2\n"
 

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 import video
 from tests.training.networks_of_seconds import batch, network
-from training.predictions import logits_of, predictions, stream
+from training.evaluation.predictions import logits_of, predictions, stream
 
 
 def classes(clips: torch.Tensor) -> torch.Tensor:

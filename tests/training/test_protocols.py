@@ -13,7 +13,7 @@ from searchspace import Clip, Ensemble
 from tests.networks.live_networks import randomise_
 from tests.training.tiny import tiny
 from tests.video.conftest import write
-from training.protocols import PROTOCOLS, Answer, judge
+from training.evaluation.protocols import PROTOCOLS, Answer, judge
 from video.asked import Files, Rendered
 from video.labelled import labelled_videos
 

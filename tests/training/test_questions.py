@@ -13,8 +13,8 @@ from searchspace import Clip
 from tests.training.tiny import trained_run
 from tests.training.video_folders import folder
 from tests.video.conftest import write
-from training.prediction import predict
-from training.questions import match_classes, open_videos
+from training.evaluation.evaluation_data import match_classes, open_videos
+from training.evaluation.predict_videos import predict
 from video import FolderSource, MotionSource
 from video.motion_classes import MOTION_CLASSES
 from video.views import CENTRE

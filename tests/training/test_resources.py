@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from training import resources
-from training.resources import cores, is_out_of_memory
+from training.machine import resources
+from training.machine.resources import cores, is_out_of_memory
 
 
 @pytest.fixture(params=["v2", "v1"])

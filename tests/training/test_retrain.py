@@ -18,17 +18,17 @@ from searchspace import Clip, Ensemble, load_spec, published
 from tests.training.networks_of_seconds import architecture
 from tests.training.small import settings as search_settings
 from tests.training.small import without_clock
-from training import checkpoint, losses
-from training.footprint import KEPT
-from training.interrupt import Interrupted
+from training.machine.interrupt import Interrupted
 from training.progress import Silent
 from training.recipe import Recipe
-from training.retrain import retrain
-from training.retrain_config import RetrainConfig, resolve
-from training.retrain_task import Length
+from training.retrain.footprint import KEPT
+from training.retrain.retrain_config import RetrainConfig, resolve
+from training.retrain.retrain_task import Length
+from training.retrain.run_retrain import retrain
 from training.run import accept
-from training.search import search
-from training.trainer import Trainer
+from training.search.run_search import search
+from training.steps import checkpoint, losses
+from training.steps.trainer import Trainer
 
 SETTINGS = {
     "clip": "4x16x16@5",
@@ -123,7 +123,7 @@ def test_what_a_run_leaves(finished):
 
 
 def test_the_best_checkpoint_scores_what_it_says(finished):
-    from training.evaluation import evaluate
+    from training.evaluation.part_scores import evaluate
     from video import MotionSource
 
     trained = networks.load(finished[0].folder)

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from searchspace import Clip
-from training.evaluation import evaluate
-from training.predictions import average, count_right
-from training.scores import Scores
+from training.evaluation.classification_scores import Scores
+from training.evaluation.part_scores import evaluate
+from training.evaluation.predictions import average, count_right
 from video import MotionSource, to_float
 
 

@@ -12,10 +12,10 @@ import networks
 import searchspace
 from searchspace import Architecture, tabulate
 from tests.training.small import assert_equal_runs, settings
-from training.interrupt import Interrupted
+from training.machine.interrupt import Interrupted
 from training.progress import Silent
-from training.scoring import DIVERGED
-from training.search import search
+from training.search.run_search import search
+from training.search.shared_weight_scores import DIVERGED
 from video import motion
 
 
@@ -230,7 +230,7 @@ def test_an_interrupt_before_training_says_how_to_go_on(tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("training.search_task.open_source", interrupted)
+    monkeypatch.setattr("training.search.search_task.open_source", interrupted)
     with pytest.raises(Interrupted, match="nas search --resume --name a") as error:
         search(settings(tmp_path), runs=tmp_path / "runs", name="a")
     assert error.value.exit_code == 130

@@ -7,8 +7,8 @@ import pytest
 from controller.random_search import RandomSearch
 from controller.searchers import SEARCHERS
 from experiments.arguments import Parser
-from training.problem import build
-from training.search_config import LONG_STEPS, SearchConfig
+from training.search.search_config import LONG_STEPS, SearchConfig
+from training.search.search_problem import build
 
 
 def test_a_recipe_decides_what_was_not_given():
@@ -77,6 +77,6 @@ def test_a_searcher_that_is_registered_can_be_searched_with(monkeypatch: pytest.
     assert isinstance(searcher, Mine) and not searcher.learns_policy and len(searcher.ask(2)) == 2
     for command, default in (("search", config.searcher), ("benchmark", ("mine",))):
         parser = Parser(f"nas {command}", "")
-        importlib.import_module(f"experiments.{command}").add_arguments(parser)
+        importlib.import_module(f"experiments.commands.{command}_command").add_arguments(parser)
         words = ["--searcher", "mine"] + (["--table", "x.json", "--budget", "1M"] if command == "benchmark" else [])
         assert parser.parse(words).searcher == default

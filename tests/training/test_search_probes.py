@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.search_text import result
+from experiments.text.search_text import result
 from tests.training.small import settings
 from tests.video.conftest import write
-from training.expectation import gained
+from training.retrain.expectation import gained
 from training.run import SearchRun
-from training.search import search
+from training.search.run_search import search
 
 
 def test_a_search_on_videos_that_one_frame_tells_apart(tmp_path: Path) -> None:

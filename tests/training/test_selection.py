@@ -7,7 +7,7 @@ import pytest
 
 from searchspace import Clip
 from tests.video.conftest import write
-from training.selection import Fold, files_of, select
+from training.data_parts import Fold, files_of, select
 from video import FolderSource, MotionSource
 
 CLIP = Clip(2, 8, 8, 5.0)

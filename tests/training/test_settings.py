@@ -11,8 +11,8 @@ from scaling.scale_config import ScaleConfig
 from tests.training.networks_of_seconds import architecture
 from training.fit import FitConfig
 from training.recipe import SECTIONS, Recipe
-from training.retrain_config import RetrainConfig, comparable, resolve
-from training.search_config import SearchConfig
+from training.retrain.retrain_config import RetrainConfig, comparable, resolve
+from training.search.search_config import SearchConfig
 from video.motion_classes import MotionRanges
 
 MAKERS: dict[type[Any], Any] = {

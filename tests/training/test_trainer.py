@@ -12,13 +12,13 @@ import video
 from networks import layer_weights
 from networks.kernels import channels_last, spatial_conv
 from tests.training.networks_of_seconds import batch, network, recipe
-from training import losses
-from training.health import NotFinite, Watch
-from training.parameters import Average, kind, of_kinds
-from training.recalibration import recalibrated
 from training.recipe import GROUPS, Loss
-from training.schedule import learning_rate
-from training.trainer import Trainer
+from training.retrain.recalibration import recalibrated
+from training.steps import losses
+from training.steps.divergence import NotFinite, Watch
+from training.steps.parameter_groups import Average, kind, of_kinds
+from training.steps.rate_schedule import learning_rate
+from training.steps.trainer import Trainer
 
 
 def weights(net) -> torch.Tensor:
@@ -397,7 +397,7 @@ def test_several_in_a_row_stop_with_the_layer_that_broke():
 
 @pytest.mark.parametrize("name", ["sgd", "adamw", "rmsprop"])
 def test_a_restored_trainer_goes_on_bit_for_bit(name, tmp_path):
-    from training import checkpoint
+    from training.steps import checkpoint
 
     def fresh():
         return Trainer(

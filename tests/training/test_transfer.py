@@ -13,11 +13,13 @@ import video
 from searchspace import Clip
 from tests.training.networks_of_seconds import architecture
 from tests.video.conftest import write
-from training import initial, linear, transfer
+from training.data_parts import TEST, TRAIN, WATCH, Selection, select
+from training.evaluation import linear
 from training.progress import Silent
 from training.recipe import Recipe
-from training.retrain import retrain
-from training.selection import TEST, TRAIN, WATCH, Selection, select
+from training.retrain import initial_weights as initial
+from training.retrain import solved_classifier as transfer
+from training.retrain.run_retrain import retrain
 from video import FolderSource, MotionSource
 from video.augmentation import Augmentation
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from tests.training.worker_jobs import Errand, die_so_often, save_when_asked, square, where
-from training import openmp
-from training.interrupt import Stopped, signals_raise
+from training.machine import openmp
+from training.machine.interrupt import Stopped, signals_raise
 from training.progress import Silent
 from training.workers import Lost, in_order, open_workers
 

@@ -6,8 +6,8 @@ import signal
 import time
 from pathlib import Path
 
-from training import openmp
-from training.interrupt import Interrupt, Interrupted
+from training.machine import openmp
+from training.machine.interrupt import Interrupt, Interrupted
 from training.progress import Progress, Status
 
 

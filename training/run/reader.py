@@ -43,7 +43,7 @@ class RetrainRun(Run):
 
     @property
     def protocols(self) -> list[dict[str, Any]]:
-        """What the best network was judged by on real videos (`training.judging`); empty for the built-in data."""
+        """What the best network was judged by on real videos; empty for the built-in data."""
         return protocols_of(of_retraining(self.folder))
 
     @property

@@ -24,8 +24,8 @@ from searchspace.naming import absolute, check_run_name, escaped, located
 from searchspace.schema import MAX_FILE_BYTES, nearest, printable, write_atomically
 from searchspace.targets import CONFIG
 from searchspace.trained_folder import versions
-from training import openmp
-from training.resources import cores
+from training.machine import openmp
+from training.machine.resources import cores
 from training.run.formats import COMMAND
 
 Settings = TypeVar("Settings")
@@ -43,7 +43,7 @@ SPACE = "space.yaml"
 
 DATA_PATHS = ("data", "videos")
 """Where data lies. A resume may give other paths, of data that was moved: what is there is compared, not where
-(`training.data.keep_description`)."""
+(`training.open_data.keep_description`)."""
 
 _WORDS = ("space", "base", "coeffs", "arch", "init", "teacher")
 """Settings that may be a path, the name of something published, or the name of a run."""

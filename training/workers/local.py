@@ -12,7 +12,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from searchspace import plugins
-from training import openmp
+from training.machine import openmp
 from training.progress import Progress, Status
 from training.workers.workers import Died, Lost, Named, Workers, described
 from video.processes import start_process

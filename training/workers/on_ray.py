@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from searchspace import plugins
-from training import openmp
+from training.machine import openmp
+from training.machine.resources import cores
 from training.progress import Progress, Silent
-from training.resources import cores
 from training.workers.workers import Died, Lost, Named, Workers, described
 
 LOCAL = "local"

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
-from training.interrupt import hang_up_ignored
+from training.machine.interrupt import hang_up_ignored
 from training.progress import Progress
 
 TRIES = 3

@@ -1,0 +1,1 @@
+"""The commands of `nas`, one a file: `add_arguments(parser)` and `run(args) -> int`."""

@@ -1,0 +1,1 @@
+"""Networks judged on data: predictions, scores, protocols of evaluation, features and linear classifiers."""
