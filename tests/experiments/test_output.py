@@ -71,7 +71,8 @@ def test_characters_that_the_output_lacks_are_replaced(environment: dict[str, st
 
 
 def test_json_is_escaped_where_the_output_lacks_characters() -> None:
-    code = "from experiments import output; from experiments.text import terminal; output.protect(); terminal.print_json({'class': 'naïve ☃'})"
+    imports = "from experiments import output; from experiments.text import terminal"
+    code = f"{imports}; output.protect(); terminal.print_json({{'class': 'naïve ☃'}})"
     done = run(f'$PYTHON -c "{code}"', PYTHONIOENCODING="ascii")
     assert json.loads(done.stdout) == {"class": "naïve ☃"}
 

@@ -15,6 +15,7 @@ from controller.searchers import SEARCHERS
 from searchspace import plugins
 from searchspace.quantities import QUANTITIES
 from tests.experiments.conftest import Nas
+from training import recipe_files
 
 PLUGIN = """
 from controller.random_search import RandomSearch
@@ -55,6 +56,42 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield path
     SEARCHERS.pop("mine", None)
     QUANTITIES.pop("weight_bytes", None)
+
+
+@pytest.fixture
+def recipe(plugin: Path) -> Iterator[Path]:
+    """The plugin with a recipe beside it."""
+    (plugin.parent / "gentle.yaml").write_text("optimizer: {lr: 0.0123}\n")
+    file = plugin.parent / "gentle.yaml"
+    plugin.write_text(
+        f"{PLUGIN}\nfrom training import recipe_files\nrecipe_files.register('retrain', 'gentle', {str(file)!r})\n"
+    )
+    yield plugin
+    recipe_files._REGISTERED.clear()
+
+
+def test_a_recipe_has_a_name(nas: Nas, recipe: Path, tmp_path: Path) -> None:
+    assert "recipe gentle" in nas("--plugin", str(recipe), "--help").out
+    assert "gentle" in nas("config").out
+    assert "lr: 0.0123" in nas("config", "gentle", "--print").out
+    answer = nas("retrain", "a0", "--recipe", "gentle", "--dry-run", "--runs", str(tmp_path / "runs"))
+    assert answer.code == 0 and "gentle" in answer.out, answer.err
+    answer = nas("retrain", "a0", "--recipe", "gentel", "--dry-run")
+    assert answer.code == 2 and "did you mean 'gentle'" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "said"),
+    [
+        ("retrain", "demo", "there is one of this name"),
+        ("predict", "mine", "is for 'predict'; allowed: retrain, search"),
+        ("search", "mine", "is no YAML file"),
+    ],
+)
+def test_a_recipe_that_cannot_be_registered(kind: str, name: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=said):
+        recipe_files.register(kind, name, tmp_path / "none.yaml")
+    assert name not in recipe_files.names("search")
 
 
 def test_help_lists_what_a_plugin_brought(nas: Nas, plugin: Path) -> None:

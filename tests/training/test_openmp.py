@@ -57,7 +57,8 @@ def test_the_load_at_the_start_decides(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_commands_without_torch_do_not_wait_for_it() -> None:
-    code = "import sys; from experiments.cli import main; from training.machine import openmp; main(); print(openmp.given())"
+    imports = "import sys; from experiments.cli import main; from training.machine import openmp"
+    code = f"{imports}; main(); print(openmp.given())"
     for words, chosen in (
         (["cost", "a0"], False),
         (["--version"], False),
